@@ -1,0 +1,99 @@
+//! Events of note: what `longplay watch`, the journal and the store tell of.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AppName, Timestamp, UserName};
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A run ended and stored Spotify's page.
+    Archived,
+    /// A run ended without it.
+    RunFailed,
+    /// A stretch in which plays may be missing was found.
+    GapFound,
+    /// A refresh brought a new generation.
+    TokenRefreshed,
+    /// A refresh failed and nothing was spent.
+    RefreshFailed,
+    /// A refresh has an unknown outcome.
+    InDoubt,
+    /// A login was given or renewed.
+    LoggedIn,
+    /// A login was refused by the provider.
+    LoginLost,
+    /// A login is about to end.
+    LoginEnding,
+    /// Retry-After holds an app.
+    RateLimited,
+    /// The token endpoint refuses an app.
+    AppRefused,
+    /// An app is accepted again.
+    AppAccepted,
+    /// Spotify refuses a user (403).
+    UserBlocked,
+    /// Runs and refreshes were suspended.
+    Paused,
+    /// They go on.
+    Resumed,
+    /// A user was added.
+    UserAdded,
+    /// A user was removed or left their file.
+    UserRemoved,
+    /// The configuration was read again.
+    Reloaded,
+    /// Something is wrong with the daemon itself.
+    Problem,
+}
+
+impl EventKind {
+    /// The word used in JSON, the store and the journal's `LONGPLAY_EVENT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Archived => "archived",
+            Self::RunFailed => "run_failed",
+            Self::GapFound => "gap_found",
+            Self::TokenRefreshed => "token_refreshed",
+            Self::RefreshFailed => "refresh_failed",
+            Self::InDoubt => "in_doubt",
+            Self::LoggedIn => "logged_in",
+            Self::LoginLost => "login_lost",
+            Self::LoginEnding => "login_ending",
+            Self::RateLimited => "rate_limited",
+            Self::AppRefused => "app_refused",
+            Self::AppAccepted => "app_accepted",
+            Self::UserBlocked => "user_blocked",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::UserAdded => "user_added",
+            Self::UserRemoved => "user_removed",
+            Self::Reloaded => "reloaded",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// Something worth telling a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Event {
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: EventKind,
+    /// Whom it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserName>,
+    /// Which app it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppName>,
+    /// The run it happened in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<i64>,
+    /// The refresh it happened in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<String>,
+    /// What happened, in a sentence, with the cure where there is one.
+    pub message: String,
+}

@@ -1,0 +1,23 @@
+//! The words everyone uses: users, apps, grants, plays, runs, gaps, events. No I/O, no clock, no randomness.
+
+mod app;
+mod event;
+mod grant;
+mod name;
+mod play;
+mod run;
+mod secret;
+mod time;
+mod user;
+
+pub use app::{AppFault, AppState, Rotation};
+pub use event::{Event, EventKind};
+pub use grant::{
+    AccessTimes, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, Owner, Refusal, Sealed,
+};
+pub use name::{AppName, NameError, UserName};
+pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
+pub use run::{Gap, GapCause, Run, RunId, RunResult, Trigger};
+pub use secret::{AccessToken, RefreshToken, Secret};
+pub use time::Timestamp;
+pub use user::{Origin, User, UserId, UserState};

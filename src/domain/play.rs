@@ -1,0 +1,136 @@
+//! Plays, and the tracks, albums and artists they are of.
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// Where a play is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Spotify's Web API.
+    Api,
+    /// A privacy export.
+    Import,
+}
+
+/// An artist. The key is the URI, or the name where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Artist {
+    /// `spotify:artist:...`
+    pub uri: Option<String>,
+    /// As Spotify writes it.
+    pub name: String,
+}
+
+/// An album. The key is the URI, or the name where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Album {
+    /// `spotify:album:...`
+    pub uri: Option<String>,
+    /// As Spotify writes it.
+    pub name: String,
+}
+
+/// A track. The key is the URI, or names and artists where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Track {
+    /// `spotify:track:...`
+    pub uri: Option<String>,
+    /// As Spotify writes it.
+    pub name: String,
+    /// In Spotify's order.
+    pub artists: Vec<Artist>,
+    /// The album it was played from.
+    pub album: Option<Album>,
+    /// International Standard Recording Code: the same over several track ids of one recording.
+    pub isrc: Option<String>,
+    /// Length of the track in milliseconds.
+    pub duration_ms: Option<i64>,
+}
+
+impl Track {
+    /// What tells this track from others: the URI, else its names.
+    pub fn key(&self) -> String {
+        match &self.uri {
+            Some(uri) => uri.clone(),
+            None => {
+                let artists: Vec<&str> = self.artists.iter().map(|a| a.name.as_str()).collect();
+                let album = self.album.as_ref().map_or("", |a| a.name.as_str());
+                format!("name:{}\u{1f}{}\u{1f}{album}", self.name, artists.join("\u{1e}"))
+            }
+        }
+    }
+}
+
+/// One track heard once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Play {
+    /// The END of the play, as Spotify says it since 2018.
+    pub played_at: Timestamp,
+    /// What was heard.
+    pub track: Track,
+    /// The playlist, album or artist it was played from.
+    pub context_uri: Option<String>,
+}
+
+/// A play as it is read from the archive; the fields of `longplay plays --format json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StoredPlay {
+    /// The end of the play.
+    pub played_at: Timestamp,
+    /// The track's name.
+    pub track: String,
+    /// The artists' names, in Spotify's order.
+    pub artists: Vec<String>,
+    /// The album's name.
+    pub album: Option<String>,
+    /// `spotify:track:...`
+    pub track_uri: Option<String>,
+    /// International Standard Recording Code.
+    pub isrc: Option<String>,
+    /// Length of the track in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// The playlist, album or artist it was played from.
+    pub context_uri: Option<String>,
+    /// Where the play is known from.
+    pub source: Source,
+}
+
+/// What a top list is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TopKind {
+    /// By artist.
+    Artists,
+    /// By track.
+    Tracks,
+    /// By album.
+    Albums,
+}
+
+/// A line of a top list made from the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TopEntry {
+    /// The artist's, track's or album's name.
+    pub name: String,
+    /// The artists of a track or album.
+    pub artists: Vec<String>,
+    /// Its Spotify URI.
+    pub uri: Option<String>,
+    /// How often it was heard.
+    pub plays: i64,
+}
+
+/// A line of Spotify's own top artists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TopArtist {
+    /// 1 is the first.
+    pub rank: i64,
+    /// The artist's name.
+    pub name: String,
+    /// `spotify:artist:...`
+    pub uri: Option<String>,
+    /// When Spotify said so.
+    pub fetched_at: Timestamp,
+}

@@ -1,0 +1,86 @@
+//! Users: who is archived, when, and how they are.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AppName, RunResult, Timestamp, UserName};
+
+/// The store's number of a user; it stays when the user is removed and added again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(pub i64);
+
+/// Where a user comes from. For a user of a file, the file wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A `[users.NAME]` table of a configuration file.
+    File,
+    /// The command line, the local API, or another program's INSERT.
+    Store,
+}
+
+/// A user as the store has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The store's number.
+    pub id: UserId,
+    /// The short name.
+    pub name: UserName,
+    /// The app whose client id the user's login belongs to.
+    pub app: AppName,
+    /// `adaptive` or a cron expression; `None`: the configured default.
+    pub schedule: Option<String>,
+    /// An IANA zone name; `None`: the configured default.
+    pub timezone: Option<String>,
+    /// Where the user comes from.
+    pub origin: Origin,
+    /// Whether runs, refreshes and tokens are suspended by `longplay pause`.
+    pub paused: bool,
+    /// False for one who was removed or left their file: not archived, the archive stays.
+    pub active: bool,
+    /// When the next run is due; `None`: not yet reckoned.
+    pub next_run_at: Option<Timestamp>,
+    /// When the last run began.
+    pub last_run_at: Option<Timestamp>,
+    /// How the last run ended.
+    pub last_run_result: Option<RunResult>,
+    /// Why the last run ended so, and the cure.
+    pub last_run_reason: Option<String>,
+    /// When Spotify's page was last stored.
+    pub last_archived_at: Option<Timestamp>,
+    /// Why Spotify refuses this user (403); cleared by the next page that is stored.
+    pub blocked: Option<String>,
+    /// When the top artists were last fetched.
+    pub top_fetched_at: Option<Timestamp>,
+}
+
+/// How a user is, as `status` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UserState {
+    /// Archived as scheduled.
+    Ok,
+    /// An outage or a rate limit; it goes on by itself.
+    Waiting,
+    /// A refresh whose outcome is unknown.
+    InDoubt,
+    /// The login is dead, over, or was never given.
+    NeedsLogin,
+    /// The app is set up wrongly, or Spotify refuses it or this user.
+    Blocked,
+    /// Suspended by `longplay pause`.
+    Paused,
+}
+
+impl UserState {
+    /// The word used in JSON, in the journal and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Waiting => "waiting",
+            Self::InDoubt => "in_doubt",
+            Self::NeedsLogin => "needs_login",
+            Self::Blocked => "blocked",
+            Self::Paused => "paused",
+        }
+    }
+}
