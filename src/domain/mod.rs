@@ -6,6 +6,7 @@ mod grant;
 mod name;
 mod play;
 mod run;
+mod schedule;
 mod secret;
 mod time;
 mod user;
@@ -18,6 +19,7 @@ pub use grant::{
 pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
 pub use run::{Gap, GapCause, Run, RunId, RunResult, Trigger};
+pub use schedule::{Schedule, ScheduleError, parse_zone};
 pub use secret::{AccessToken, RefreshToken, Secret};
 pub use time::Timestamp;
 pub use user::{Origin, User, UserId, UserState};
