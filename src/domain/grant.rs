@@ -146,8 +146,8 @@ pub struct Grant {
     pub login_at: Option<Timestamp>,
     /// The scope that was granted, where the provider said so.
     pub scope: Option<String>,
-    /// The present refresh token.
-    pub refresh_token: Sealed,
+    /// The present refresh token; `None` after the user was removed: the counters stay.
+    pub refresh_token: Option<Sealed>,
     /// The present access token.
     pub access_token: Option<Sealed>,
     /// Its times.
@@ -162,4 +162,6 @@ pub struct Grant {
     pub doubt: Option<Doubt>,
     /// Set while the provider refuses the refresh token.
     pub refusal: Option<Refusal>,
+    /// When this was read, by the store's clock.
+    pub read_at: Timestamp,
 }

@@ -18,6 +18,16 @@ pub enum Origin {
     Store,
 }
 
+impl Origin {
+    /// The word used in JSON and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Store => "store",
+        }
+    }
+}
+
 /// A user as the store has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -51,6 +61,10 @@ pub struct User {
     pub blocked: Option<String>,
     /// When the top artists were last fetched.
     pub top_fetched_at: Option<Timestamp>,
+    /// How many plays the archive holds.
+    pub plays: i64,
+    /// How many gaps are open.
+    pub gaps: i64,
 }
 
 /// How a user is, as `status` says it.
