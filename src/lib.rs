@@ -3,5 +3,10 @@
 pub mod domain; // the words everyone uses; no I/O
 
 pub mod clock; // wall clock and boot clock, real and simulated
+pub mod telemetry; // journal, metrics, events
 
 pub mod store; // what is kept: the Store trait, SQLite
+
+pub mod spotify; // the Web API: client, tolerant wire types, the gate
+
+pub mod tokens; // the refresh actor

@@ -86,6 +86,10 @@ pub enum UserState {
 }
 
 impl UserState {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::Waiting, Self::InDoubt, Self::NeedsLogin, Self::Blocked, Self::Paused];
+
     /// The word used in JSON, in the journal and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,9 @@
+//! What longplay tells of itself: metrics for Prometheus, events for people, and where the log goes.
+
+mod events;
+mod journal;
+mod metrics;
+
+pub use events::{Events, Note};
+pub use journal::{LogTo, start_log};
+pub use metrics::{LoginLoss, Metrics, RefreshError, UsersSeen};
