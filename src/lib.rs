@@ -3,6 +3,8 @@
 pub mod domain; // the words everyone uses; no I/O
 
 pub mod clock; // wall clock and boot clock, real and simulated
+pub mod random; // chance, real and seeded
+
 pub mod telemetry; // journal, metrics, events
 
 pub mod store; // what is kept: the Store trait, SQLite

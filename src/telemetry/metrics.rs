@@ -106,15 +106,10 @@ impl Metrics {
         let handle = recorder.handle();
         let count = |name, help| counter(&recorder, name, help, Vec::new());
         let refresh_success = count("token_refresh_success_total", "Refreshes that brought a new generation");
-        for error in RefreshError::ALL {
-            refresh_failure(&recorder, error);
-        }
-        for result in RunResult::ALL {
-            runs(&recorder, result);
-        }
-        for reason in LoginLoss::ALL {
-            logins_lost(&recorder, reason);
-        }
+        // Known label values are shown from the start, at zero.
+        RefreshError::ALL.iter().for_each(|error| refresh_failure(&recorder, *error).absolute(0));
+        RunResult::ALL.iter().for_each(|result| runs(&recorder, *result).absolute(0));
+        LoginLoss::ALL.iter().for_each(|reason| logins_lost(&recorder, *reason).absolute(0));
         let histogram = |name, help: &'static str| {
             recorder.describe_histogram(KeyName::from_const_str(name), Some(Unit::Seconds), help.into());
             recorder.register_histogram(&Key::from_name(name), &META)

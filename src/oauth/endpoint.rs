@@ -1,0 +1,216 @@
+//! Requests to the token endpoint (RFC 6749, sections 4.1.3 and 6). A fresh connection each, no redirects and no
+//! retries in the client: whoever sends must know whether a request may have reached the provider.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, RETRY_AFTER};
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use crate::config::{AppSettings, Auth};
+use crate::domain::{RefreshToken, Secret};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that a token request takes, connecting included.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// No token answer is longer.
+const LONGEST_BODY: usize = 64 * 1024;
+
+/// An answer as it came, unread.
+#[derive(Clone)]
+pub struct RawAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The Retry-After header.
+    pub retry_after: Option<String>,
+    /// The Date header.
+    pub date: Option<String>,
+    /// The body, whole.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for RawAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RawAnswer(status {}, {} bytes)", self.status, self.body.len())
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PostError {
+    /// Failed before the first byte of the request was sent: nothing happened.
+    #[error("{0}")]
+    NotSent(String),
+    /// Failed later: the provider may have acted on it.
+    #[error("{0}")]
+    Lost(String),
+}
+
+/// A request to the token endpoint.
+#[derive(Debug)]
+pub struct TokenRequest {
+    url: String,
+    authorization: Option<Secret>,
+    form: Secret,
+}
+
+impl TokenRequest {
+    /// The refresh token grant (RFC 6749, section 6).
+    pub fn refresh(app: &AppSettings, token: &RefreshToken) -> Self {
+        Self::new(app, &[("grant_type", "refresh_token"), ("refresh_token", token.expose())])
+    }
+
+    /// The authorization code grant with its PKCE verifier (RFC 6749, section 4.1.3; RFC 7636, section 4.5).
+    pub fn code(app: &AppSettings, code: &Secret, verifier: &Secret) -> Self {
+        Self::new(
+            app,
+            &[
+                ("grant_type", "authorization_code"),
+                ("code", code.expose_secret()),
+                ("redirect_uri", &app.redirect_uri),
+                ("code_verifier", verifier.expose_secret()),
+            ],
+        )
+    }
+
+    fn new(app: &AppSettings, fields: &[(&str, &str)]) -> Self {
+        let mut form = Zeroizing::new(form_urlencoded(fields));
+        let authorization = match &app.auth {
+            Auth::Pkce => {
+                form.push('&');
+                form.push_str(&form_urlencoded(&[("client_id", &app.client_id)]));
+                None
+            }
+            Auth::Secret(secret) => {
+                let encode = |text| form_urlencoded(&[("", text)])[1..].to_owned();
+                let pair =
+                    Zeroizing::new(format!("{}:{}", encode(&app.client_id), encode(secret.expose_secret())));
+                Some(Secret::from(format!("Basic {}", STANDARD.encode(pair.as_bytes()))))
+            }
+        };
+        Self { url: app.token_url.clone(), authorization, form: Secret::from(form.as_str()) }
+    }
+}
+
+fn form_urlencoded(fields: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// How token requests are sent.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Sends once and returns the whole answer.
+    async fn post(&self, request: TokenRequest) -> Result<RawAnswer, PostError>;
+}
+
+/// The real transport.
+pub struct HttpTransport(reqwest::Client);
+
+impl HttpTransport {
+    /// Needs a rustls crypto provider to be installed for the process.
+    ///
+    /// # Errors
+    /// Where the host's TLS certificates can't be loaded.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .http1_only()
+            .pool_max_idle_per_host(0)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .user_agent(concat!("longplay/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self(client))
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn post(&self, request: TokenRequest) -> Result<RawAnswer, PostError> {
+        let mut builder = self
+            .0
+            .post(&request.url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("accept", "application/json")
+            .body(request.form.expose_secret().to_owned());
+        if let Some(authorization) = &request.authorization {
+            builder = builder.header(AUTHORIZATION, authorization.expose_secret());
+        }
+        let mut response = builder.send().await.map_err(|error| match error.is_connect() {
+            true => PostError::NotSent(said(error)),
+            false => PostError::Lost(said(error)),
+        })?;
+        let text = |headers: &HeaderMap, name| {
+            headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let status = response.status().as_u16();
+        let retry_after = text(response.headers(), RETRY_AFTER);
+        let date = text(response.headers(), DATE);
+        let mut body = Zeroizing::new(Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(|e| PostError::Lost(said(e)))? {
+            if body.len() + chunk.len() > LONGEST_BODY {
+                return Err(PostError::Lost(format!("an answer of more than {LONGEST_BODY} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(RawAnswer { status, retry_after, date, body })
+    }
+}
+
+/// The whole chain of an error in a line.
+fn said(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(auth: Auth) -> AppSettings {
+        AppSettings {
+            name: "default".parse().unwrap(),
+            client_id: "id&1".to_owned(),
+            auth,
+            redirect_uri: "http://127.0.0.1:8467/callback".to_owned(),
+            authorize_url: String::new(),
+            token_url: "https://accounts.example/api/token".to_owned(),
+            api_url: String::new(),
+            rotation_grace: Duration::ZERO,
+            login_lifetime: None,
+            calls_per_day: 1_000,
+            quota_group: "default".to_owned(),
+        }
+    }
+
+    #[test]
+    fn without_a_secret_the_client_id_is_in_the_body() {
+        let request = TokenRequest::refresh(&app(Auth::Pkce), &RefreshToken::from("a+b".to_owned()));
+        let form = "grant_type=refresh_token&refresh_token=a%2Bb&client_id=id%261";
+        assert_eq!(request.form.expose_secret(), form);
+        assert!(request.authorization.is_none());
+    }
+
+    #[test]
+    fn with_a_secret_it_is_http_basic_of_the_encoded_pair() {
+        let app = app(Auth::Secret("s:%".into()));
+        let request = TokenRequest::code(&app, &"c".into(), &"v".into());
+        let form = "grant_type=authorization_code&code=c&redirect_uri=http%3A%2F%2F127.0.0.1%3A8467%2Fcallback&code_verifier=v";
+        assert_eq!(request.form.expose_secret(), form);
+        let expected = format!("Basic {}", STANDARD.encode("id%261:s%3A%25"));
+        assert_eq!(request.authorization.as_ref().unwrap().expose_secret(), expected);
+        assert!(!format!("{request:?}").contains("s:%"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Where chance comes from: the host's, or a seed for tests and simulation. The only place that draws it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::rngs::{OsRng, StdRng};
+use rand::{RngCore, SeedableRng, TryRngCore};
+use uuid::Uuid;
+
+/// Chance, injected.
+#[derive(Debug)]
+pub struct Random(Mutex<Source>);
+
+#[derive(Debug)]
+enum Source {
+    Host,
+    Seeded(Box<StdRng>),
+}
+
+impl Random {
+    /// The host's random numbers, fit for keys.
+    pub fn host() -> Self {
+        Self(Mutex::new(Source::Host))
+    }
+
+    /// The same numbers for the same seed. For tests and simulation only.
+    pub fn seeded(seed: u64) -> Self {
+        Self(Mutex::new(Source::Seeded(Box::new(StdRng::seed_from_u64(seed)))))
+    }
+
+    /// Random bytes.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A host without random numbers can keep no secret: there is nothing to go on with.
+            Source::Host => OsRng.try_fill_bytes(&mut bytes).expect("the host gives random numbers"),
+            Source::Seeded(rng) => rng.fill_bytes(&mut bytes),
+        }
+        bytes
+    }
+
+    /// A random UUID (version 4).
+    pub fn uuid(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.bytes()).into_uuid()
+    }
+
+    /// Somewhere between nothing and `most`.
+    pub fn upto(&self, most: Duration) -> Duration {
+        let part = u32::from_le_bytes(self.bytes());
+        most.mul_f64(f64::from(part) / f64::from(u32::MAX))
+    }
+
+    /// `about`, give or take a fifth.
+    pub fn jitter(&self, about: Duration) -> Duration {
+        about.mul_f64(0.8) + self.upto(about.mul_f64(0.4))
+    }
+}
