@@ -3,11 +3,16 @@
 pub mod domain; // the words everyone uses; no I/O
 
 pub mod clock; // wall clock and boot clock, real and simulated
+
 pub mod random; // chance, real and seeded
 
 pub mod telemetry; // journal, metrics, events
 
+pub mod config; // the settings: files and environment, checked as a whole
+
 pub mod store; // what is kept: the Store trait, SQLite
+
+pub mod oauth; // the token endpoint and the login
 
 pub mod spotify; // the Web API: client, tolerant wire types, the gate
 
