@@ -57,8 +57,10 @@ pub fn read(answer: &RawAnswer, now: Timestamp) -> Reading {
     }
     let json: Option<Map<String, Value>> = serde_json::from_slice(&answer.body).ok();
     match (answer.status, json) {
-        (200, Some(fields)) => granted(&fields)
-            .map_or_else(|| Reading::Unclear("status 200 without an access token".to_owned()), Reading::Granted),
+        (200, Some(fields)) => granted(&fields).map_or_else(
+            || Reading::Unclear("status 200 without an access token".to_owned()),
+            Reading::Granted,
+        ),
         (200, None) => Reading::Unclear("status 200 with a body that is no JSON object".to_owned()),
         (400..=499, Some(fields)) => refused(answer.status, &fields),
         (status, _) => Reading::Unclear(format!("status {status}")),
@@ -102,7 +104,9 @@ fn refused(status: u16, fields: &Map<String, Value>) -> Reading {
             let expired = description.to_ascii_lowercase().contains("expired");
             Reading::GrantRefused { expired, description }
         }
-        "invalid_client" | "unauthorized_client" => Reading::ClientRefused(format!("{} ({description})", quoted(error))),
+        "invalid_client" | "unauthorized_client" => {
+            Reading::ClientRefused(format!("{} ({description})", quoted(error)))
+        }
         _ => Reading::RequestRefused(format!("{} ({description})", quoted(error))),
     }
 }
@@ -126,7 +130,8 @@ mod tests {
     use super::*;
 
     fn of(status: u16, body: &str) -> Reading {
-        let answer = RawAnswer { status, retry_after: None, date: None, body: body.as_bytes().to_vec().into() };
+        let answer =
+            RawAnswer { status, retry_after: None, date: None, body: body.as_bytes().to_vec().into() };
         read(&answer, Timestamp::from_millis(0))
     }
 

@@ -32,7 +32,9 @@ pub struct Callback {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CallbackError {
     /// Not an address at all.
-    #[error("that is no address: paste the whole address that the browser could not open, from http to its end")]
+    #[error(
+        "that is no address: paste the whole address that the browser could not open, from http to its end"
+    )]
     NotAnAddress,
     /// An address without the parameters.
     #[error("that address has no {0}: paste the whole address that the browser could not open")]
@@ -67,7 +69,9 @@ pub fn authorize(app: &AppSettings) -> Result<Authorization, String> {
 pub fn read_callback(address: &str) -> Result<Callback, CallbackError> {
     let url = url::Url::parse(address.trim()).map_err(|_| CallbackError::NotAnAddress)?;
     let parameter = |name: &str| {
-        url.query_pairs().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.into_owned())
+        url.query_pairs()
+            .find(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.into_owned())
     };
     let state = parameter("state").ok_or(CallbackError::Incomplete("state"))?;
     let code = match (parameter("error"), parameter("code")) {
@@ -93,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_callback_is_read_and_what_is_unknown_ignored() {
-        let callback = read_callback(" http://127.0.0.1:8467/callback?utm=1&code=C%2B1&state=S&iss=x \n").unwrap();
+        let callback =
+            read_callback(" http://127.0.0.1:8467/callback?utm=1&code=C%2B1&state=S&iss=x \n").unwrap();
         assert_eq!(callback.state, "S");
         assert_eq!(callback.code.unwrap().expose_secret(), "C+1");
         let denied = read_callback("http://127.0.0.1/callback?error=access_denied&state=S").unwrap();

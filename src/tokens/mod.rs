@@ -1,10 +1,16 @@
 //! The refresh actor: one task owns every grant, and a caller only ever receives a token that is valid.
 
+mod seal;
+mod spool;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::domain::{AccessToken, Generation, Timestamp, UserId};
+
+pub use seal::{Label, OpenError, Vault};
+pub use spool::{FileSpool, Kept, Spool};
 
 /// A valid access token, as a caller receives it.
 #[derive(Debug, Clone)]

@@ -1,0 +1,190 @@
+//! Tokens at rest: XChaCha20-Poly1305 with random nonces, the key's id in front, and whose it is as associated data,
+//! so that a sealed token can't be moved to another user, login, generation or deployment.
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::config::TokenKey;
+use crate::domain::{Epoch, Generation, Sealed, UserId};
+use crate::random::Random;
+
+const FORMAT: u8 = 1;
+const KEY_ID: usize = 8;
+const NONCE: usize = 24;
+const HEAD: usize = 1 + KEY_ID + NONCE;
+const PROBE: &[u8] = b"longplay token key";
+
+/// What a sealed text is, and whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label<'a> {
+    /// A refresh token.
+    Refresh(UserId, Epoch, Generation),
+    /// An access token.
+    Access(UserId, Epoch, Generation),
+    /// An answer in the spool, with its slot's sequence number and whether its status was 200.
+    Answer(UserId, u64, bool),
+    /// The PKCE verifier of a login under way, by its `state`.
+    Verifier(&'a str),
+    /// The text that tells a wrong key.
+    Probe,
+}
+
+/// Why a sealed text can't be opened.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum OpenError {
+    /// Sealed with a key that is not here.
+    #[error(
+        "sealed with another token key (id {0}): give that key as tokens.key_file or the credential token-key, or as the old key"
+    )]
+    WrongKey(String),
+    /// Altered, cut, or somebody else's.
+    #[error("damaged, or moved from where it belongs")]
+    Damaged,
+}
+
+/// Seals and opens with the token key; opens with the old one too.
+pub struct Vault {
+    deployment: Uuid,
+    key: Lock,
+    old: Option<Lock>,
+}
+
+struct Lock {
+    id: [u8; KEY_ID],
+    cipher: XChaCha20Poly1305,
+}
+
+impl Lock {
+    fn new(key: &TokenKey) -> Self {
+        let digest = Sha256::new().chain_update(b"longplay key id").chain_update(key.expose()).finalize();
+        let mut id = [0; KEY_ID];
+        id.copy_from_slice(&digest[..KEY_ID]);
+        Self { id, cipher: XChaCha20Poly1305::new(key.expose().into()) }
+    }
+}
+
+impl Vault {
+    /// For one deployment: the UUID that the store's first migration made.
+    pub fn new(deployment: Uuid, key: &TokenKey, old: Option<&TokenKey>) -> Self {
+        Self { deployment, key: Lock::new(key), old: old.map(Lock::new) }
+    }
+
+    /// Seals a text.
+    pub fn seal(&self, label: Label<'_>, text: &[u8], random: &Random) -> Sealed {
+        let nonce: [u8; NONCE] = random.bytes();
+        let aad = self.associated(label);
+        let payload = Payload { msg: text, aad: &aad };
+        let mut sealed = Vec::with_capacity(HEAD + text.len() + 16);
+        sealed.push(FORMAT);
+        sealed.extend_from_slice(&self.key.id);
+        sealed.extend_from_slice(&nonce);
+        let ciphertext = self.key.cipher.encrypt(&XNonce::from(nonce), payload);
+        sealed.extend(ciphertext.expect("fails beyond 256 GiB only, and no text is longer than 64 KiB"));
+        Sealed(sealed)
+    }
+
+    /// Opens what was sealed under the same label.
+    ///
+    /// # Errors
+    /// Where the key is another, or the text was altered or moved.
+    pub fn open(&self, label: Label<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let bytes = &sealed.0;
+        if bytes.len() < HEAD || bytes[0] != FORMAT {
+            return Err(OpenError::Damaged);
+        }
+        let (id, rest) = bytes[1..].split_at(KEY_ID);
+        let (nonce, ciphertext) = rest.split_at(NONCE);
+        let lock = [Some(&self.key), self.old.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|lock| lock.id == id)
+            .ok_or_else(|| OpenError::WrongKey(id.iter().map(|b| format!("{b:02x}")).collect()))?;
+        let nonce = XNonce::try_from(nonce).map_err(|_| OpenError::Damaged)?;
+        let aad = self.associated(label);
+        let opened = lock.cipher.decrypt(&nonce, Payload { msg: ciphertext, aad: &aad });
+        opened.map(Zeroizing::new).map_err(|_| OpenError::Damaged)
+    }
+
+    /// The text that a store keeps to tell a wrong key by.
+    pub fn probe(&self, random: &Random) -> Sealed {
+        self.seal(Label::Probe, PROBE, random)
+    }
+
+    /// Whether a store's probe was sealed with one of our keys.
+    ///
+    /// # Errors
+    /// Where it was not.
+    pub fn check_probe(&self, probe: &Sealed) -> Result<(), OpenError> {
+        self.open(Label::Probe, probe).map(|_| ())
+    }
+
+    fn associated(&self, label: Label<'_>) -> Vec<u8> {
+        let deployment = self.deployment;
+        let text = match label {
+            Label::Refresh(user, epoch, generation) => {
+                format!("refresh {} {} {}", user.0, epoch.0, generation.0)
+            }
+            Label::Access(user, epoch, generation) => {
+                format!("access {} {} {}", user.0, epoch.0, generation.0)
+            }
+            Label::Answer(user, sequence, success) => format!("answer {} {sequence} {success}", user.0),
+            Label::Verifier(state) => format!("verifier {state}"),
+            Label::Probe => "probe".to_owned(),
+        };
+        format!("longplay {deployment} {text}").into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Label<'static> = Label::Refresh(UserId(1), Epoch(2), Generation(3));
+
+    fn vault(key: u8, old: Option<u8>) -> Vault {
+        let key_of = |byte| TokenKey::new([byte; 32]);
+        Vault::new(Uuid::nil(), &key_of(key), old.map(key_of).as_ref())
+    }
+
+    #[test]
+    fn a_sealed_token_opens_only_where_it_belongs() {
+        let (random, vault) = (Random::seeded(1), vault(1, None));
+        let sealed = vault.seal(A, b"token", &random);
+        assert_eq!(vault.open(A, &sealed).unwrap().as_slice(), b"token");
+        for other in [
+            Label::Refresh(UserId(9), Epoch(2), Generation(3)),
+            Label::Refresh(UserId(1), Epoch(9), Generation(3)),
+            Label::Refresh(UserId(1), Epoch(2), Generation(9)),
+            Label::Access(UserId(1), Epoch(2), Generation(3)),
+            Label::Probe,
+        ] {
+            assert_eq!(vault.open(other, &sealed).unwrap_err(), OpenError::Damaged, "{other:?}");
+        }
+        let elsewhere = Vault::new(Uuid::max(), &TokenKey::new([1; 32]), None);
+        assert_eq!(elsewhere.open(A, &sealed).unwrap_err(), OpenError::Damaged);
+    }
+
+    #[test]
+    fn every_altered_byte_is_detected() {
+        let (random, vault) = (Random::seeded(2), vault(1, None));
+        let sealed = vault.seal(A, b"token", &random);
+        for i in 0..sealed.0.len() {
+            let mut altered = sealed.clone();
+            altered.0[i] ^= 1;
+            assert!(vault.open(A, &altered).is_err(), "byte {i}");
+            assert!(vault.open(A, &Sealed(sealed.0[..i].to_vec())).is_err(), "cut at {i}");
+        }
+    }
+
+    #[test]
+    fn the_old_key_opens_and_a_missing_key_is_named() {
+        let random = Random::seeded(3);
+        let sealed = vault(1, None).seal(A, b"token", &random);
+        assert!(vault(2, Some(1)).open(A, &sealed).is_ok());
+        assert!(matches!(vault(2, None).open(A, &sealed), Err(OpenError::WrongKey(_))));
+        assert!(vault(2, None).check_probe(&vault(1, None).probe(&random)).is_err());
+    }
+}
