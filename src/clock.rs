@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::domain::Timestamp;
 
 /// Time since the host was started, suspend included (`CLOCK_BOOTTIME`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BootTime(pub Duration);
 
 impl BootTime {

@@ -1,7 +1,9 @@
 //! The refresh actor: one task owns every grant, and a caller only ever receives a token that is valid.
 
+mod account;
 mod seal;
 mod spool;
+mod validity;
 
 use std::time::Duration;
 
@@ -32,6 +34,8 @@ pub struct Need {
     pub fresh: bool,
     /// Try even while the app is refused: a person asked.
     pub insist: bool,
+    /// A program asks, not a run: the token is kept fresh for the next hour.
+    pub program: bool,
 }
 
 /// Why there is no token. Each message says why, and the cure.
