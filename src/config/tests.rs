@@ -311,7 +311,7 @@ fn all_faults_of_all_files_and_of_the_environment_are_told_at_once() {
     let host = Host::with("[tokens]\nbuffer = '1h'\nconcurrency = 0\n[nonsense]\n")
         .file("conf.d/10-broken.toml", "[log]\nlevel = 'info\n")
         .file("conf.d/20-latin.toml", b"[log]\n# \xe9\n")
-        .file("conf.d/30-user.toml", "[users.bob]\napp = 'elsewhere'\nzone = 'UTC'\n")
+        .file("conf.d/30-user.toml", "[users.bob]\napp = 'elsewhere'\nzone = 'UTC'\n[apps.x]\n")
         .env("LONGPLAY_ARCHIVE__CONCURRENCY", "many")
         .env("LONGPLAY_LOG__LEVEL__DEEPER__STILL", "hunter2")
         .env("LONGPLAY_STORE__", "x")
@@ -327,7 +327,7 @@ fn all_faults_of_all_files_and_of_the_environment_are_told_at_once() {
         "longplay.toml: tokens.concurrency: got 0; ",
         "environment variable LONGPLAY_ARCHIVE__CONCURRENCY: archive.concurrency: got \"many\"; ",
         "environment variable LONGPLAY_LOG__LEVEL__DEEPER__STILL: log.level: got a table; ",
-        // That the app "elsewhere" is unknown isn't said: a file that can't be read may have it.
+        // Neither is the app "elsewhere" called unknown nor the client id missing: what can't be read may have them.
         "conf.d/30-user.toml: users.bob.zone: got an unknown key; ",
     ];
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");
@@ -546,7 +546,11 @@ fn a_user_of_the_host_has_the_xdg_paths() {
     assert_eq!(settings.store.state_dir, PathBuf::from("/s/longplay"));
     assert_eq!(settings.control.socket, PathBuf::from("/run/user/1/longplay/control.sock"));
 
-    // The system's own file comes first, for whoever runs it.
+    // Root never has them, nor does anyone where the system has its own file.
+    let mut host = host;
+    host.place.root = true;
+    assert_eq!(host.load().store.state_dir, PathBuf::from("/var/lib/longplay"));
+    host.place.root = false;
     let settings = host.file("longplay.toml", "").load();
     assert_eq!((settings.log.level.as_str(), settings.store.state_dir), ("info", "/var/lib/longplay".into()));
 }
