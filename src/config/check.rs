@@ -1,21 +1,18 @@
 //! From the merged layers to settings: every value in its form and every rule between values, all faults at once.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use ::config::ValueKind;
 use secrecy::ExposeSecret as _;
 
 use super::credential::{Found, Sought};
 use super::form;
 use super::place::Defaults;
 use super::raw::Raw;
-use super::section::{Report, Section, dotted};
+use super::section::{Report, Section};
 use super::{
-    AppSettings, ArchiveSettings, Auth, ControlSettings, Faults, LogSettings, Place, RefreshMode, Settings,
-    StoreSettings, TokenSettings, UserSettings, WebSettings,
+    ArchiveSettings, ControlSettings, Faults, LogSettings, Place, RefreshMode, Settings, StoreSettings,
+    TokenSettings, WebSettings,
 };
-use crate::domain::{AppName, UserName};
 
 /// The longest path of a Unix socket (unix(7): `sun_path` has 108 bytes, one of them a NUL).
 const SOCKET_PATH_LIMIT: usize = 107;
@@ -64,16 +61,17 @@ pub(super) fn check_control(
     if faults.is_empty() { Ok(control) } else { Err(Faults(faults)) }
 }
 
-struct Check<'a> {
+/// A check under way.
+pub(super) struct Check<'a> {
     place: &'a Place,
     /// The folder that relative paths start from.
     base: &'a Path,
-    raw: &'a mut Raw,
-    report: &'a mut Report,
+    pub raw: &'a mut Raw,
+    pub report: &'a mut Report,
 }
 
 fn state_dir(section: &mut Section<'_>, defaults: &Defaults, base: &Path) -> PathBuf {
-    section.setting("state_dir", &defaults.state_dir.display().to_string(), &form::path(base))
+    section.path("state_dir", &defaults.state_dir, &form::path(base))
 }
 
 impl<'a> Check<'a> {
@@ -81,7 +79,7 @@ impl<'a> Check<'a> {
         Section::of(self.report, self.raw, name)
     }
 
-    fn sought(&self, key: &'static str, credential: Option<&str>) -> Sought<'a> {
+    pub fn sought(&self, key: &'static str, credential: Option<&str>) -> Sought<'a> {
         Sought { place: self.place, base: self.base, key, credential: credential.map(str::to_owned) }
     }
 
@@ -95,13 +93,8 @@ impl<'a> Check<'a> {
         let found = sought.find(&mut section);
         let url = match (inline, found) {
             (Some(inline), Some(Found { from, .. })) => {
-                let got = format!("a value, and one of {from} as well");
-                section.fault(
-                    "url",
-                    &inline.from,
-                    got,
-                    "one of url, url_file and the credential store-url".into(),
-                );
+                let accepted = "one of url, url_file and the credential store-url".to_owned();
+                section.fault("url", &inline.from, format!("a value, and {from} as well"), accepted);
                 inline.value
             }
             (Some(inline), None) => {
@@ -109,7 +102,6 @@ impl<'a> Check<'a> {
                 inline.value
             }
             (None, Some(Found { secret, from })) => {
-                section.show("url", "(hidden)".into(), &from);
                 (form.parse)(secret.expose_secret()).unwrap_or_else(|_| {
                     section.fault("url", &from, "something else".into(), form.accepted.clone());
                     String::new()
@@ -123,78 +115,6 @@ impl<'a> Check<'a> {
         };
         section.finish();
         StoreSettings { url: url.into(), state_dir }
-    }
-
-    /// The apps that users may name, faulty ones included: one fault is enough.
-    fn known_apps(&self) -> BTreeSet<String> {
-        match self.raw.sections.get("apps").map(|apps| &apps.kind) {
-            Some(ValueKind::Table(apps)) => apps.keys().cloned().collect(),
-            _ => BTreeSet::new(),
-        }
-    }
-
-    fn apps(&mut self) -> BTreeMap<AppName, AppSettings> {
-        let tables = Section::tables(self.report, self.raw, "apps");
-        tables.into_iter().filter_map(|(name, table)| self.app(&name, table)).collect()
-    }
-
-    fn app(&mut self, given: &str, table: ValueKind) -> Option<(AppName, AppSettings)> {
-        let name = given.parse::<AppName>();
-        let credential = name.as_ref().ok().map(|name| format!("app-{name}-secret"));
-        let sought = self.sought("client_secret_file", credential.as_deref());
-        let mut section = Section::new(self.report, self.raw, dotted(&["apps", given]), table);
-        if name.is_err() {
-            section.misnamed(given);
-        }
-        let client_id_form = form::identifier("the client id that Spotify's developer dashboard shows");
-        let client_id = section.required("client_id", &client_id_form);
-        let secret = section.setting("auth", "pkce", &form::choice(&[("pkce", false), ("secret", true)]));
-        let found = sought.find(&mut section);
-        let auth = match found {
-            _ if !secret => Auth::Pkce,
-            Some(Found { secret, from }) => {
-                section.show("client_secret", "(hidden)".into(), &from);
-                Auth::Secret(secret)
-            }
-            None => {
-                if !section.is_faulty("client_secret_file") {
-                    let cure = format!(
-                        "client_secret_file with the path of a file that holds the secret, or the systemd \
-                         credential app-{given}-secret, or auth = \"pkce\""
-                    );
-                    section.missing("client_secret_file", &cure);
-                }
-                Auth::Pkce
-            }
-        };
-        let word = form::identifier("a word of 1 to 128 printable characters without spaces");
-        let redirect = form::redirect();
-        let endpoint = form::endpoint();
-        let redirect_uri = section.setting("redirect_uri", "http://127.0.0.1:8467/callback", &redirect);
-        let authorize_url =
-            section.setting("authorize_url", "https://accounts.spotify.com/authorize", &endpoint);
-        let token_url = section.setting("token_url", "https://accounts.spotify.com/api/token", &endpoint);
-        let api_url = section.setting("api_url", "https://api.spotify.com/v1", &endpoint);
-        let rotation_grace = section.setting("rotation_grace", "0s", &form::duration("0s", "30days"));
-        let login_lifetime = section.setting("login_lifetime", "6 months", &form::months());
-        let calls_per_day = section.setting("calls_per_day", "1000", &form::number(1..=10_000_000));
-        let quota_group = section.setting("quota_group", "default", &word);
-        section.finish();
-        let (name, client_id) = (name.ok()?, client_id?);
-        let settings = AppSettings {
-            name: name.clone(),
-            client_id,
-            auth,
-            redirect_uri,
-            authorize_url,
-            token_url,
-            api_url,
-            rotation_grace,
-            login_lifetime,
-            calls_per_day,
-            quota_group,
-        };
-        Some((name, settings))
     }
 
     fn tokens(&mut self) -> TokenSettings {
@@ -241,7 +161,7 @@ impl<'a> Check<'a> {
         let default = defaults.socket.clone().unwrap_or_else(|| state_dir.join("control.sock"));
         let form = form::path(self.base);
         let mut section = self.section("control");
-        let socket = section.setting("socket", &default.display().to_string(), &form);
+        let socket = section.path("socket", &default, &form);
         let length = socket.as_os_str().len();
         if length > SOCKET_PATH_LIMIT {
             let file = section.origin("socket").unwrap_or_else(|| "default".into());
@@ -278,38 +198,5 @@ impl<'a> Check<'a> {
         let level = section.setting("level", "info", &form::choice(levels)).to_owned();
         section.finish();
         LogSettings { level }
-    }
-
-    fn users(&mut self, apps: &BTreeSet<String>) -> BTreeMap<UserName, UserSettings> {
-        let tables = Section::tables(self.report, self.raw, "users");
-        tables.into_iter().filter_map(|(name, table)| self.user(&name, table, apps)).collect()
-    }
-
-    fn user(
-        &mut self,
-        given: &str,
-        table: ValueKind,
-        apps: &BTreeSet<String>,
-    ) -> Option<(UserName, UserSettings)> {
-        let name = given.parse::<UserName>();
-        let mut section = Section::new(self.report, self.raw, dotted(&["users", given]), table);
-        if name.is_err() {
-            section.misnamed(given);
-        }
-        let app = section.setting("app", "default", &form::app_name());
-        if !apps.contains(app.as_str()) && !section.is_faulty("app") && !section.report.incomplete {
-            let names: Vec<_> = apps.iter().map(|name| format!("{:?}", form::cut(name))).collect();
-            let accepted = match names.as_slice() {
-                [] => format!("an app that is configured; add [apps.{app}] with its client_id"),
-                _ => format!("an app that is configured: {}", names.join(", ")),
-            };
-            let file = section.origin("app").unwrap_or_else(|| section.file().to_owned());
-            section.fault("app", &file, format!("{:?}, which is not configured", app.as_str()), accepted);
-        }
-        let schedule = section.optional("schedule", &form::schedule()).map(|schedule| schedule.to_string());
-        let timezone = section.optional("timezone", &form::zone()).map(|zone| zone.name().to_owned());
-        let file = section.file().to_owned();
-        section.finish();
-        Some((name.ok()?, UserSettings { app, schedule, timezone, file }))
     }
 }

@@ -72,7 +72,7 @@ impl Sought<'_> {
             .filter(|(path, _)| exists(path));
         let (path, from, got) = match (given, credential) {
             (Some(given), Some((_, credential))) => {
-                let got = format!("a value, and the {credential} as well");
+                let got = format!("a value, and {credential} as well");
                 section.fault(self.key, &given.from, got, "one of the two".into());
                 return None;
             }
@@ -86,6 +86,7 @@ impl Sought<'_> {
         match read(&path) {
             Ok(secret) => {
                 let from = if got.is_some() { path.display().to_string() } else { from };
+                section.show(self.key.trim_end_matches("_file"), "(hidden)".into(), &from);
                 Some(Found { secret, from })
             }
             Err(why) => {

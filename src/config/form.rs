@@ -21,11 +21,13 @@ pub(super) enum Written {
 /// What a form makes of text: the value, or a word more on why it is refused, which may be empty.
 pub(super) type Parsed<T> = Result<T, String>;
 
+type Parse<T> = Box<dyn Fn(&str) -> Parsed<T>>;
+
 /// How a value is read.
 pub(super) struct Form<T> {
     pub written: Written,
     pub accepted: String,
-    pub parse: Box<dyn Fn(&str) -> Parsed<T>>,
+    pub parse: Parse<T>,
     shown: fn(&str) -> String,
 }
 
@@ -202,7 +204,7 @@ pub(super) fn redirect() -> Form<String> {
 /// A store. A relative path of SQLite starts from `base`.
 pub(super) fn store_url(base: &Path) -> Form<String> {
     let base = base.to_owned();
-    let accepted = "\"sqlite://PATH\", or \"postgres://...\" as libpq takes it";
+    let accepted = "\"sqlite://PATH\", or a \"postgres://\" URL";
     let form = Form::new(accepted, move |text| match text.split_once("://") {
         Some(("sqlite", path)) => {
             let file = path.split('?').next().unwrap_or_default();

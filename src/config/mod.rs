@@ -15,6 +15,7 @@ mod check;
 mod credential;
 mod fault;
 mod form;
+mod named;
 mod place;
 mod raw;
 mod section;

@@ -50,7 +50,7 @@ impl Place {
 
     /// The first of the colon-separated folders that systemd puts into `name`.
     fn systemd_dir(&self, name: &str) -> Option<PathBuf> {
-        self.var(name)?.split(':').next().filter(|dir| !dir.is_empty()).map(PathBuf::from)
+        self.var(name)?.split(':').next().map(PathBuf::from).filter(|dir| dir.is_absolute())
     }
 
     /// An XDG base directory. Its specification has relative ones ignored.

@@ -2,6 +2,7 @@
 //! noted and its value is shown; every key that nobody asked for is a fault.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use ::config::{Value, ValueKind};
 
@@ -82,30 +83,28 @@ impl<'a> Section<'a> {
     /// The value of `key` in its form; `None` where it isn't set, or is faulty, which is then noted.
     pub fn given<T>(&mut self, key: &'static str, form: &Form<T>) -> Option<Given<T>> {
         let value = self.values.remove(key);
-        let from = value
-            .as_ref()
-            .and_then(|value| value.origin().map(str::to_owned).or_else(|| origin_within(value)));
-        self.asked.insert(key, value.is_some().then(|| from.clone().unwrap_or_else(|| self.file.clone())));
-        let (value, from) = (value?, from.unwrap_or_else(|| self.file.clone()));
-        let from_environment = from.starts_with(VARIABLE);
-        let text = match value.kind {
-            ValueKind::String(text) if form.written == Written::Text || from_environment => text,
-            ValueKind::I64(number) if form.written == Written::Number => number.to_string(),
-            other => {
-                let got = match other {
-                    ValueKind::String(text) => form.got(&text),
-                    ValueKind::I64(number) => number.to_string(),
-                    other => kind_of(&other).to_owned(),
-                };
-                self.fault(key, &from, got, form.accepted.clone());
-                return None;
-            }
+        let from = value.as_ref().and_then(origin_within).unwrap_or_else(|| self.file.clone());
+        self.asked.insert(key, value.is_some().then(|| from.clone()));
+        let value = value?;
+        let (text, got) = match &value.kind {
+            ValueKind::String(text) => (Some(text.clone()), form.got(text.trim())),
+            ValueKind::I64(number) => (Some(number.to_string()), number.to_string()),
+            other => (None, kind_of(other).to_owned()),
         };
-        match (form.parse)(text.trim()) {
-            Ok(value) => Some(Given { value, text, from }),
+        let written = match value.kind {
+            ValueKind::I64(_) => Written::Number,
+            _ if from.starts_with(VARIABLE) => form.written,
+            _ => Written::Text,
+        };
+        let parsed = match text.as_ref().filter(|_| written == form.written) {
+            Some(text) => (form.parse)(text.trim()),
+            None => Err(String::new()),
+        };
+        match parsed {
+            Ok(value) => Some(Given { value, text: text.unwrap_or_default(), from }),
             Err(why) => {
                 let why = if why.is_empty() { why } else { format!(" ({why})") };
-                self.fault(key, &from, form.got(&text), format!("{}{why}", form.accepted));
+                self.fault(key, &from, got, format!("{}{why}", form.accepted));
                 None
             }
         }
@@ -120,14 +119,22 @@ impl<'a> Section<'a> {
 
     /// The value of `key`, or else of `default`, shown. A faulty one is noted, and the default stands in for it.
     pub fn setting<T>(&mut self, key: &'static str, default: &str, form: &Form<T>) -> T {
-        if let Some(value) = self.optional(key, form) {
-            return value;
-        }
+        // Constants of this module only, and every test loads them.
+        let value = (form.parse)(default).expect("a default is in its own form");
+        self.setting_or(key, form, default.to_owned(), value)
+    }
+
+    /// The same for a path, whose default comes from the surroundings.
+    pub fn path(&mut self, key: &'static str, default: &Path, form: &Form<PathBuf>) -> PathBuf {
+        self.setting_or(key, form, default.display().to_string(), default.to_owned())
+    }
+
+    fn setting_or<T>(&mut self, key: &'static str, form: &Form<T>, text: String, default: T) -> T {
+        let given = self.optional(key, form);
         if self.origin(key).is_none() {
-            self.show(key, default.to_owned(), "default");
+            self.show(key, text, "default");
         }
-        // The defaults are in this source, and every test loads them.
-        (form.parse)(default).ok().expect("a default is in its own form")
+        given.unwrap_or(default)
     }
 
     /// The value of `key`, shown; where it isn't set, that is noted.
