@@ -134,19 +134,22 @@ impl Gate {
         due
     }
 
-    /// The token endpoint accepted the app; `rotated`: the answer brought a new refresh token.
-    pub async fn accept(&self, app: &AppName, rotated: bool) {
-        let rotation = if rotated { Rotation::Rotates } else { Rotation::Keeps };
-        let known = self.states().get(app).is_some_and(|s| s.fault.is_none() && s.rotation == rotation);
-        if known {
+    /// The token endpoint accepted the app. `rotated`: whether its answer brought a new refresh token, where it
+    /// brought tokens at all.
+    pub async fn accept(&self, app: &AppName, rotated: Option<bool>) {
+        let learnt = match rotated {
+            Some(true) => Some(Rotation::Rotates),
+            // An answer without a new token proves nothing about a provider that has rotated before.
+            Some(false) if self.rotation(app) == Rotation::Unknown => Some(Rotation::Keeps),
+            _ => None,
+        };
+        let news = learnt.filter(|rotation| *rotation != self.rotation(app));
+        if news.is_none() && self.fault(app).is_none() {
             return;
         }
         let mended = self
             .change(app, |state| {
-                // One answer without a new token proves nothing about a provider that has rotated before.
-                if state.rotation != Rotation::Rotates {
-                    state.rotation = rotation;
-                }
+                state.rotation = news.unwrap_or(state.rotation);
                 state.fault.take().is_some()
             })
             .await;

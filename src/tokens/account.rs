@@ -85,6 +85,8 @@ pub struct View {
     pub born: (BootTime, Option<Cause>),
     /// A refresh without an outcome.
     pub on_record: Option<OnRecord>,
+    /// When the login comes to its age.
+    pub login_ends: Option<Timestamp>,
     /// Unknown whether the refresh token is spent; whether this daemon is the sender, what was seen, and since when.
     pub doubt: Option<(bool, String, Timestamp)>,
     /// The provider refuses the refresh token.
@@ -285,7 +287,7 @@ impl Account {
                 let error = waiting(why, LOOK_AGAIN, Trouble::Store);
                 self.refuse_all(&error, &mut effects);
             }
-            Input::Done(epoch, outcome) => self.done(epoch, outcome, now, weather, &mut effects),
+            Input::Done(epoch, outcome) => self.done(epoch, outcome, now, &mut effects),
             Input::LoggedIn(view) => {
                 self.known = Known::Login(Box::new(view));
                 (self.backoff, self.rejected, self.look_again) = (None, false, None);
@@ -314,12 +316,14 @@ impl Account {
     }
 
     /// When [`Input::Wake`] is wanted next.
-    pub fn wake_at(&self, now: Moment) -> Option<BootTime> {
+    pub fn wake_at(&self, now: Moment, weather: &Weather) -> Option<BootTime> {
         let Known::Login(view) = &self.known else { return None };
         if self.paused || self.work != Work::Idle || !view.client_matches {
             return None;
         }
-        let held_off = self.backoff.as_ref().map(|b| b.until).max(self.look_again);
+        let held = weather.held_until.max(weather.fault.as_ref().map(|fault| fault.retry_at));
+        let held_off =
+            self.backoff.as_ref().map(|b| b.until).max(self.look_again).max(held.map(|at| now.boot_of(at)));
         let due = if let Some(refusal) = &view.refusal {
             now.boot_of(refusal.next_try_at?)
         } else if view.doubt.is_some() || view.on_record.is_some() || !self.waiters.is_empty() {
@@ -356,14 +360,7 @@ impl Account {
         }
     }
 
-    fn done(
-        &mut self,
-        epoch: Epoch,
-        outcome: Outcome,
-        now: Moment,
-        weather: &Weather,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn done(&mut self, epoch: Epoch, outcome: Outcome, now: Moment, effects: &mut Vec<Effect>) {
         self.work = Work::Idle;
         self.look_again = None;
         let Known::Login(view) = &mut self.known else { return };
@@ -381,7 +378,7 @@ impl Account {
                     (self.backoff, self.rejected) = (None, false);
                 }
             }
-            Outcome::Superseded => self.known = Known::Unread,
+            Outcome::Superseded => (self.known, self.stale) = (Known::Unread, true),
             Outcome::NotSent(error) => {
                 let wait = match &error {
                     TokenError::Waiting { trouble: Trouble::RateLimited, .. } => None,
@@ -402,7 +399,7 @@ impl Account {
                 view.doubt = Some((true, reason.clone(), since));
                 let error = TokenError::InDoubt { reason, retry_after: Duration::ZERO };
                 let wait = self.back_off(now, error.clone());
-                self.answer_ready(now, weather, effects);
+                self.answer_ready(now, effects);
                 self.refuse_all(&with_retry(error, Some(wait)), effects);
             }
         }
@@ -421,10 +418,10 @@ impl Account {
     }
 
     /// Answers whoever can be answered from what is known; the others stay.
-    fn answer_ready(&mut self, now: Moment, weather: &Weather, effects: &mut Vec<Effect>) -> Option<Cause> {
+    fn answer_ready(&mut self, now: Moment, effects: &mut Vec<Effect>) -> Option<Cause> {
         let mut cause = None;
         for mut waiter in std::mem::take(&mut self.waiters) {
-            match self.verdict(&mut waiter, now, weather) {
+            match self.verdict(&mut waiter, now) {
                 Verdict::Answer(effect) => effects.push(effect),
                 Verdict::Wait(why) => {
                     // A rejection explains the refresh better than whoever else waits for it.
@@ -441,19 +438,16 @@ impl Account {
             self.refuse_all(&TokenError::Paused, effects);
             return;
         }
-        if self.work == Work::Idle && (matches!(self.known, Known::Unread) || self.stale) {
-            let looking = self.look_again.is_some_and(|at| at <= now.boot);
-            if !self.waiters.is_empty() || woken || looking || !matches!(self.known, Known::Unread) {
-                self.stale = false;
-                self.work = Work::Reading;
-                effects.push(Effect::Read);
-            }
+        let unread = matches!(self.known, Known::Unread);
+        if self.work == Work::Idle && (self.stale || unread && !self.waiters.is_empty()) {
+            self.stale = false;
+            self.work = Work::Reading;
+            effects.push(Effect::Read);
+        }
+        if unread || self.work == Work::Reading {
             return;
         }
-        if self.work == Work::Reading {
-            return;
-        }
-        let cause = self.answer_ready(now, weather, effects);
+        let cause = self.answer_ready(now, effects);
         if self.work != Work::Idle {
             return;
         }
@@ -519,7 +513,7 @@ impl Account {
         strangers || (probe && weather.probe_taken)
     }
 
-    fn verdict(&self, waiter: &mut Waiter, now: Moment, weather: &Weather) -> Verdict {
+    fn verdict(&self, waiter: &mut Waiter, now: Moment) -> Verdict {
         let refuse = |error| Verdict::Answer(Effect::Refuse(waiter.id, error));
         let view = match &self.known {
             Known::Unread => return Verdict::Wait(Cause::Expiry),
@@ -585,7 +579,6 @@ impl Account {
                     let why = "Spotify's token answers come too late to be of use".to_owned();
                     return refuse(waiting(why, LONGEST_BACKOFF, Trouble::Unreachable));
                 }
-                let _ = weather;
                 Verdict::Wait(if need.fresh { Cause::Asked } else { Cause::Expiry })
             }
         }

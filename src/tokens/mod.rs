@@ -1,6 +1,7 @@
 //! The refresh actor: one task owns every grant, and a caller only ever receives a token that is valid.
 
 mod account;
+mod exchange;
 mod seal;
 mod spool;
 mod validity;

@@ -14,7 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::domain::{AttemptId, Cause, Epoch, Generation, Sealed, Timestamp, UserId};
+use crate::domain::{AttemptId, Cause, Epoch, Generation, RefreshToken, Sealed, Timestamp, UserId};
 use crate::oauth::RawAnswer;
 use crate::random::Random;
 
@@ -37,6 +37,8 @@ pub struct Kept {
     pub epoch: Epoch,
     /// The generation whose refresh token was sent.
     pub sent: Generation,
+    /// The refresh token that was sent: it stays where the answer brings none.
+    pub refresh_token: RefreshToken,
     /// The try.
     pub attempt: AttemptId,
     /// Why it was made.
@@ -73,6 +75,7 @@ pub struct FileSpool {
 struct Record {
     epoch: Epoch,
     sent: Generation,
+    refresh_token: String,
     attempt: AttemptId,
     cause: Cause,
     sent_at: Timestamp,
@@ -109,6 +112,7 @@ impl FileSpool {
             user,
             epoch: record.epoch,
             sent: record.sent,
+            refresh_token: RefreshToken::from(std::mem::take(&mut record.refresh_token)),
             attempt: record.attempt,
             cause: record.cause,
             sent_at: record.sent_at,
@@ -149,6 +153,7 @@ impl Spool for FileSpool {
         let record = Record {
             epoch: kept.epoch,
             sent: kept.sent,
+            refresh_token: kept.refresh_token.expose().to_owned(),
             attempt: kept.attempt,
             cause: kept.cause,
             sent_at: kept.sent_at,
@@ -159,7 +164,7 @@ impl Spool for FileSpool {
             body: STANDARD.encode(&kept.answer.body),
         };
         let text = Zeroizing::new(serde_json::to_vec(&record)?);
-        Zeroizing::new(record.body);
+        drop((Zeroizing::new(record.body), Zeroizing::new(record.refresh_token)));
         let (user, success) = (kept.user, kept.answer.status == 200);
         let (vault, random) = (Arc::clone(&self.vault), Arc::clone(&self.random));
         blocking(move || {
@@ -284,6 +289,7 @@ mod tests {
             user: UserId(4),
             epoch: Epoch(1),
             sent: Generation(sent),
+            refresh_token: RefreshToken::from("AQsent".to_owned()),
             attempt: AttemptId(Uuid::from_u128(sent.unsigned_abs().into())),
             cause: Cause::Expiry,
             sent_at: at,

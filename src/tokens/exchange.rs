@@ -1,0 +1,561 @@
+//! One refresh, step by step: intent, post, spool, commit; and the same last steps for an answer that the spool kept.
+//! Nothing cancels it once the request is on its way. It promises that an answer is durable before it is read, and
+//! that tokens are committed before anyone sees them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fail::fail_point;
+
+use crate::clock::{BootTime, Clock};
+use crate::config::AppSettings;
+use crate::domain::{
+    AccessTimes, AppName, AttemptId, Cause, Doubt, Epoch, EventKind, Generation, Grant, Owner, RefreshToken,
+    Refusal, Timestamp, UserId, UserName,
+};
+use crate::oauth::{PostError, RawAnswer, Reading, TokenRequest, Tokens, Transport, read};
+use crate::random::Random;
+use crate::spotify::Gate;
+use crate::store::{Close, CommitIf, GrantStore, Intent, NewTokens, Result as Stored, StoreError};
+use crate::telemetry::{Events, LoginLoss, Metrics, Note, RefreshError};
+
+use super::account::{OnRecord, Outcome, Start, View};
+use super::seal::{Label, Vault};
+use super::spool::{Kept, Spool};
+use super::validity::{Held, Moment, skew};
+use super::{TokenError, Trouble};
+
+/// How long a daemon may take from its intent to the end of its request, by the store's clock.
+pub const LEASE: Duration = Duration::from_secs(90);
+/// The intent must stand so soon that the whole request fits into the lease.
+const INTENT_WITHIN: Duration = Duration::from_secs(25);
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// When a dead login is tried again, after its first refusal.
+const TRIES: [Duration; 4] = [
+    Duration::from_secs(15 * 60),
+    Duration::from_secs(3_600),
+    Duration::from_secs(6 * 3_600),
+    Duration::from_secs(24 * 3_600),
+];
+
+/// What a refresh works with; all of it injected.
+pub struct Exchange {
+    /// Where grants are kept.
+    pub store: Arc<dyn GrantStore>,
+    /// The way to the token endpoint.
+    pub transport: Arc<dyn Transport>,
+    /// Where answers are kept.
+    pub spool: Arc<dyn Spool>,
+    /// Seals and opens.
+    pub vault: Arc<Vault>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<Random>,
+    /// The apps' gates.
+    pub gate: Gate,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is told.
+    pub events: Events,
+    /// This daemon's state directory.
+    pub owner: Owner,
+}
+
+/// Whose tokens, and by which app.
+#[derive(Clone)]
+pub struct Subject {
+    /// The store's number.
+    pub user: UserId,
+    /// The short name.
+    pub name: UserName,
+    /// The app as it is configured.
+    pub app: Arc<AppSettings>,
+}
+
+/// What an outcome is reported with.
+pub struct Report {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// By how many milliseconds the wall clock is ahead of the provider's, where the answer told.
+    pub skew: Option<i64>,
+}
+
+/// Called when the end of a refresh has to wait for the store.
+pub type Stalled<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+/// An answer, and what it answers.
+struct Case<'a> {
+    subject: &'a Subject,
+    kept: Kept,
+    login_ends: Option<Timestamp>,
+    /// Set when an answer to this refresh token was lost before; what was seen then.
+    lost: Option<String>,
+    refusal: Option<Refusal>,
+    commit_if: CommitIf,
+    sent_boot: Option<BootTime>,
+}
+
+impl Exchange {
+    /// The present, for one app; the skew is the caller's to add.
+    pub fn moment(&self, skew: i64) -> Moment {
+        let chance = self.random.upto(Duration::from_secs(1)).as_secs_f64();
+        Moment { wall: self.clock.now(), boot: self.clock.boot(), skew, chance }
+    }
+
+    /// One refresh.
+    pub async fn refresh(
+        &self,
+        subject: Subject,
+        start: Start,
+        attempt: AttemptId,
+        stalled: Stalled<'_>,
+    ) -> Report {
+        let (app, began) = (&subject.app.name, self.clock.boot());
+        if let Some(outcome) = self.refused_by_gate(app, start.insist).await {
+            return Report { outcome, skew: None };
+        }
+        if let Err(error) = self.spool.prepare(subject.user).await {
+            self.problem(&subject, format!("no room in the spool for {}: {error}", subject.name));
+        }
+        fail_point!("refresh-before-intent");
+        let intent = Intent {
+            user: subject.user,
+            epoch: start.view.epoch,
+            generation: start.view.generation,
+            attempt,
+            replaces: start.view.on_record.map(|record| record.attempt),
+            owner: self.owner,
+            lease: LEASE,
+            cause: start.cause,
+        };
+        match self.announce(&intent, began, stalled).await {
+            Ok(true) => {}
+            Ok(false) => return Report { outcome: Outcome::Superseded, skew: None },
+            Err(error) => {
+                self.metrics.refresh_failed(RefreshError::StoreError, self.clock.boot().since(began));
+                let reason = format!("nothing was sent: {error}");
+                return Report { outcome: not_sent(reason, Trouble::Store), skew: None };
+            }
+        }
+        fail_point!("refresh-after-intent");
+        let (sent_at, sent_boot) = (self.clock.now(), self.clock.boot());
+        let request = TokenRequest::refresh(&subject.app, &start.view.refresh_token);
+        let posted = self.transport.post(request).await;
+        let received_at = self.clock.now();
+        fail_point!("refresh-after-post");
+        let view = start.view;
+        let answer = match posted {
+            Ok(answer) => answer,
+            Err(error) => {
+                let outcome = self.unanswered(&subject, &view, attempt, error, sent_at, stalled).await;
+                self.metrics.refresh_failed(RefreshError::NetworkError, self.clock.boot().since(began));
+                return Report { outcome, skew: None };
+            }
+        };
+        let skew = skew(answer.date.as_deref(), sent_at, received_at);
+        let kept = Kept {
+            user: subject.user,
+            epoch: view.epoch,
+            sent: view.generation,
+            refresh_token: view.refresh_token,
+            attempt,
+            cause: start.cause,
+            sent_at,
+            received_at,
+            answer,
+        };
+        let spooled = self.spool.keep(&kept).await;
+        if let Err(error) = &spooled {
+            self.problem(&subject, format!("the spool can't be written: {error}"));
+        }
+        fail_point!("refresh-after-spool");
+        let lost = match (&view.doubt, view.on_record) {
+            (Some((_, seen, _)), _) => Some(seen.clone()),
+            (None, Some(_)) => Some("longplay was stopped before it came".to_owned()),
+            (None, None) => None,
+        };
+        let case = Case {
+            subject: &subject,
+            kept,
+            login_ends: view.login_ends,
+            lost,
+            refusal: view.refusal,
+            commit_if: CommitIf::AttemptHolds,
+            sent_boot: Some(sent_boot),
+        };
+        let (outcome, error) = self.conclude(&case, spooled.is_ok(), stalled).await;
+        fail_point!("refresh-after-commit");
+        let took = self.clock.boot().since(began);
+        match error {
+            None => self.metrics.refresh_succeeded(took),
+            Some(error) => self.metrics.refresh_failed(error, took),
+        }
+        Report { outcome, skew }
+    }
+
+    /// Offers an answer from the spool: applied where the login is the same and the store's generation is not newer
+    /// than the one that was sent, whatever became of the attempt. True where it changed something.
+    pub async fn offer(&self, subject: &Subject, kept: Kept) -> Stored<bool> {
+        let Some(grant) = self.store.grant(subject.user).await? else { return Ok(false) };
+        let holds = grant.attempt.is_some_and(|attempt| attempt.id == kept.attempt);
+        let success = matches!(read(&kept.answer, kept.received_at), Reading::Granted(_));
+        if grant.epoch != kept.epoch || !(holds || success && grant.generation <= kept.sent) {
+            return Ok(false);
+        }
+        let commit_if = if holds { CommitIf::AttemptHolds } else { CommitIf::NotNewerThan(kept.sent) };
+        let case = Case {
+            subject,
+            login_ends: login_ends(&subject.app, grant.login_at),
+            lost: grant.doubt.map(|doubt| doubt.reason),
+            refusal: grant.refusal,
+            kept,
+            commit_if,
+            sent_boot: None,
+        };
+        let (outcome, _) = self.conclude(&case, true, &|_| {}).await;
+        Ok(!matches!(outcome, Outcome::Superseded))
+    }
+
+    /// What memory holds of a stored grant.
+    ///
+    /// # Errors
+    /// Where a token can't be opened: which, and the cure.
+    pub fn view(&self, app: &AppSettings, grant: Grant, now: Moment) -> Result<Option<View>, String> {
+        let (user, epoch, generation) = (grant.user, grant.epoch, grant.generation);
+        let Some(sealed) = &grant.refresh_token else { return Ok(None) };
+        let open = |label, sealed, what| {
+            let text = self.vault.open(label, sealed).map_err(|e| format!("the stored {what} token: {e}"))?;
+            String::from_utf8(text.to_vec()).map_err(|_| format!("the stored {what} token is no text"))
+        };
+        let refresh_token = open(Label::Refresh(user, epoch, generation), sealed, "refresh")?.into();
+        let access = match (&grant.access_token, grant.access_times) {
+            (Some(sealed), Some(times)) => {
+                let token = open(Label::Access(user, epoch, generation), sealed, "access")?;
+                Some((token.into(), Held::read(times, now)))
+            }
+            _ => None,
+        };
+        let born = BootTime(now.boot.0.saturating_sub(grant.read_at.since(grant.committed_at)));
+        Ok(Some(View {
+            epoch,
+            generation,
+            client_matches: grant.client_id == app.client_id,
+            refresh_token,
+            access,
+            born: (born, grant.born_of),
+            on_record: grant.attempt.map(|attempt| OnRecord {
+                attempt: attempt.id,
+                ours: attempt.owner == self.owner,
+                lapses: BootTime(now.boot.0 + attempt.lease_until.since(grant.read_at)),
+            }),
+            login_ends: login_ends(app, grant.login_at),
+            doubt: grant.doubt.map(|doubt| (doubt.owner == self.owner, doubt.reason, doubt.since)),
+            refusal: grant.refusal,
+        }))
+    }
+
+    async fn refused_by_gate(&self, app: &AppName, insist: bool) -> Option<Outcome> {
+        if let Some(until) = self.gate.held_until(app) {
+            let reason = format!("Spotify's rate limit holds the app until {until}");
+            let retry_after = until.since(self.clock.now());
+            let trouble = Trouble::RateLimited;
+            return Some(Outcome::NotSent(TokenError::Waiting { reason, retry_after, trouble }));
+        }
+        let fault = self.gate.fault(app)?;
+        let may = self.gate.try_refused(app).await || insist;
+        (!may).then_some(Outcome::ClientRefused(fault.reason))
+    }
+
+    /// Step 1. The same statement is repeated until the store answers, while the request still fits into the lease.
+    async fn announce(
+        &self,
+        intent: &Intent,
+        began: BootTime,
+        stalled: Stalled<'_>,
+    ) -> Result<bool, StoreError> {
+        let mut pause = FIRST_RETRY;
+        loop {
+            match self.store.begin_attempt(intent).await {
+                Ok(begun) if self.clock.boot().since(began) > INTENT_WITHIN => {
+                    let doing = "announcing a refresh took too long".to_owned();
+                    if begun {
+                        let close = self.store.close_attempt(
+                            intent.user,
+                            intent.epoch,
+                            intent.attempt,
+                            &Close::Nothing,
+                        );
+                        close.await?;
+                    }
+                    return Err(StoreError::Unavailable { doing, source: "slow".into() });
+                }
+                Err(error) if self.clock.boot().since(began) < INTENT_WITHIN => {
+                    stalled(said(&error));
+                    self.clock.sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_RETRY);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn unanswered(
+        &self,
+        subject: &Subject,
+        view: &View,
+        attempt: AttemptId,
+        error: PostError,
+        sent_at: Timestamp,
+        stalled: Stalled<'_>,
+    ) -> Outcome {
+        let (close, outcome) = match error {
+            PostError::NotSent(why) => {
+                let reason = format!("Spotify's token endpoint can't be reached: {why}");
+                (Close::Nothing, not_sent(reason, Trouble::Unreachable))
+            }
+            PostError::Lost(why) => {
+                let reason = format!("the answer to a refresh was lost ({why})");
+                self.doubt(subject, attempt, reason, sent_at)
+            }
+        };
+        if let Outcome::NotSent(error) = &outcome {
+            self.events.tell(EventKind::RefreshFailed, note(subject, attempt), error.to_string());
+        }
+        self.close((subject.user, view.epoch, attempt), &close, outcome, stalled).await
+    }
+
+    fn doubt(
+        &self,
+        subject: &Subject,
+        attempt: AttemptId,
+        reason: String,
+        since: Timestamp,
+    ) -> (Close, Outcome) {
+        let message =
+            format!("{reason}: whether Spotify replaced the refresh token is unknown; it is tried again");
+        self.events.tell(EventKind::InDoubt, note(subject, attempt), message);
+        let doubt = Doubt { since, owner: self.owner, reason: reason.clone() };
+        (Close::Doubt(doubt), Outcome::Doubt(reason, since))
+    }
+
+    async fn close(
+        &self,
+        (user, epoch, attempt): (UserId, Epoch, AttemptId),
+        close: &Close,
+        outcome: Outcome,
+        stalled: Stalled<'_>,
+    ) -> Outcome {
+        let closed =
+            self.insist(stalled, None, || self.store.close_attempt(user, epoch, attempt, close)).await;
+        if closed { outcome } else { Outcome::Superseded }
+    }
+
+    /// Steps 3 to 5 for an answer that is in the spool, if anything could be written there.
+    async fn conclude(
+        &self,
+        case: &Case<'_>,
+        spooled: bool,
+        stalled: Stalled<'_>,
+    ) -> (Outcome, Option<RefreshError>) {
+        let kept = &case.kept;
+        let (app, name) = (&case.subject.app.name, &case.subject.name);
+        let reading = read(&kept.answer, kept.received_at);
+        if !matches!(reading, Reading::RateLimited(_)) {
+            self.gate.answered(app).await;
+        }
+        let (close, outcome, error) = match reading {
+            Reading::Granted(tokens) => {
+                let outcome = self.commit(case, tokens, spooled, stalled).await;
+                return (outcome, None);
+            }
+            Reading::RateLimited(retry_after) => {
+                let until = self.gate.hold(app, retry_after).await;
+                let reason = format!("Spotify's rate limit holds the app until {until}");
+                let retry_after = until.since(self.clock.now());
+                let error = TokenError::Waiting { reason, retry_after, trouble: Trouble::RateLimited };
+                (Close::Nothing, Outcome::NotSent(error), RefreshError::RateLimited)
+            }
+            Reading::ClientRefused(words) => {
+                let reason = format!(
+                    "Spotify refuses app {app}: {words}; check its client_id, auth and secret, then `longplay reload`"
+                );
+                self.gate.refuse(app, &reason).await;
+                (Close::Nothing, Outcome::ClientRefused(reason), RefreshError::ClientError)
+            }
+            Reading::RequestRefused(words) => {
+                let reason = format!(
+                    "Spotify refuses the token request of app {app}: {words}; check the app's settings"
+                );
+                self.gate.refuse(app, &reason).await;
+                (Close::Nothing, Outcome::ClientRefused(reason), RefreshError::ClientError)
+            }
+            Reading::GrantRefused { expired, description } => {
+                self.gate.accept(app, None).await;
+                let refusal = self.refusal(case, expired, &description);
+                let news = case.refusal.is_none();
+                let closed = Close::Refused(refusal.clone());
+                let key = (kept.user, kept.epoch, kept.attempt);
+                let outcome = self.close(key, &closed, Outcome::Refused(refusal), stalled).await;
+                if let Outcome::Refused(refusal) = &outcome
+                    && news
+                {
+                    self.metrics.login_lost(loss(case, expired));
+                    let message = format!("{name} must log in: {}", refusal.reason);
+                    self.events.tell(EventKind::LoginLost, note(case.subject, kept.attempt), message);
+                }
+                return (outcome, Some(RefreshError::InvalidRefreshToken));
+            }
+            Reading::Unclear(what) => {
+                let reason = format!("Spotify's token endpoint answered what proves nothing ({what})");
+                let (close, outcome) = self.doubt(case.subject, kept.attempt, reason, kept.sent_at);
+                (close, outcome, RefreshError::ProviderError)
+            }
+        };
+        let key = (kept.user, kept.epoch, kept.attempt);
+        (self.close(key, &close, outcome, stalled).await, Some(error))
+    }
+
+    async fn commit(&self, case: &Case<'_>, tokens: Tokens, spooled: bool, stalled: Stalled<'_>) -> Outcome {
+        let kept = &case.kept;
+        let (user, epoch, generation) = (kept.user, kept.epoch, kept.sent.next());
+        let refresh_token = tokens.refresh_token.clone().unwrap_or_else(|| kept.refresh_token.clone());
+        let skew = skew(kept.answer.date.as_deref(), kept.sent_at, kept.received_at).unwrap_or(0);
+        let access_times = times(kept.sent_at, tokens.lifetime, skew);
+        let seal = |label, text: &str| self.vault.seal(label, text.as_bytes(), &self.random);
+        let new = NewTokens {
+            user,
+            epoch,
+            generation,
+            refresh_token: seal(Label::Refresh(user, epoch, generation), refresh_token.expose()),
+            access_token: seal(Label::Access(user, epoch, generation), tokens.access_token.expose()),
+            access_times,
+            scope: tokens.scope,
+            attempt: kept.attempt,
+            cause: kept.cause,
+        };
+        let keep_trying = (!spooled).then_some(kept);
+        let committed =
+            self.insist(stalled, keep_trying, || self.store.commit_tokens(&new, case.commit_if)).await;
+        if !committed {
+            return Outcome::Superseded;
+        }
+        let rotated = tokens.refresh_token.as_ref().is_some_and(|token| *token != kept.refresh_token);
+        self.gate.accept(&case.subject.app.name, Some(rotated)).await;
+        let what = if rotated { "with a new refresh token" } else { "the refresh token stays" };
+        let message = format!("{} has a new access token, {what}", case.subject.name);
+        self.events.tell(EventKind::TokenRefreshed, note(case.subject, kept.attempt), message);
+        let now = self.moment(skew);
+        let held = match case.sent_boot {
+            Some(sent) => Held::received(access_times, sent, now),
+            None => Held::read(access_times, now),
+        };
+        Outcome::Committed(View {
+            epoch,
+            generation,
+            client_matches: true,
+            refresh_token,
+            access: Some((tokens.access_token, held)),
+            born: (now.boot, Some(kept.cause)),
+            on_record: None,
+            login_ends: case.login_ends,
+            doubt: None,
+            refusal: None,
+        })
+    }
+
+    fn refusal(&self, case: &Case<'_>, expired: bool, description: &str) -> Refusal {
+        let name = &case.subject.name;
+        let now = self.clock.now();
+        let (since, tries) = match &case.refusal {
+            Some(earlier) => (earlier.since, earlier.tries + 1),
+            None => (now, 0),
+        };
+        let over_age = expired || case.login_ends.is_some_and(|ends| ends <= now);
+        let next = TRIES.get(tries as usize).filter(|_| !over_age);
+        let reason = match (&case.refusal, &case.lost) {
+            (Some(earlier), _) => earlier.reason.clone(),
+            (None, _) if over_age => {
+                format!("the login has come to its age ({description}): run `longplay login {name}`")
+            }
+            (None, Some(seen)) => format!(
+                "an answer was lost, and Spotify had replaced the refresh token in it ({seen}; then: {description}): run `longplay login {name}`"
+            ),
+            (None, None) => format!("Spotify refuses the login ({description}): run `longplay login {name}`"),
+        };
+        Refusal { since, reason, tries, next_try_at: next.map(|after| (since + *after).max(now)) }
+    }
+
+    /// Repeats a statement until the store answers; meanwhile tries the spool again, if `unspooled`.
+    async fn insist<F>(
+        &self,
+        stalled: Stalled<'_>,
+        mut unspooled: Option<&Kept>,
+        work: impl Fn() -> F,
+    ) -> bool
+    where
+        F: Future<Output = Stored<bool>>,
+    {
+        let mut pause = FIRST_RETRY;
+        loop {
+            match work().await {
+                Ok(done) => return done,
+                Err(error) => {
+                    tracing::warn!("the outcome of a refresh waits for the store: {}", said(&error));
+                    stalled(said(&error));
+                }
+            }
+            if let Some(kept) = unspooled
+                && self.spool.keep(kept).await.is_ok()
+            {
+                unspooled = None;
+            }
+            self.clock.sleep(self.random.jitter(pause)).await;
+            pause = (pause * 2).min(LONGEST_RETRY);
+        }
+    }
+
+    fn problem(&self, subject: &Subject, message: String) {
+        self.events.tell(EventKind::Problem, Note::of(&subject.name, &subject.app.name), message);
+    }
+}
+
+/// The times of an access token; `skew`: milliseconds by which this host's clock is ahead.
+pub(super) fn times(sent_at: Timestamp, lifetime: Duration, skew: i64) -> AccessTimes {
+    AccessTimes { sent_at, lifetime, expires_at: sent_at.offset_millis(-skew) + lifetime }
+}
+
+/// When a login comes to its age: calendar months after it was given.
+pub fn login_ends(app: &AppSettings, login_at: Option<Timestamp>) -> Option<Timestamp> {
+    let months = chrono::Months::new(app.login_lifetime?);
+    login_at?.utc().checked_add_months(months).map(Timestamp::from)
+}
+
+fn loss(case: &Case<'_>, expired: bool) -> LoginLoss {
+    match &case.lost {
+        _ if expired => LoginLoss::Expired,
+        Some(_) => LoginLoss::AnswerLost,
+        None => LoginLoss::Revoked,
+    }
+}
+
+fn note(subject: &Subject, attempt: AttemptId) -> Note {
+    Note { attempt: Some(attempt), ..Note::of(&subject.name, &subject.app.name) }
+}
+
+fn not_sent(reason: String, trouble: Trouble) -> Outcome {
+    Outcome::NotSent(TokenError::Waiting { reason, retry_after: Duration::ZERO, trouble })
+}
+
+/// An error with its causes in a line.
+pub(super) fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
