@@ -15,7 +15,7 @@ use crate::domain::{RefreshToken, Secret};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a token request takes, connecting included.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// No token answer is longer.
 const LONGEST_BODY: usize = 64 * 1024;
 

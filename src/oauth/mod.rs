@@ -5,6 +5,5 @@ mod endpoint;
 mod login;
 
 pub use answer::{Reading, Tokens, read};
-pub(crate) use endpoint::REQUEST_TIMEOUT;
 pub use endpoint::{HttpTransport, PostError, RawAnswer, TokenRequest, Transport};
 pub use login::{Authorization, Callback, CallbackError, SCOPES, authorize, missing_scopes, read_callback};

@@ -1,6 +1,8 @@
 //! The store, in domain words: users, apps, grants, runs, plays, gaps. What it promises: every method is one
 //! transaction, and what has returned `Ok` is durable. Nothing here knows SQL; the backends do.
 
+mod memory;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +13,8 @@ use crate::domain::{
     Owner, Play, Refusal, Run, RunId, RunResult, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry, TopKind,
     Trigger, User, UserId, UserName,
 };
+
+pub use memory::MemoryGrants;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

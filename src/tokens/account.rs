@@ -294,8 +294,8 @@ impl Account {
             }
             Input::Wake => woken = true,
             Input::Pause(paused) => {
+                self.stale |= self.paused && !paused;
                 self.paused = paused;
-                self.stale = true;
             }
             Input::RunDue(at) => self.run_due = at,
             Input::Release => {
@@ -327,7 +327,7 @@ impl Account {
         let due = if let Some(refusal) = &view.refusal {
             now.boot_of(refusal.next_try_at?)
         } else if view.doubt.is_some() || view.on_record.is_some() || !self.waiters.is_empty() {
-            self.strangers_until(view, now).unwrap_or(now.boot)
+            self.strangers_until(view, now, weather).unwrap_or(now.boot)
         } else {
             self.ahead_at(view, now)?
         };
@@ -615,7 +615,7 @@ impl Account {
         if let Some(fault) = weather.fault.as_ref().filter(|f| !insist && f.retry_at > now.wall) {
             return Some(TokenError::Blocked(fault.reason.clone()));
         }
-        if let Some(until) = self.strangers_until(view, now).filter(|until| *until > now.boot) {
+        if let Some(until) = self.strangers_until(view, now, weather).filter(|until| *until > now.boot) {
             let reason = "another daemon's refresh has no outcome yet".to_owned();
             return Some(TokenError::InDoubt { reason, retry_after: until.since(now.boot) });
         }
@@ -624,7 +624,10 @@ impl Account {
     }
 
     /// Until when a doubt is left to the daemon that sent; `None`: this one may try.
-    fn strangers_until(&self, view: &View, now: Moment) -> Option<BootTime> {
+    fn strangers_until(&self, view: &View, now: Moment, weather: &Weather) -> Option<BootTime> {
+        if weather.rotation == Rotation::Keeps {
+            return view.on_record.filter(|record| !record.ours).map(|record| record.lapses);
+        }
         if let Some(record) = view.on_record.filter(|record| !record.ours) {
             return Some(BootTime(record.lapses.0 + STRANGERS_DOUBT));
         }

@@ -10,10 +10,10 @@ use fail::fail_point;
 use crate::clock::{BootTime, Clock};
 use crate::config::AppSettings;
 use crate::domain::{
-    AccessTimes, AppName, AttemptId, Cause, Doubt, Epoch, EventKind, Generation, Grant, Owner, RefreshToken,
-    Refusal, Timestamp, UserId, UserName,
+    AccessTimes, AppName, AttemptId, Doubt, Epoch, EventKind, Grant, Owner, Refusal, Timestamp, UserId,
+    UserName,
 };
-use crate::oauth::{PostError, RawAnswer, Reading, TokenRequest, Tokens, Transport, read};
+use crate::oauth::{PostError, Reading, TokenRequest, Tokens, Transport, read};
 use crate::random::Random;
 use crate::spotify::Gate;
 use crate::store::{Close, CommitIf, GrantStore, Intent, NewTokens, Result as Stored, StoreError};

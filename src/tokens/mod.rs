@@ -1,7 +1,9 @@
 //! The refresh actor: one task owns every grant, and a caller only ever receives a token that is valid.
 
 mod account;
+mod actor;
 mod exchange;
+mod login;
 mod seal;
 mod spool;
 mod validity;
@@ -12,6 +14,11 @@ use async_trait::async_trait;
 
 use crate::domain::{AccessToken, Generation, Timestamp, UserId};
 
+use crate::store::StoreError;
+
+pub use actor::{Health, Member, TokenKeeper, start};
+pub use exchange::{Exchange, Subject, login_ends};
+pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
 pub use spool::{FileSpool, Kept, Spool};
 
@@ -109,4 +116,23 @@ pub trait TokenSource: Send + Sync + 'static {
     async fn rejected(&self, user: UserId, generation: Generation) -> Result<(), TokenError>;
     /// How long the present access token is still valid, without refreshing; `None`: there is none.
     async fn left(&self, user: UserId) -> Option<Duration>;
+}
+
+/// Offers every answer that the spool keeps to the store, before the actor starts and whenever the store comes back
+/// within reach. Answers what the spool could not read, in words.
+///
+/// # Errors
+/// Where the store can't be reached.
+pub async fn offer_spool(exchange: &Exchange, subjects: &[Subject]) -> Result<Vec<String>, StoreError> {
+    let (kept, faults) = match exchange.spool.kept().await {
+        Ok(kept) => kept,
+        Err(error) => return Ok(vec![format!("the spool can't be read: {error}")]),
+    };
+    for answer in kept {
+        let Some(subject) = subjects.iter().find(|subject| subject.user == answer.user) else { continue };
+        if exchange.offer(subject, answer).await? {
+            tracing::info!(user = %subject.name, "an answer from the spool was applied");
+        }
+    }
+    Ok(faults)
 }

@@ -1,0 +1,589 @@
+//! The refresh actor: it owns every account and receives everything as messages. Its loop never waits for I/O: it
+//! starts tasks, and their outcomes come back as messages. Over users refreshes run side by side under a limit.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::clock::BootTime;
+use crate::config::{AppSettings, RefreshMode, TokenSettings};
+use crate::domain::{AppName, AttemptId, Epoch, Generation, Timestamp, UserId, UserName};
+
+use super::account::{Account, Effect, Input, Outcome, Rules, Start, View, WaiterId, Weather};
+use super::exchange::{Exchange, Report, Subject, said};
+use super::login::{LoginError, LoginGrant};
+use super::validity::Moment;
+use super::{Need, Token, TokenError, TokenSource};
+
+/// How many messages may wait for the actor.
+const QUEUE: usize = 4_096;
+/// The longest that the actor sleeps.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
+
+/// What the actor knows of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The store's number.
+    pub id: UserId,
+    /// The short name.
+    pub name: UserName,
+    /// The app of the login.
+    pub app: AppName,
+    /// Whether the user is suspended.
+    pub paused: bool,
+}
+
+/// How the actor is.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// Refreshes under way.
+    pub refreshing: usize,
+    /// By how many milliseconds the wall clock is ahead of the provider's, by app.
+    pub skew: BTreeMap<AppName, i64>,
+}
+
+/// The way to the actor; clones share it.
+#[derive(Clone)]
+pub struct TokenKeeper {
+    sender: mpsc::Sender<Message>,
+}
+
+enum Message {
+    Token {
+        user: UserId,
+        need: Need,
+        reply: Reply<Token>,
+    },
+    Rejected {
+        user: UserId,
+        generation: Generation,
+        reply: Reply<()>,
+    },
+    Left {
+        user: UserId,
+        reply: Reply<Option<Duration>>,
+    },
+    Login {
+        user: UserId,
+        login: Box<LoginGrant>,
+        reply: oneshot::Sender<Result<Generation, LoginError>>,
+    },
+    LoginDone {
+        user: UserId,
+        result: Result<View, LoginError>,
+        reply: oneshot::Sender<Result<Generation, LoginError>>,
+    },
+    Members {
+        members: Vec<Member>,
+        whole: bool,
+        reply: oneshot::Sender<()>,
+    },
+    Configure {
+        apps: Apps,
+        settings: Box<TokenSettings>,
+        reply: oneshot::Sender<()>,
+    },
+    Forget {
+        user: UserId,
+        reply: oneshot::Sender<()>,
+    },
+    RunDue {
+        user: UserId,
+        at: Option<Timestamp>,
+    },
+    Reread {
+        user: UserId,
+    },
+    Read {
+        user: UserId,
+        read: Result<Option<View>, String>,
+    },
+    Stalled {
+        user: UserId,
+        why: String,
+    },
+    Done {
+        user: UserId,
+        epoch: Epoch,
+        report: Report,
+    },
+    Health {
+        reply: oneshot::Sender<Health>,
+    },
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+type Reply<T> = oneshot::Sender<Result<T, TokenError>>;
+type Apps = BTreeMap<AppName, AppSettings>;
+
+impl TokenKeeper {
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, TokenError> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send(message(reply)).await.map_err(|_| TokenError::Stopped)?;
+        answer.await.map_err(|_| TokenError::Stopped)
+    }
+
+    /// Commits a login that the user has given; whatever refresh of the old one is under way changes nothing more.
+    pub async fn login(&self, user: UserId, login: LoginGrant) -> Result<Generation, LoginError> {
+        let login = Box::new(login);
+        self.ask(|reply| Message::Login { user, login, reply }).await.map_err(|_| LoginError::Stopped)?
+    }
+
+    /// Makes these the only users (`whole`), or adds and changes these.
+    pub async fn members(&self, members: Vec<Member>, whole: bool) {
+        // A stopped actor needs no users.
+        let _ = self.ask(|reply| Message::Members { members, whole, reply }).await;
+    }
+
+    /// New settings.
+    pub async fn configure(&self, apps: Apps, settings: TokenSettings) {
+        let settings = Box::new(settings);
+        let _ = self.ask(|reply| Message::Configure { apps, settings, reply }).await;
+    }
+
+    /// The user's tokens are gone from the store.
+    pub async fn forget(&self, user: UserId) {
+        let _ = self.ask(|reply| Message::Forget { user, reply }).await;
+    }
+
+    /// A run of the user is due then; its token is kept fresh for that.
+    pub async fn run_due(&self, user: UserId, at: Option<Timestamp>) {
+        let _ = self.sender.send(Message::RunDue { user, at }).await;
+    }
+
+    /// What the store has of the user changed under the actor's feet.
+    pub async fn reread(&self, user: UserId) {
+        let _ = self.sender.send(Message::Reread { user }).await;
+    }
+
+    /// How it is; also shows that it answers.
+    pub async fn health(&self) -> Result<Health, TokenError> {
+        self.ask(|reply| Message::Health { reply }).await
+    }
+
+    /// Starts nothing new, and returns when every refresh under way is finished.
+    pub async fn stop(&self) {
+        let _ = self.ask(|reply| Message::Stop { reply }).await;
+    }
+}
+
+#[async_trait]
+impl TokenSource for TokenKeeper {
+    async fn token(&self, user: UserId, need: Need) -> Result<Token, TokenError> {
+        self.ask(|reply| Message::Token { user, need, reply }).await?
+    }
+
+    async fn rejected(&self, user: UserId, generation: Generation) -> Result<(), TokenError> {
+        self.ask(|reply| Message::Rejected { user, generation, reply }).await?
+    }
+
+    async fn left(&self, user: UserId) -> Option<Duration> {
+        self.ask(|reply| Message::Left { user, reply }).await.ok()?.ok()?
+    }
+}
+
+enum Waiter {
+    Token(Reply<Token>),
+    Settle(Reply<()>),
+    Left(Reply<Option<Duration>>),
+}
+
+struct Entry {
+    account: Account,
+    subject: Subject,
+    wake: Option<BootTime>,
+}
+
+struct Actor {
+    exchange: Arc<Exchange>,
+    apps: HashMap<AppName, Arc<AppSettings>>,
+    settings: TokenSettings,
+    permits: Arc<Semaphore>,
+    sender: mpsc::Sender<Message>,
+    entries: HashMap<UserId, Entry>,
+    wakes: BTreeSet<(BootTime, UserId)>,
+    waiters: HashMap<WaiterId, Waiter>,
+    next_waiter: u64,
+    skew: BTreeMap<AppName, i64>,
+    /// Token URLs at which a dead login is being tried, with whose.
+    probing: HashMap<String, UserId>,
+    in_doubt: BTreeSet<UserId>,
+    refreshing: usize,
+    stopping: Vec<oneshot::Sender<()>>,
+}
+
+/// Starts the actor. The spool has been offered to the store before; see [`super::offer_spool`].
+pub fn start(
+    exchange: Arc<Exchange>,
+    apps: Apps,
+    settings: TokenSettings,
+    members: Vec<Member>,
+) -> (TokenKeeper, JoinHandle<()>) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let mut actor = Actor {
+        exchange,
+        apps: HashMap::new(),
+        permits: Arc::new(Semaphore::new(settings.concurrency)),
+        settings,
+        sender: sender.clone(),
+        entries: HashMap::new(),
+        wakes: BTreeSet::new(),
+        waiters: HashMap::new(),
+        next_waiter: 0,
+        skew: BTreeMap::new(),
+        probing: HashMap::new(),
+        in_doubt: BTreeSet::new(),
+        refreshing: 0,
+        stopping: Vec::new(),
+    };
+    actor.set_apps(apps);
+    let task = tokio::spawn(async move {
+        actor.set_members(members, true);
+        actor.run(receiver).await;
+    });
+    (TokenKeeper { sender }, task)
+}
+
+impl Actor {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
+        loop {
+            self.exchange.metrics.set_queue_depth(receiver.len());
+            let message = tokio::select! {
+                message = receiver.recv() => message,
+                () = self.sleep() => {
+                    self.wake();
+                    continue;
+                }
+            };
+            // The actor holds a sender itself, so that the channel never closes before it stops.
+            let Some(message) = message else { return };
+            self.on(message);
+            if !self.stopping.is_empty() && self.refreshing == 0 {
+                for reply in self.stopping.drain(..) {
+                    let _ = reply.send(());
+                }
+                return;
+            }
+        }
+    }
+
+    fn sleep(&self) -> crate::clock::Sleep {
+        let now = self.exchange.clock.boot();
+        let next = self.wakes.first().map_or(LONGEST_SLEEP, |(at, _)| at.since(now));
+        self.exchange.clock.sleep(next.min(LONGEST_SLEEP))
+    }
+
+    fn wake(&mut self) {
+        let now = self.exchange.clock.boot();
+        while let Some((at, user)) = self.wakes.first().copied().filter(|(at, _)| *at <= now) {
+            self.wakes.remove(&(at, user));
+            if let Some(entry) = self.entries.get_mut(&user) {
+                entry.wake = None;
+            }
+            self.input(user, Input::Wake);
+        }
+    }
+
+    fn on(&mut self, message: Message) {
+        match message {
+            Message::Token { user, need, reply } => {
+                if let Some(id) = self.waiter(user, reply, Waiter::Token) {
+                    self.input(user, Input::Ask(id, need));
+                }
+            }
+            Message::Rejected { user, generation, reply } => {
+                if let Some(id) = self.waiter(user, reply, Waiter::Settle) {
+                    self.input(user, Input::Rejected(id, generation));
+                }
+            }
+            Message::Left { user, reply } => {
+                if let Some(id) = self.waiter(user, reply, Waiter::Left) {
+                    self.input(user, Input::Look(id));
+                }
+            }
+            Message::Login { user, login, reply } => self.log_in(user, *login, reply),
+            Message::LoginDone { user, result, reply } => {
+                let answer = match result {
+                    Ok(view) => {
+                        let generation = view.generation;
+                        self.input(user, Input::LoggedIn(view));
+                        Ok(generation)
+                    }
+                    Err(error) => Err(error),
+                };
+                let _ = reply.send(answer);
+            }
+            Message::Members { members, whole, reply } => {
+                self.set_members(members, whole);
+                let _ = reply.send(());
+            }
+            Message::Configure { apps, settings, reply } => {
+                self.configure(apps, *settings);
+                let _ = reply.send(());
+            }
+            Message::Forget { user, reply } => {
+                self.input(user, Input::Forget);
+                let _ = reply.send(());
+            }
+            Message::RunDue { user, at } => self.input(user, Input::RunDue(at)),
+            Message::Reread { user } => self.input(user, Input::Stale),
+            Message::Read { user, read } => self.input(user, Input::Read(read)),
+            Message::Stalled { user, why } => self.input(user, Input::Stalled(why)),
+            Message::Done { user, epoch, report } => self.done(user, epoch, report),
+            Message::Health { reply } => {
+                let health = Health { refreshing: self.refreshing, skew: self.skew.clone() };
+                let _ = reply.send(health);
+            }
+            Message::Stop { reply } => self.stopping.push(reply),
+        }
+    }
+
+    fn waiter<T>(&mut self, user: UserId, reply: Reply<T>, kind: fn(Reply<T>) -> Waiter) -> Option<WaiterId> {
+        let refusal = match self.entries.contains_key(&user) {
+            _ if !self.stopping.is_empty() => TokenError::Stopped,
+            false => TokenError::UnknownUser,
+            true => {
+                let id = WaiterId(self.next_waiter);
+                self.next_waiter += 1;
+                self.waiters.insert(id, kind(reply));
+                return Some(id);
+            }
+        };
+        // A caller who gave up needs no answer; here and below.
+        let _ = reply.send(Err(refusal));
+        None
+    }
+
+    fn input(&mut self, user: UserId, input: Input) {
+        let Some(entry) = self.entries.get(&user) else { return };
+        let app = entry.subject.app.clone();
+        let (now, weather) = (self.moment(&app.name), self.weather(&app));
+        let Some(entry) = self.entries.get_mut(&user) else { return };
+        let effects = entry.account.on(input, now, &weather);
+        for effect in effects {
+            self.effect(user, effect);
+        }
+        self.set_wake(user);
+    }
+
+    fn set_wake(&mut self, user: UserId) {
+        let Some(entry) = self.entries.get(&user) else { return };
+        let (now, weather) = (self.moment(&entry.subject.app.name), self.weather(&entry.subject.app));
+        let next = entry.account.wake_at(now, &weather).filter(|_| self.stopping.is_empty());
+        let Some(entry) = self.entries.get_mut(&user) else { return };
+        if let Some(old) = std::mem::replace(&mut entry.wake, next) {
+            self.wakes.remove(&(old, user));
+        }
+        if let Some(next) = next {
+            self.wakes.insert((next, user));
+        }
+    }
+
+    fn moment(&self, app: &AppName) -> Moment {
+        self.exchange.moment(self.skew.get(app).copied().unwrap_or(0))
+    }
+
+    fn weather(&self, app: &AppSettings) -> Weather {
+        let gate = &self.exchange.gate;
+        Weather {
+            held_until: gate.held_until(&app.name),
+            fault: gate.fault(&app.name),
+            rotation: gate.rotation(&app.name),
+            probe_taken: self.probing.contains_key(&app.token_url),
+        }
+    }
+
+    fn effect(&mut self, user: UserId, effect: Effect) {
+        match effect {
+            Effect::Read => self.read(user),
+            Effect::Refresh(start) => self.refresh(user, start),
+            Effect::Give(id, token) => self.answer(id, Ok(Answer::Token(token))),
+            Effect::Settled(id) => self.answer(id, Ok(Answer::Settled)),
+            Effect::Left(id, left) => self.answer(id, Ok(Answer::Left(left))),
+            Effect::Refuse(id, error) => self.answer(id, Err(error)),
+        }
+    }
+
+    fn answer(&mut self, id: WaiterId, answer: Result<Answer, TokenError>) {
+        let _ = match (self.waiters.remove(&id), answer) {
+            (Some(Waiter::Token(reply)), Ok(Answer::Token(token))) => reply.send(Ok(token)).is_ok(),
+            (Some(Waiter::Token(reply)), Err(error)) => reply.send(Err(error)).is_ok(),
+            (Some(Waiter::Settle(reply)), Ok(Answer::Settled)) => reply.send(Ok(())).is_ok(),
+            (Some(Waiter::Settle(reply)), Err(error)) => reply.send(Err(error)).is_ok(),
+            (Some(Waiter::Left(reply)), Ok(Answer::Left(left))) => reply.send(Ok(left)).is_ok(),
+            (Some(Waiter::Left(reply)), Err(error)) => reply.send(Err(error)).is_ok(),
+            // The account answers each waiter once, in kind: see its tests.
+            _ => false,
+        };
+    }
+
+    fn read(&self, user: UserId) {
+        let Some(entry) = self.entries.get(&user) else { return };
+        let (app, sender) = (entry.subject.app.clone(), self.sender.clone());
+        let (exchange, skew) = (Arc::clone(&self.exchange), self.skew.get(&app.name).copied().unwrap_or(0));
+        tokio::spawn(async move {
+            let read = match exchange.store.grant(user).await {
+                Ok(Some(grant)) => exchange.view(&app, grant, exchange.moment(skew)),
+                Ok(None) => Ok(None),
+                Err(error) => Err(said(&error)),
+            };
+            let _ = sender.send(Message::Read { user, read }).await;
+        });
+    }
+
+    fn refresh(&mut self, user: UserId, start: Start) {
+        let epoch = start.view.epoch;
+        if !self.stopping.is_empty() {
+            let report = Report { outcome: Outcome::NotSent(TokenError::Stopped), skew: None };
+            return self.input(user, Input::Done(epoch, report.outcome));
+        }
+        let Some(entry) = self.entries.get(&user) else { return };
+        let subject = entry.subject.clone();
+        if start.probe {
+            self.probing.insert(subject.app.token_url.clone(), user);
+        }
+        self.refreshing += 1;
+        let exchange = Arc::clone(&self.exchange);
+        let (permits, sender) = (Arc::clone(&self.permits), self.sender.clone());
+        let attempt = AttemptId(exchange.random.uuid());
+        tokio::spawn(async move {
+            // Never closed; and without a permit there is only no limit.
+            let _permit = permits.acquire_owned().await.ok();
+            let stalls = sender.clone();
+            let stalled = move |why: String| {
+                // A full queue only means that those who wait are told with the next one.
+                let _ = stalls.try_send(Message::Stalled { user, why });
+            };
+            let report = exchange.refresh(subject, start, attempt, &stalled).await;
+            let _ = sender.send(Message::Done { user, epoch, report }).await;
+        });
+    }
+
+    fn done(&mut self, user: UserId, epoch: Epoch, report: Report) {
+        self.refreshing -= 1;
+        let tried = self.probing.iter().find(|(_, prober)| **prober == user).map(|(url, _)| url.clone());
+        if let Some(url) = &tried {
+            self.probing.remove(url);
+        }
+        let Some(entry) = self.entries.get(&user) else { return };
+        if let Some(skew) = report.skew {
+            self.skew.insert(entry.subject.app.name.clone(), skew);
+        }
+        let came_back = matches!(report.outcome, Outcome::Committed(_));
+        self.input(user, Input::Done(epoch, report.outcome));
+        if let Some(url) = tried.filter(|_| came_back) {
+            for other in self.users_of(|subject| subject.app.token_url == url) {
+                self.input(other, Input::Release);
+            }
+        }
+        match self.entries.get(&user).is_some_and(|entry| entry.account.in_doubt()) {
+            true => self.in_doubt.insert(user),
+            false => self.in_doubt.remove(&user),
+        };
+        self.exchange.metrics.set_in_doubt(self.in_doubt.len());
+    }
+
+    fn log_in(
+        &mut self,
+        user: UserId,
+        login: LoginGrant,
+        reply: oneshot::Sender<Result<Generation, LoginError>>,
+    ) {
+        let Some(entry) = self.entries.get(&user) else {
+            let _ = reply.send(Err(LoginError::UnknownUser));
+            return;
+        };
+        let (exchange, sender) = (Arc::clone(&self.exchange), self.sender.clone());
+        let subject = entry.subject.clone();
+        tokio::spawn(async move {
+            let result = super::login::commit(&exchange, &subject, login).await;
+            let _ = sender.send(Message::LoginDone { user, result, reply }).await;
+        });
+    }
+
+    fn set_members(&mut self, members: Vec<Member>, whole: bool) {
+        if whole {
+            let kept: BTreeSet<UserId> = members.iter().map(|member| member.id).collect();
+            for user in self.users_of(|subject| !kept.contains(&subject.user)) {
+                self.drop_entry(user);
+            }
+        }
+        for member in members {
+            let Some(app) = self.apps.get(&member.app).cloned() else {
+                self.drop_entry(member.id);
+                continue;
+            };
+            let rules = self.rules(&app);
+            let subject = Subject { user: member.id, name: member.name.clone(), app };
+            match self.entries.get_mut(&member.id) {
+                Some(entry) => {
+                    entry.account.set_rules(rules);
+                    let moved = entry.subject.app.name != subject.app.name
+                        || entry.subject.app.client_id != subject.app.client_id;
+                    entry.subject = subject;
+                    self.input(member.id, Input::Pause(member.paused));
+                    if moved {
+                        self.input(member.id, Input::Stale);
+                    }
+                }
+                None => {
+                    let account = Account::new(member.name.to_string(), rules, member.paused);
+                    let entry = Entry { account, subject, wake: None };
+                    self.entries.insert(member.id, entry);
+                }
+            }
+        }
+    }
+
+    fn drop_entry(&mut self, user: UserId) {
+        self.input(user, Input::Pause(true));
+        if let Some(wake) = self.entries.remove(&user).and_then(|entry| entry.wake) {
+            self.wakes.remove(&(wake, user));
+        }
+    }
+
+    fn configure(&mut self, apps: Apps, settings: TokenSettings) {
+        self.permits = Arc::new(Semaphore::new(settings.concurrency));
+        self.settings = settings;
+        self.set_apps(apps);
+        for user in self.users_of(|_| true) {
+            let Some(entry) = self.entries.get_mut(&user) else { continue };
+            if let Some(app) = self.apps.get(&entry.subject.app.name) {
+                entry.subject.app = Arc::clone(app);
+                let rules = self.rules(app);
+                if let Some(entry) = self.entries.get_mut(&user) {
+                    entry.account.set_rules(rules);
+                }
+                self.input(user, Input::Stale);
+            }
+        }
+    }
+
+    fn set_apps(&mut self, apps: Apps) {
+        self.apps = apps.into_iter().map(|(name, app)| (name, Arc::new(app))).collect();
+    }
+
+    fn rules(&self, app: &AppSettings) -> Rules {
+        Rules {
+            buffer: self.settings.buffer,
+            ahead: self.settings.refresh == RefreshMode::Ahead,
+            rotation_grace: app.rotation_grace,
+        }
+    }
+
+    fn users_of(&self, which: impl Fn(&Subject) -> bool) -> Vec<UserId> {
+        self.entries.values().map(|entry| &entry.subject).filter(|s| which(s)).map(|s| s.user).collect()
+    }
+}
+
+enum Answer {
+    Token(Token),
+    Settled,
+    Left(Option<Duration>),
+}
