@@ -185,6 +185,15 @@ struct Waiter {
     rounds: u8,
 }
 
+impl Waiter {
+    fn rejects(&self) -> Option<Generation> {
+        match self.want {
+            Want::Settle { generation, .. } => Some(generation),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Known {
     Unread,
@@ -216,8 +225,8 @@ pub struct Account {
     work: Work,
     waiters: Vec<Waiter>,
     backoff: Option<Backoff>,
-    /// The present generation was rejected.
-    rejected: bool,
+    /// The newest generation that Spotify answered 401 for: it is given to nobody.
+    rejected: Option<Generation>,
     asked_by_program: Option<BootTime>,
     run_due: Option<Timestamp>,
     /// While another daemon refreshes, or another dead login is tried.
@@ -242,7 +251,7 @@ impl Account {
             work: Work::Idle,
             waiters: Vec::new(),
             backoff: None,
-            rejected: false,
+            rejected: None,
             asked_by_program: None,
             run_due: None,
             look_again: None,
@@ -290,7 +299,7 @@ impl Account {
             Input::Done(epoch, outcome) => self.done(epoch, outcome, now, &mut effects),
             Input::LoggedIn(view) => {
                 self.known = Known::Login(Box::new(view));
-                (self.backoff, self.rejected, self.look_again) = (None, false, None);
+                (self.backoff, self.look_again) = (None, None);
             }
             Input::Wake => woken = true,
             Input::Pause(paused) => {
@@ -308,7 +317,7 @@ impl Account {
             Input::Stale => self.stale = true,
             Input::Forget => {
                 self.known = Known::NoLogin;
-                (self.backoff, self.rejected) = (None, false);
+                self.backoff = None;
             }
         }
         self.settle(now, weather, woken, &mut effects);
@@ -335,6 +344,13 @@ impl Account {
         Some(due.max(held_off.unwrap_or(due)).min(latest))
     }
 
+    fn generation(&self) -> Option<Generation> {
+        match &self.known {
+            Known::Login(view) => Some(view.generation),
+            _ => None,
+        }
+    }
+
     fn wait(&mut self, id: WaiterId, want: Want) {
         self.waiters.push(Waiter { id, want, rounds: 0 });
     }
@@ -349,8 +365,6 @@ impl Account {
                 if older {
                     return; // never back a generation
                 }
-                self.rejected &=
-                    matches!(&self.known, Known::Login(known) if known.generation == view.generation);
                 self.known = Known::Login(Box::new(view));
             }
             Ok(None) => self.known = Known::NoLogin,
@@ -375,7 +389,7 @@ impl Account {
             Outcome::Committed(new) => {
                 if new.generation > view.generation {
                     **view = new;
-                    (self.backoff, self.rejected) = (None, false);
+                    self.backoff = None;
                 }
             }
             Outcome::Superseded => (self.known, self.stale) = (Known::Unread, true),
@@ -426,6 +440,8 @@ impl Account {
                 Verdict::Wait(why) => {
                     // A rejection explains the refresh better than whoever else waits for it.
                     cause = if why == Cause::Rejection { Some(why) } else { cause.or(Some(why)) };
+                    self.rejected =
+                        self.rejected.max(waiter.rejects().filter(|g| Some(*g) == self.generation()));
                     self.waiters.push(waiter);
                 }
             }
@@ -470,11 +486,8 @@ impl Account {
         let Known::Login(view) = &self.known else {
             return self.reread(effects);
         };
-        if self
-            .waiters
-            .iter()
-            .any(|w| matches!(w.want, Want::Settle { generation, .. } if generation > view.generation))
-        {
+        let newest_rejected = self.waiters.iter().filter_map(Waiter::rejects).max();
+        if newest_rejected > Some(view.generation) {
             return self.reread(effects);
         }
         let insist = self.waiters.iter().any(|w| matches!(w.want, Want::Token { need, .. } if need.insist));
@@ -530,7 +543,11 @@ impl Account {
         };
         match &mut waiter.want {
             Want::Look => {
-                let left = view.access.as_ref().filter(|_| !self.rejected).map(|(_, held)| held.left(now));
+                let left = view
+                    .access
+                    .as_ref()
+                    .filter(|_| self.rejected != Some(view.generation))
+                    .map(|(_, held)| held.left(now));
                 Verdict::Answer(Effect::Left(waiter.id, left))
             }
             Want::Settle { generation, .. } if *generation < view.generation => {
@@ -566,7 +583,10 @@ impl Account {
                     if need.valid_for > held.lifetime() / 2 {
                         return refuse(TokenError::TooLong { at_most: held.lifetime() / 2 });
                     }
-                    if !self.rejected && view.generation >= at_least && held.left(now) >= least {
+                    if self.rejected != Some(view.generation)
+                        && view.generation >= at_least
+                        && held.left(now) >= least
+                    {
                         let token = Token {
                             access_token: token.clone(),
                             expires_at: held.expires_at(now),
@@ -686,3 +706,6 @@ fn with_retry(error: TokenError, wait: Option<Duration>) -> TokenError {
         (error, _) => error,
     }
 }
+
+#[cfg(test)]
+mod tests;
