@@ -91,7 +91,8 @@ impl Scheduler {
     }
 
     /// When a job last came through the whole path of tick, channel and runner. While all is well that is within two
-    /// seconds, also when nobody is due; a watchdog should be content with ten.
+    /// seconds, also when nobody is due; a watchdog should be content with ten, and expect that right after a suspend it
+    /// is older until the next beat.
     pub fn last_tick(&self) -> BootTime {
         self.core.state().last_tick
     }
