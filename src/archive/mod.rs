@@ -1,0 +1,3 @@
+//! One user's run: fetch the page, store the plays, find gaps, decide when to look again.
+
+pub mod pace;
