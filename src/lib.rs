@@ -17,3 +17,9 @@ pub mod oauth; // the token endpoint and the login
 pub mod spotify; // the Web API: client, tolerant wire types, the gate
 
 pub mod tokens; // the refresh actor
+
+pub mod archive; // one user's run, as named steps
+
+pub mod schedule; // when users run
+
+pub mod sim; // a simulated Spotify, for the demo, examples and tests
