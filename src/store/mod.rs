@@ -1,7 +1,31 @@
 //! The store, in domain words: users, apps, grants, runs, plays, gaps. What it promises: every method is one
 //! transaction, and what has returned `Ok` is durable. Nothing here knows SQL; the backends do.
 
+<<<<<<< HEAD
 mod memory;
+=======
+mod backend; // the methods below, on an SQL database
+mod sql; // a session on it: statements, rows, errors
+mod sqlite; // how the SQLite file is made, checked and opened
+mod url; // which database a URL names
+
+// The SQL, by entity.
+mod catalogue;
+mod events;
+mod file_users;
+mod gaps;
+mod grants;
+mod logins;
+mod meta;
+mod pages;
+mod plays;
+mod refreshes;
+mod runs;
+mod users;
+
+#[cfg(test)]
+mod conformance;
+>>>>>>> store
 
 use std::time::Duration;
 
@@ -14,7 +38,11 @@ use crate::domain::{
     Trigger, User, UserId, UserName,
 };
 
+<<<<<<< HEAD
 pub use memory::MemoryGrants;
+=======
+pub use url::{UrlError, open};
+>>>>>>> store
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
