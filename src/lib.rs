@@ -3,3 +3,5 @@
 pub mod domain; // the words everyone uses; no I/O
 
 pub mod clock; // wall clock and boot clock, real and simulated
+
+pub mod sim; // a simulated Spotify, for the demo, examples and tests
