@@ -22,3 +22,4 @@ pub mod archive; // one user's run, as named steps
 
 pub mod schedule; // when users run
 
+pub mod sim; // a simulated Spotify, for the demo, examples and tests
