@@ -22,4 +22,6 @@ pub mod archive; // one user's run, as named steps
 
 pub mod schedule; // when users run
 
+pub mod control; // the local API: service, routes, socket, client
+
 pub mod sim; // a simulated Spotify, for the demo, examples and tests

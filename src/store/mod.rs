@@ -1,9 +1,8 @@
 //! The store, in domain words: users, apps, grants, runs, plays, gaps. What it promises: every method is one
 //! transaction, and what has returned `Ok` is durable. Nothing here knows SQL; the backends do.
 
-<<<<<<< HEAD
-mod memory;
-=======
+mod memory; // grants alone, for simulated time
+
 mod backend; // the methods below, on an SQL database
 mod sql; // a session on it: statements, rows, errors
 mod sqlite; // how the SQLite file is made, checked and opened
@@ -25,7 +24,6 @@ mod users;
 
 #[cfg(test)]
 mod conformance;
->>>>>>> store
 
 use std::time::Duration;
 
@@ -38,11 +36,8 @@ use crate::domain::{
     Trigger, User, UserId, UserName,
 };
 
-<<<<<<< HEAD
 pub use memory::MemoryGrants;
-=======
 pub use url::{UrlError, open};
->>>>>>> store
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
