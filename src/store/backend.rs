@@ -21,7 +21,7 @@ use crate::domain::{
 
 /// A store in a database.
 pub(super) struct SqlStore {
-    file: SqliteFile,
+    pub(super) file: SqliteFile,
     clock: Arc<dyn Clock>,
 }
 

@@ -212,3 +212,6 @@ fn shown(tables: &[String]) -> String {
     }
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,13 @@
 //! What every database must do, behaviour by behaviour. A database joins with a function that makes a fresh [`Bench`]
 //! and the one line `every_behaviour!(that_function);`.
 
-mod archive;
-mod file_users;
-mod grants;
-mod logins;
-mod refreshes;
-mod rest;
-mod users;
+pub mod archive;
+pub mod file_users;
+pub mod grants;
+pub mod logins;
+pub mod refreshes;
+pub mod rest;
+pub mod users;
 
 use std::any::Any;
 use std::future::Future;
