@@ -10,3 +10,5 @@ pub mod store; // what is kept: the Store trait, SQLite
 pub mod spotify; // the Web API: client, tolerant wire types, the gate
 
 pub mod tokens; // the refresh actor
+
+pub mod archive; // one user's run

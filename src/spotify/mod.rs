@@ -1,5 +1,11 @@
 //! Spotify's Web API: the client, tolerant wire types, and the gate that keeps an app's calls within what it may.
 
+mod client;
+mod error;
 mod gate;
+mod wire;
 
+pub use client::{Client, ClientError};
+pub use error::ApiError;
 pub use gate::Gate;
+pub use wire::{Account, Page};
