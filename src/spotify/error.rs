@@ -38,7 +38,7 @@ pub enum ApiError {
         message: String,
         /// What the network said; `None` for 5xx.
         #[source]
-        source: Option<reqwest::Error>,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// An answer that is not what was asked for.
     #[error("{message}")]
@@ -72,7 +72,9 @@ impl ApiError {
             _ if status.is_redirection() => {
                 let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
                 let to = wire::shown(to, WORDS_KEPT);
-                Self::BadAnswer { message: format!("{} to {to}: is the app's api_url right?", said(status, "")) }
+                Self::BadAnswer {
+                    message: format!("{} to {to}: is the app's api_url right?", said(status, "")),
+                }
             }
             _ => Self::BadAnswer { message: said(status, &words) },
         }
@@ -91,7 +93,10 @@ fn forbidden(words: &str) -> String {
         "the owner of the app needs Spotify Premium"
     } else if lower.contains("scope") {
         "the login lacks a permission; `longplay login` asks for it again"
-    } else if lower.contains("not registered") || lower.contains("not be registered") || lower.contains("allow") {
+    } else if lower.contains("not registered")
+        || lower.contains("not be registered")
+        || lower.contains("allow")
+    {
         "add this Spotify account under User Management of the app at developer.spotify.com/dashboard"
     } else {
         "look at the app and its users at developer.spotify.com/dashboard"

@@ -3,9 +3,11 @@
 mod client;
 mod error;
 mod gate;
+mod transport;
 mod wire;
 
-pub use client::{Client, ClientError};
+pub use client::Client;
 pub use error::ApiError;
 pub use gate::Gate;
+pub use transport::{Answer, ClientError, NoAnswer, Transport};
 pub use wire::{Account, Page};

@@ -121,7 +121,8 @@ fn an_item_that_nests_too_deep_or_repeats_a_field_loses_nothing_else() {
 
 #[test]
 fn a_name_holds_nothing_that_a_store_refuses() {
-    let body = r#"{"items":[{"played_at":"2026-02-25T20:15:20Z","track":{"name":"a\u0000b \ud83d","uri":"u"}}]}"#;
+    let body =
+        r#"{"items":[{"played_at":"2026-02-25T20:15:20Z","track":{"name":"a\u0000b \ud83d","uri":"u"}}]}"#;
     let page = Page::read(body).unwrap();
     let name = &page.plays[0].track.name;
     assert!(name.starts_with("ab ") && name.contains('\u{fffd}'), "{name:?}");
@@ -159,7 +160,9 @@ fn the_account_is_the_one_that_never_changes() {
     let id = |body: Value| account(&body.to_string()).map(|account| account.id);
     assert_eq!(id(json!({"account_id": "A1", "id": "alice"})).unwrap(), "A1");
     assert_eq!(id(json!({"account_id": null, "id": "alice"})).unwrap(), "alice");
-    assert!(id(json!({"account_id": "", "id": 7})).unwrap_err().to_string().contains("an account with an id"));
+    assert!(
+        id(json!({"account_id": "", "id": 7})).unwrap_err().to_string().contains("an account with an id")
+    );
     assert!(account("Bad gateway").unwrap_err().to_string().ends_with(": Bad gateway"));
 }
 
@@ -199,8 +202,17 @@ fn any_json() -> impl Strategy<Value = Value> {
     ];
     let key = prop_oneof![
         any::<String>(),
-        prop::sample::select(vec!["items", "track", "played_at", "artists", "album", "name", "uri", "context"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "items",
+            "track",
+            "played_at",
+            "artists",
+            "album",
+            "name",
+            "uri",
+            "context"
+        ])
+        .prop_map(str::to_owned),
     ];
     leaf.prop_recursive(6, 64, 8, move |inner| {
         prop_oneof![
