@@ -12,3 +12,5 @@ pub mod spotify; // the Web API: client, tolerant wire types, the gate
 pub mod tokens; // the refresh actor
 
 pub mod archive; // one user's run
+
+pub mod sim; // a simulated Spotify, for the demo, examples and tests
