@@ -11,6 +11,8 @@ pub mod spotify; // the Web API: client, tolerant wire types, the gate
 
 pub mod tokens; // the refresh actor
 
-pub mod archive; // one user's run
+pub mod archive; // one user's run, as named steps
+
+pub mod schedule; // when users run
 
 pub mod sim; // a simulated Spotify, for the demo, examples and tests

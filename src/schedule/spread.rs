@@ -1,0 +1,73 @@
+//! Spreads the users of one cron expression over a window, so that they don't all call Spotify in the same second. Pure.
+
+use std::time::Duration;
+
+use crate::domain::UserName;
+
+/// How far into the window this user belongs: below `window`, to the millisecond, and the same on every machine and in
+/// every release (FNV-1a, 64 bits, mixed once more since names are short).
+pub fn offset(name: &UserName, window: Duration) -> Duration {
+    let hash = mix(fnv1a(name.as_str().as_bytes()));
+    let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+    // A product's upper half is a fair share of the window, without the bias of a remainder.
+    let share = (u128::from(hash) * u128::from(millis)) >> 64;
+    Duration::from_millis(u64::try_from(share).unwrap_or(0))
+}
+
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The finalizer of MurmurHash3: every bit in changes about half of the bits out.
+fn mix(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(name: &str, window: Duration) -> u128 {
+        offset(&name.parse().unwrap(), window).as_millis()
+    }
+
+    #[test]
+    fn the_hash_is_fnv1a() {
+        // The published vectors of FNV-1a, 64 bits.
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_users_offset_is_the_same_in_every_release() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(["alice", "bob", "carol"].map(|name| millis(name, hour)), [745_741, 3_463_396, 605_620]);
+    }
+
+    #[test]
+    fn an_offset_stays_within_the_window() {
+        for window in [0, 1, 7, 60_000] {
+            for n in 0..500 {
+                let got = millis(&format!("u{n}"), Duration::from_millis(window));
+                assert!(got < u128::from(window.max(1)), "{got} of {window}");
+            }
+        }
+        assert!(offset(&"a".parse().unwrap(), Duration::MAX) < Duration::MAX);
+    }
+
+    #[test]
+    fn users_are_spread_evenly() {
+        let mut minutes = [0u32; 60];
+        for n in 0..6000 {
+            let at = millis(&format!("user{n}"), Duration::from_secs(3600));
+            minutes[usize::try_from(at / 60_000).unwrap()] += 1;
+        }
+        // 100 are expected in each; five standard deviations are 50.
+        assert!(minutes.iter().all(|count| (50..=150).contains(count)), "{minutes:?}");
+    }
+}
