@@ -1,0 +1,9 @@
+//! Runs against a simulated Spotify, in simulated time.
+
+mod kept;
+mod order;
+mod results;
+mod scene;
+mod stopping;
+
+use scene::{Journal, LIMITS, Scene};
