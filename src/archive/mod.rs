@@ -4,6 +4,7 @@
 mod fault;
 pub mod overlap;
 pub mod pace;
+mod record;
 mod run;
 mod top;
 

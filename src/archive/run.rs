@@ -1,5 +1,5 @@
-//! The steps of one run: open it, fetch the page, look for a gap, store it all in one transaction, tell. A token is
-//! asked for before every call. What may pass is tried again after 5, 10 and 20 s; a run that waits takes up no place.
+//! The steps of one run: open it, fetch the page, put it on record. A token is asked for before every call. What may
+//! pass is tried again after 5, 10 and 20 s; a run that waits takes up no place.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,11 +7,9 @@ use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 
 use super::fault::{Fault, Waits};
-use super::{Outcome, Shared, Who, overlap, pace};
-use crate::domain::{AccessToken, EventKind, Gap, Play, RunId, RunResult, Timestamp, Trigger};
+use super::{Outcome, Shared, Who, pace};
+use crate::domain::{AccessToken, Play, RunId, Timestamp, Trigger};
 use crate::spotify::{ApiError, Page};
-use crate::store::{PageStored, RunFailed, StoreError};
-use crate::telemetry::Note;
 use crate::tokens::{Need, Token};
 
 /// One run of one user.
@@ -21,12 +19,6 @@ pub(super) struct Run<'a> {
     trigger: Trigger,
     /// The place among the runs that work at once; none while the run waits.
     place: Option<SemaphorePermit<'a>>,
-}
-
-/// What a stored page brought.
-struct Stored {
-    new_plays: usize,
-    gap: Option<Gap>,
 }
 
 impl<'a> Run<'a> {
@@ -50,15 +42,13 @@ impl<'a> Run<'a> {
 
     async fn fetch_and_store(&mut self, run: RunId) -> Result<Outcome, Fault> {
         let page = self.fetch_page().await?;
-        let reason = page.trouble();
-        let result = if reason.is_some() { RunResult::Partial } else { RunResult::Ok };
-        let stored = self.store(run, &page, result, reason.clone()).await?;
-        self.tell_archived(run, result, &stored, reason.as_deref());
+        let stored = self.store(run, &page).await?;
+        self.tell_archived(&stored);
         Ok(Outcome {
-            result,
-            reason,
+            result: stored.page.result,
+            reason: stored.page.reason,
             new_plays: stored.new_plays,
-            gap: stored.gap,
+            gap: stored.page.gap,
             run: Some(run),
             look_again_in: Some(self.next_look(&page.plays)),
             retry_at: None,
@@ -152,79 +142,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Stores the page with what follows from it, until the store takes it or there is no point any more.
-    async fn store(
-        &mut self,
-        run: RunId,
-        page: &Page,
-        result: RunResult,
-        reason: Option<String>,
-    ) -> Result<Stored, Fault> {
-        let mut waits = Waits::default();
-        loop {
-            match self.try_store(run, page, result, reason.clone()).await {
-                Ok(stored) => return Ok(stored),
-                Err(error) => self.back_off(Fault::store(&error), &mut waits).await?,
-            }
-        }
-    }
-
-    async fn try_store(
-        &self,
-        run: RunId,
-        page: &Page,
-        result: RunResult,
-        reason: Option<String>,
-    ) -> Result<Stored, StoreError> {
-        let (store, now) = (&self.shared.with.store, self.now());
-        let facts = store.page_facts(self.who.id, run, &page.plays).await?;
-        let gap = overlap::gap_before(&overlap::Facts {
-            items: page.items,
-            oldest: page.plays.iter().map(|play| play.played_at).min(),
-            already_stored: facts.known,
-            newest_stored: facts.newest_stored,
-            runs_since: &facts.results_since,
-            last_archived_at: facts.last_archived_at,
-            longest_pause: self.who.longest_pause,
-            now,
-        });
-        let stored = PageStored {
-            user: self.who.id,
-            run,
-            result,
-            reason,
-            plays: page.plays.clone(),
-            gap: gap.clone(),
-            at: now,
-        };
-        Ok(Stored { new_plays: store.store_page(&stored).await?, gap })
-    }
-
-    fn tell_archived(&self, run: RunId, result: RunResult, stored: &Stored, reason: Option<&str>) {
-        let with = &self.shared.with;
-        with.metrics.run_finished(result, stored.new_plays);
-        let mut message = match stored.new_plays {
-            0 => "nothing new".to_owned(),
-            1 => "1 new play".to_owned(),
-            many => format!("{many} new plays"),
-        };
-        if let Some(reason) = reason {
-            message = format!("{message}; {reason}");
-        }
-        with.events.tell(EventKind::Archived, self.note(Some(run)), message);
-        if let Some(gap) = &stored.gap {
-            with.metrics.gap_found();
-            let message = format!(
-                "plays may be missing from {} to {} ({}), {} at most",
-                gap.from,
-                gap.to,
-                gap.cause.as_str(),
-                gap.at_most
-            );
-            with.events.tell(EventKind::GapFound, self.note(Some(run)), message);
-        }
-    }
-
     fn next_look(&self, plays: &[Play]) -> Duration {
         let mut recent: Vec<_> = plays.iter().map(|play| (play.played_at, play.track.duration_ms)).collect();
         recent.sort_unstable_by_key(|(ended, _)| std::cmp::Reverse(*ended));
@@ -232,61 +149,8 @@ impl<'a> Run<'a> {
         pace::next_look(self.now(), &recent, limits.min_interval, limits.max_interval)
     }
 
-    /// Ends a run that stored nothing. A run that can't be put on record so counts as broken off.
-    async fn failed(&mut self, run: Option<RunId>, fault: Fault) -> Outcome {
-        let refused_anew = fault.refused && self.is_news(&fault.reason).await;
-        if let Some(run) = run {
-            self.record_failure(run, &fault).await;
-        }
-        let with = &self.shared.with;
-        with.metrics.run_finished(fault.result, 0);
-        if refused_anew {
-            with.events.tell(EventKind::UserBlocked, self.note(run), fault.reason.clone());
-        }
-        if fault.result != RunResult::Cancelled {
-            let message = format!("{}: {}", fault.result.as_str(), fault.reason);
-            with.events.tell(EventKind::RunFailed, self.note(run), message);
-        }
-        Outcome {
-            result: fault.result,
-            reason: Some(fault.reason),
-            new_plays: 0,
-            gap: None,
-            run,
-            look_again_in: None,
-            retry_at: fault.retry_at,
-        }
-    }
-
-    async fn record_failure(&mut self, run: RunId, fault: &Fault) {
-        let failed = RunFailed {
-            user: self.who.id,
-            run,
-            result: fault.result,
-            reason: fault.reason.clone(),
-            blocked: fault.refused.then(|| fault.reason.clone()),
-            at: self.now(),
-        };
-        let mut waits = Waits::default();
-        while let Err(error) = self.shared.with.store.fail_run(&failed).await {
-            let unwritten = Fault::store(&error);
-            // A store that has just been given up on is not waited for again.
-            let given_up = fault.result == RunResult::StoreError;
-            if given_up || self.back_off(unwritten.clone(), &mut waits).await.is_err() {
-                tracing::warn!(user = %self.who.name, "how the run ended is not saved: {}", unwritten.reason);
-                return;
-            }
-        }
-    }
-
-    /// Whether Spotify did not refuse the user before, for this reason.
-    async fn is_news(&self, reason: &str) -> bool {
-        let known = self.shared.with.store.user(&self.who.name).await.ok().flatten();
-        known.and_then(|user| user.blocked).is_none_or(|known| known != reason)
-    }
-
     /// Waits before the next try, without a place; gives the fault back where there is no next try.
-    async fn back_off(&mut self, fault: Fault, waits: &mut Waits) -> Result<(), Fault> {
+    pub(super) async fn back_off(&mut self, fault: Fault, waits: &mut Waits) -> Result<(), Fault> {
         let next = if fault.passing { waits.next((self.shared.with.jitter)()) } else { None };
         let Some(wait) = next else { return Err(fault) };
         tracing::debug!(user = %self.who.name, "trying again in {wait:?}: {}", fault.reason);
@@ -308,9 +172,5 @@ impl<'a> Run<'a> {
 
     pub(super) fn now(&self) -> Timestamp {
         self.shared.with.clock.now()
-    }
-
-    fn note(&self, run: Option<RunId>) -> Note {
-        Note { run, ..Note::of(&self.who.name, &self.who.app) }
     }
 }

@@ -6,6 +6,7 @@ use chrono::DateTime;
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
+use super::lenient::shown;
 use super::wire;
 
 /// How much of Spotify's own words is kept, in characters.
@@ -52,7 +53,7 @@ impl ApiError {
     /// What an answer other than 200 means.
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
         let (words, reason) = wire::error(body);
-        let words = wire::shown(&words, WORDS_KEPT);
+        let words = shown(&words, WORDS_KEPT);
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
             StatusCode::FORBIDDEN => Self::Forbidden { message: forbidden(&words) },
@@ -71,7 +72,7 @@ impl ApiError {
             }
             _ if status.is_redirection() => {
                 let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
-                let to = wire::shown(to, WORDS_KEPT);
+                let to = shown(to, WORDS_KEPT);
                 Self::BadAnswer {
                     message: format!("{} to {to}: is the app's api_url right?", said(status, "")),
                 }

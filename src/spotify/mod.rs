@@ -3,6 +3,7 @@
 mod client;
 mod error;
 mod gate;
+mod lenient;
 mod transport;
 mod wire;
 
