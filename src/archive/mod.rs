@@ -117,7 +117,7 @@ pub struct Archiver(Arc<Shared>);
 struct Shared {
     with: Dependencies,
     limits: Mutex<Limits>,
-    permits: Arc<Semaphore>,
+    permits: Semaphore,
     flights: Mutex<HashMap<UserId, Flight>>,
     tried: Tried,
     stop: CancellationToken,
@@ -137,7 +137,7 @@ impl Archiver {
         Self(Arc::new(Shared {
             with,
             limits: Mutex::new(limits),
-            permits: Arc::new(Semaphore::new(limits.concurrency)),
+            permits: Semaphore::new(limits.concurrency),
             flights: Mutex::default(),
             tried: Tried::default(),
             stop: CancellationToken::new(),
@@ -150,13 +150,9 @@ impl Archiver {
         let Some(mut outcome) = self.board(who, trigger) else {
             return Outcome::never_begun("longplay was stopping");
         };
-        match outcome.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone(),
-            Err(_) => None,
-        }
-        .unwrap_or_else(|| {
-            Outcome::never_begun("the run broke off: this is a fault of longplay; see the journal")
-        })
+        let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        let broke_off = "the run broke off: this is a fault of longplay; see the journal";
+        outcome.unwrap_or_else(|| Outcome::never_begun(broke_off))
     }
 
     /// Sets new limits, for runs from now on.

@@ -1,5 +1,7 @@
 //! In which order a run does what it does, and who shares it.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 use crate::archive::Limits;
 use crate::domain::{RunResult, Trigger, UserId};
@@ -94,7 +96,7 @@ async fn nobody_waits_for_top_artists_but_the_users_next_run() {
 }
 
 #[tokio::test]
-async fn no_more_runs_work_at_once_than_the_limit_allows_and_those_that_wait_don_t_count() {
+async fn no_more_runs_work_at_once_than_the_limit_allows_and_one_that_waits_takes_no_place() {
     let scene = Scene::without_top();
     scene.archiver.set_limits(Limits { concurrency: 1, ..LIMITS });
     let gate = hang(&scene, Endpoint::Recent);
@@ -123,4 +125,24 @@ async fn no_more_runs_work_at_once_than_the_limit_allows_and_those_that_wait_don
     assert_eq!(other(4).await.unwrap().result, RunResult::Ok);
     scene.clock.pass(5);
     assert_eq!(waits.await.unwrap().result, RunResult::Ok);
+}
+
+#[tokio::test]
+async fn a_run_that_panics_is_told_of_and_the_next_one_runs() {
+    let scene = Scene::without_top();
+    scene.tokens.panics.store(true, Ordering::SeqCst);
+    let outcome = scene.run().await;
+    assert_eq!((outcome.result, outcome.run), (RunResult::Cancelled, None));
+    assert!(outcome.reason.unwrap().contains("fault of longplay"));
+    scene.idle().await;
+    assert_eq!(scene.run().await.result, RunResult::Ok);
+    assert_eq!(scene.results(), [None, Some(RunResult::Ok)]);
+}
+
+#[tokio::test]
+async fn a_hold_that_comes_while_the_token_is_fetched_still_counts() {
+    let scene = Scene::without_top();
+    scene.tokens.holds.store(true, Ordering::SeqCst);
+    assert_eq!(scene.run().await.result, RunResult::RateLimited);
+    assert_eq!(scene.spotify.seen().len(), 0);
 }

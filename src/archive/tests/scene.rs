@@ -82,6 +82,11 @@ pub struct FakeTokens {
     pub errors: Mutex<VecDeque<TokenError>>,
     pub rejections: Mutex<VecDeque<TokenError>>,
     pub needs: Mutex<Vec<Need>>,
+    /// Whether the next one panics.
+    pub panics: AtomicBool,
+    /// Whether the app is held meanwhile, as by another user's 429.
+    pub holds: AtomicBool,
+    gate: Gate,
 }
 
 #[async_trait]
@@ -89,6 +94,10 @@ impl TokenSource for FakeTokens {
     async fn token(&self, _: UserId, need: Need) -> Result<Token, TokenError> {
         self.journal.note("token");
         self.needs.lock().unwrap().push(need);
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "as the test wants it");
+        if self.holds.swap(false, Ordering::SeqCst) {
+            self.gate.hold(&"default".parse().unwrap(), None).await;
+        }
         if let Some(error) = self.errors.lock().unwrap().pop_front() {
             return Err(error);
         }
@@ -173,6 +182,8 @@ impl Scene {
         spotify.register_app(App::pkce("app"));
         spotify.grant("alice", "app", &["user-read-recently-played", "user-top-read"]);
         let store = Arc::new(FakeStore::new("alice", journal.clone()));
+        let events = Events::new(clock.clone());
+        let gate = Gate::new(clock.clone(), store.clone(), events.clone());
         let tokens = Arc::new(FakeTokens {
             spotify: spotify.clone(),
             journal: journal.clone(),
@@ -180,13 +191,15 @@ impl Scene {
             errors: Mutex::default(),
             rejections: Mutex::default(),
             needs: Mutex::default(),
+            panics: AtomicBool::new(false),
+            holds: AtomicBool::new(false),
+            gate: gate.clone(),
         });
-        let events = Events::new(clock.clone());
         let metrics = Arc::new(Metrics::new());
         let with = Dependencies {
             tokens: tokens.clone(),
             store: store.clone(),
-            gate: Gate::new(clock.clone(), store.clone(), events.clone()),
+            gate,
             client: Client::over(InProcess { spotify: spotify.clone(), journal: journal.clone() }),
             clock: clock.clone(),
             metrics: metrics.clone(),
