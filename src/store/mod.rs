@@ -1,6 +1,28 @@
 //! The store, in domain words: users, apps, grants, runs, plays, gaps. What it promises: every method is one
 //! transaction, and what has returned `Ok` is durable. Nothing here knows SQL; the backends do.
 
+mod backend; // the methods below, on an SQL database
+mod sql; // a session on it: statements, rows, errors
+mod sqlite; // how the SQLite file is made, checked and opened
+mod url; // which database a URL names
+
+// The SQL, by entity.
+mod catalogue;
+mod events;
+mod file_users;
+mod gaps;
+mod grants;
+mod logins;
+mod meta;
+mod pages;
+mod plays;
+mod refreshes;
+mod runs;
+mod users;
+
+#[cfg(test)]
+mod conformance;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +33,8 @@ use crate::domain::{
     Owner, Play, Refusal, Run, RunId, RunResult, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry, TopKind,
     Trigger, User, UserId, UserName,
 };
+
+pub use url::{UrlError, open};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

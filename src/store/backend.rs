@@ -1,0 +1,298 @@
+//! The store's methods on an SQL database: each opens its session, says what it is doing, leaves the SQL to the entity
+//! files, and commits.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::sql::Session;
+use super::sqlite::SqliteFile;
+use super::{
+    Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginProgress, NewLogin, NewTokens, NewUser,
+    PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store, StoreError,
+};
+use super::{events, file_users, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
+use crate::clock::Clock;
+use crate::domain::{
+    AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
+    StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, Trigger, User, UserId, UserName,
+};
+
+/// A store in a database.
+pub(super) struct SqlStore {
+    pub(super) file: SqliteFile,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqlStore {
+    pub fn new(file: SqliteFile, clock: Arc<dyn Clock>) -> Self {
+        Self { file, clock }
+    }
+
+    async fn reading(&self, doing: impl Into<String>) -> Result<Session> {
+        Session::reading(&self.file.pools().await?.readers, &*self.clock, doing.into()).await
+    }
+
+    pub(super) async fn writing(&self, doing: impl Into<String>) -> Result<Session> {
+        Session::writing(&self.file.pools().await?.writer, &*self.clock, doing.into()).await
+    }
+}
+
+#[async_trait]
+impl GrantStore for SqlStore {
+    async fn app_state(&self, app: &AppName) -> Result<AppState> {
+        let mut session = self.reading(format!("reading the state of app {app}")).await?;
+        meta::app_state(&mut session, app).await
+    }
+
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<()> {
+        let mut session = self.writing(format!("keeping the state of app {app}")).await?;
+        meta::save_app_state(&mut session, app, state).await?;
+        session.commit(()).await
+    }
+
+    async fn grant(&self, user: UserId) -> Result<Option<Grant>> {
+        let mut session = self.reading(format!("reading the grant of user {}", user.0)).await?;
+        grants::of(&mut session, user).await
+    }
+
+    async fn troubled_grants(&self) -> Result<Vec<Grant>> {
+        let mut session = self.reading("reading the grants in trouble").await?;
+        grants::in_trouble(&mut session).await
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>> {
+        let mut session = self.reading("reading all grants").await?;
+        grants::all(&mut session).await
+    }
+
+    async fn begin_attempt(&self, intent: &Intent) -> Result<bool> {
+        let mut session = self.writing(format!("announcing a refresh of user {}", intent.user.0)).await?;
+        let begun = refreshes::begin(&mut session, intent).await?;
+        session.commit(begun).await
+    }
+
+    async fn commit_tokens(&self, tokens: &NewTokens, when: CommitIf) -> Result<bool> {
+        let mut session = self.writing(format!("committing new tokens of user {}", tokens.user.0)).await?;
+        let committed = refreshes::commit(&mut session, tokens, when).await?;
+        session.commit(committed).await
+    }
+
+    async fn close_attempt(
+        &self,
+        user: UserId,
+        epoch: Epoch,
+        attempt: AttemptId,
+        close: &Close,
+    ) -> Result<bool> {
+        let mut session = self.writing(format!("closing a refresh of user {}", user.0)).await?;
+        let closed = refreshes::close(&mut session, user, epoch, attempt, close).await?;
+        session.commit(closed).await
+    }
+
+    async fn commit_login(&self, login: &NewLogin) -> Result<bool> {
+        let mut session = self.writing(format!("committing a login of user {}", login.user.0)).await?;
+        let committed = grants::commit_login(&mut session, login).await?;
+        session.commit(committed).await
+    }
+
+    async fn set_account(&self, user: UserId, epoch: Epoch, account_id: &str) -> Result<()> {
+        let mut session = self.writing(format!("noting the account of user {}", user.0)).await?;
+        grants::set_account(&mut session, user, epoch, account_id).await?;
+        session.commit(()).await
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn open(&self) -> Result<Uuid> {
+        let mut session = self.reading(format!("opening {}", self.file)).await?;
+        meta::deployment(&mut session).await
+    }
+
+    async fn close(&self) {
+        self.file.close().await;
+    }
+
+    fn describe(&self) -> String {
+        self.file.to_string()
+    }
+
+    async fn key_probe(&self) -> Result<Option<Sealed>> {
+        let mut session = self.reading("reading the probe of the token key").await?;
+        meta::key_probe(&mut session).await
+    }
+
+    async fn keep_key_probe(&self, probe: Sealed) -> Result<Sealed> {
+        let mut session = self.writing("keeping the probe of the token key").await?;
+        let kept = meta::keep_key_probe(&mut session, probe).await?;
+        session.commit(kept).await
+    }
+
+    async fn users(&self) -> Result<Vec<User>> {
+        let mut session = self.reading("reading the users").await?;
+        users::active(&mut session).await
+    }
+
+    async fn user(&self, name: &UserName) -> Result<Option<User>> {
+        let mut session = self.reading(format!("reading user {name}")).await?;
+        users::by_name(&mut session, name).await
+    }
+
+    async fn users_changed(&self, since: i64) -> Result<Changes> {
+        let mut session = self.reading("reading which users changed").await?;
+        users::changed(&mut session, since).await
+    }
+
+    async fn put_user(&self, user: &NewUser) -> Result<User> {
+        let doing = format!("adding user {}", user.name);
+        let mut session = self.writing(doing.clone()).await?;
+        match users::put(&mut session, user).await? {
+            Some(user) => session.commit(user).await,
+            None => Err(StoreError::Broken { doing, source: "the user is not there afterwards".into() }),
+        }
+    }
+
+    async fn sync_file_users(&self, daemon: Owner, users: &[NewUser]) -> Result<FileUsers> {
+        let mut session = self.writing("taking over the users of the configuration files").await?;
+        let outcome = file_users::sync(&mut session, daemon, users).await?;
+        session.commit(outcome).await
+    }
+
+    async fn remove_user(&self, user: UserId, purge: bool) -> Result<()> {
+        let mut session = self.writing(format!("removing user {}", user.0)).await?;
+        if purge {
+            users::purge(&mut session, user).await?;
+        } else {
+            users::remove(&mut session, user).await?;
+        }
+        session.commit(()).await
+    }
+
+    async fn set_paused(&self, user: Option<UserId>, paused: bool) -> Result<()> {
+        let mut session = self.writing("pausing or resuming users").await?;
+        users::set_paused(&mut session, user, paused).await?;
+        session.commit(()).await
+    }
+
+    async fn set_next_run(&self, user: UserId, at: Option<Timestamp>) -> Result<()> {
+        let mut session = self.writing(format!("setting the next run of user {}", user.0)).await?;
+        users::set_next_run(&mut session, user, at).await?;
+        session.commit(()).await
+    }
+
+    async fn begin_login(&self, login: &PendingLogin) -> Result<()> {
+        let mut session = self.writing(format!("beginning a login of {}", login.user)).await?;
+        logins::begin(&mut session, login).await?;
+        session.commit(()).await
+    }
+
+    async fn take_login(&self, state: &str) -> Result<Option<PendingLogin>> {
+        let mut session = self.writing("taking up a login").await?;
+        let login = logins::take(&mut session, state).await?;
+        session.commit(login).await
+    }
+
+    async fn end_login(&self, state: &str, outcome: &std::result::Result<String, String>) -> Result<()> {
+        let mut session = self.writing("noting how a login ended").await?;
+        logins::end(&mut session, state, outcome).await?;
+        session.commit(()).await
+    }
+
+    async fn login_progress(&self, state: &str) -> Result<Option<LoginProgress>> {
+        let mut session = self.reading("reading how a login stands").await?;
+        logins::progress(&mut session, state).await
+    }
+
+    async fn begin_run(&self, user: UserId, trigger: Trigger, at: Timestamp) -> Result<RunId> {
+        let mut session = self.writing(format!("beginning a run of user {}", user.0)).await?;
+        let run = runs::begin(&mut session, user, trigger, at).await?;
+        session.commit(run).await
+    }
+
+    async fn page_facts(&self, user: UserId, run: RunId, plays: &[Play]) -> Result<PageFacts> {
+        let mut session = self.reading(format!("comparing a page of user {}", user.0)).await?;
+        pages::facts(&mut session, user, run, plays).await
+    }
+
+    async fn store_page(&self, page: &PageStored) -> Result<usize> {
+        let mut session = self.writing(format!("storing a page of user {}", page.user.0)).await?;
+        let new = pages::store(&mut session, page).await?;
+        session.commit(new).await
+    }
+
+    async fn fail_run(&self, run: &RunFailed) -> Result<()> {
+        let mut session = self.writing(format!("ending a run of user {}", run.user.0)).await?;
+        runs::fail(&mut session, run).await?;
+        session.commit(()).await
+    }
+
+    async fn runs(&self, user: UserId, limit: i64) -> Result<Vec<Run>> {
+        let mut session = self.reading(format!("reading the runs of user {}", user.0)).await?;
+        runs::last(&mut session, user, limit).await
+    }
+
+    async fn save_top_artists(&self, user: UserId, at: Timestamp, artists: &[Artist]) -> Result<()> {
+        let mut session = self.writing(format!("keeping the top artists of user {}", user.0)).await?;
+        plays::save_top_artists(&mut session, user, at, artists).await?;
+        session.commit(()).await
+    }
+
+    async fn plays(&self, user: UserId, query: PlayQuery) -> Result<Vec<StoredPlay>> {
+        let mut session = self.reading(format!("reading the plays of user {}", user.0)).await?;
+        plays::read(&mut session, user, query).await
+    }
+
+    async fn top(
+        &self,
+        user: UserId,
+        kind: TopKind,
+        since: Option<Timestamp>,
+        limit: i64,
+    ) -> Result<Vec<TopEntry>> {
+        let mut session = self.reading(format!("counting the plays of user {}", user.0)).await?;
+        plays::top(&mut session, user, kind, since, limit).await
+    }
+
+    async fn top_artists(&self, user: UserId) -> Result<Vec<TopArtist>> {
+        let mut session = self.reading(format!("reading the top artists of user {}", user.0)).await?;
+        plays::top_artists(&mut session, user).await
+    }
+
+    async fn gaps(&self, user: UserId) -> Result<Vec<Gap>> {
+        let mut session = self.reading(format!("reading the gaps of user {}", user.0)).await?;
+        gaps::of(&mut session, user).await
+    }
+
+    async fn newest_play(&self) -> Result<Option<Timestamp>> {
+        let mut session = self.reading("looking for the newest play").await?;
+        plays::newest(&mut session).await
+    }
+
+    async fn add_event(&self, event: &Event) -> Result<()> {
+        let mut session = self.writing("keeping an event").await?;
+        events::add(&mut session, event).await?;
+        session.commit(()).await
+    }
+
+    async fn events(&self, user: Option<&UserName>, limit: i64) -> Result<Vec<Event>> {
+        let mut session = self.reading("reading the events").await?;
+        events::last(&mut session, user, limit).await
+    }
+
+    async fn prune(&self, older_than: Timestamp) -> Result<()> {
+        let mut session = self.writing("forgetting ended logins").await?;
+        logins::forget_expired(&mut session).await?;
+        session.commit(()).await?;
+        // Each bite is a transaction of its own, so that a commit of tokens never waits for a day's rows.
+        loop {
+            let mut session = self.writing("forgetting old runs and events").await?;
+            let more_runs = runs::prune(&mut session, older_than).await?;
+            let more_events = events::prune(&mut session, older_than).await?;
+            if !session.commit(more_runs || more_events).await? {
+                return Ok(());
+            }
+        }
+    }
+}

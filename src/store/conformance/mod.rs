@@ -1,0 +1,224 @@
+//! What every database must do, behaviour by behaviour. A database joins with a function that makes a fresh [`Bench`]
+//! and the one line `every_behaviour!(that_function);`.
+
+pub mod archive;
+pub mod file_users;
+pub mod grants;
+pub mod logins;
+pub mod refreshes;
+pub mod rest;
+pub mod users;
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Intent, NewLogin, NewTokens, NewUser, Store};
+use crate::clock::{Clock, SimulatedClock};
+use crate::domain::{
+    AccessTimes, AttemptId, Cause, Epoch, Generation, Grant, Owner, Sealed, Timestamp, User, UserId, UserName,
+};
+
+/// Runs a statement as another program would.
+pub type ByHand = Box<dyn Fn(&'static str) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// A fresh and empty store, and what a test needs around it.
+pub struct Bench {
+    pub store: Arc<dyn Store>,
+    /// The store's clock.
+    pub clock: Arc<SimulatedClock>,
+    pub by_hand: ByHand,
+    /// Kept until the test ends.
+    pub _keep: Box<dyn Any + Send + Sync>,
+}
+
+macro_rules! every_behaviour {
+    ($bench:path) => {
+        $crate::store::conformance::every_behaviour! { $bench =>
+            users: another_programs_insert_gets_defaults_and_is_noticed,
+                a_row_without_a_valid_name_or_app_is_refused_and_nobody_else_suffers,
+                a_change_is_noticed_once_and_runs_are_no_change,
+                a_removed_user_comes_back_with_their_archive_and_not_paused,
+                a_changed_user_keeps_their_number_and_pause,
+                removing_a_user_takes_the_tokens_and_keeps_the_counters,
+                purging_a_user_leaves_nothing_and_the_number_is_not_given_out_again,
+                a_pause_for_everyone_spares_who_was_removed,
+                the_next_run_is_kept;
+            file_users: users_of_files_come_and_go_with_the_files,
+                an_unchanged_declaration_touches_nothing,
+                a_user_of_the_store_becomes_one_of_a_file_and_keeps_the_archive,
+                one_daemon_leaves_the_users_of_another_alone,
+                a_user_of_a_file_is_not_changed_by_put,
+                a_pause_outlives_a_file_that_was_away;
+            grants: a_login_is_read_back_as_it_was_committed,
+                a_login_prepared_against_another_grant_is_refused,
+                a_repeated_login_stands_and_changes_nothing,
+                a_new_login_ends_attempt_doubt_refusal_and_block,
+                a_revived_user_logs_in_over_the_row_without_tokens,
+                an_account_is_noted_once,
+                grants_in_trouble_are_found_and_those_of_removed_users_are_not;
+            refreshes: of_two_daemons_one_announces_a_refresh,
+                a_repeated_intent_is_the_same_intent_with_its_first_lease,
+                a_lapsed_attempt_is_replaced_by_name_only,
+                an_owner_replaces_its_own_attempt_at_once,
+                an_intent_for_an_older_generation_or_login_is_refused,
+                a_commit_brings_the_next_generation_and_ends_all_trouble,
+                a_repeated_commit_is_recognised_by_its_attempt,
+                an_attempt_that_is_not_on_record_commits_nothing,
+                the_late_answer_of_an_old_login_changes_nothing,
+                a_late_answer_for_a_removed_user_changes_nothing,
+                a_store_that_was_rolled_back_gets_the_newest_answer_back,
+                a_spooled_answer_never_lowers_a_generation,
+                five_generations_are_kept,
+                an_absent_scope_leaves_the_one_on_record,
+                closing_with_nothing_leaves_doubt_and_refusal,
+                a_second_doubt_keeps_the_first_ones_age,
+                a_refusal_ends_doubt,
+                an_attempt_is_closed_once;
+            logins: a_login_is_taken_once,
+                an_expired_login_is_not_taken,
+                whoever_waits_for_a_login_hears_how_it_ended;
+            archive: a_page_is_stored_once_however_often_it_comes,
+                plays_come_newest_first_within_their_bounds,
+                two_users_may_hear_at_the_same_moment,
+                one_track_twice_in_a_row_is_two_plays,
+                a_play_twice_in_a_page_is_one,
+                a_renamed_track_is_renamed_and_a_known_isrc_is_not_forgotten,
+                a_track_without_a_uri_is_kept_by_its_names,
+                storing_a_page_counts_lifts_the_block_and_ends_the_run,
+                storing_a_page_again_after_a_lost_answer_changes_nothing,
+                a_failed_run_says_why_and_may_block,
+                facts_tell_what_is_known_and_how_the_runs_since_ended,
+                gaps_come_newest_first,
+                every_artist_of_a_track_counts,
+                the_track_ids_of_one_recording_count_together,
+                albums_are_counted_with_their_artists,
+                the_newest_play_of_anyone_is_found,
+                names_survive_quotes_and_other_alphabets,
+                spotifys_top_artists_are_replaced_whole;
+            rest: opening_again_answers_the_same_deployment,
+                the_first_key_probe_stays,
+                an_app_is_remembered,
+                events_come_newest_first_and_by_user,
+                pruning_forgets_runs_events_and_logins_but_never_plays_and_gaps;
+        }
+    };
+    ($bench:path => $($module:ident: $($name:ident),* ;)*) => {
+        $($(
+            #[tokio::test]
+            async fn $name() {
+                $crate::store::conformance::$module::$name(&$bench().await).await;
+            }
+        )*)*
+    };
+}
+pub(super) use every_behaviour;
+
+/// When the tests begin: 2026-01-01T00:00:00Z.
+pub const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+pub const HERE: Owner = Owner(Uuid::from_u128(0xa));
+pub const THERE: Owner = Owner(Uuid::from_u128(0xb));
+pub const LEASE: Duration = Duration::from_secs(90);
+
+pub fn name(name: &str) -> UserName {
+    name.parse().unwrap()
+}
+
+pub fn new_user(user: &str) -> NewUser {
+    NewUser { name: name(user), app: "default".parse().unwrap(), schedule: None, timezone: None }
+}
+
+pub fn attempt(n: u128) -> AttemptId {
+    AttemptId(Uuid::from_u128(n))
+}
+
+pub fn sealed(text: &str) -> Sealed {
+    Sealed(text.as_bytes().to_vec())
+}
+
+fn times(sent_at: Timestamp) -> AccessTimes {
+    let lifetime = Duration::from_secs(3600);
+    AccessTimes { sent_at, lifetime, expires_at: sent_at + lifetime }
+}
+
+/// A user's first login.
+pub fn first_login(user: UserId) -> NewLogin {
+    NewLogin {
+        user,
+        replaces: None,
+        client_id: "client".to_owned(),
+        epoch: Epoch(1),
+        generation: Generation(1),
+        account_id: Some("account".to_owned()),
+        login_at: Some(START),
+        scope: Some("user-read-recently-played".to_owned()),
+        refresh_token: sealed("refresh 1"),
+        access: Some((sealed("access 1"), times(START))),
+    }
+}
+
+/// The intent to refresh this grant.
+pub fn intent(grant: &Grant, n: u128) -> Intent {
+    Intent {
+        user: grant.user,
+        epoch: grant.epoch,
+        generation: grant.generation,
+        attempt: attempt(n),
+        replaces: None,
+        owner: HERE,
+        lease: LEASE,
+        cause: Cause::Expiry,
+    }
+}
+
+/// What that refresh brought.
+pub fn tokens(intent: &Intent) -> NewTokens {
+    let generation = intent.generation.next();
+    NewTokens {
+        user: intent.user,
+        epoch: intent.epoch,
+        generation,
+        refresh_token: sealed(&format!("refresh {generation}")),
+        access_token: sealed(&format!("access {generation}")),
+        access_times: times(START),
+        scope: None,
+        attempt: intent.attempt,
+        cause: intent.cause,
+    }
+}
+
+impl Bench {
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub async fn add(&self, user: &str) -> User {
+        self.store.put_user(&new_user(user)).await.unwrap()
+    }
+
+    pub async fn user(&self, user: &str) -> User {
+        self.store.user(&name(user)).await.unwrap().unwrap()
+    }
+
+    pub async fn grant(&self, user: UserId) -> Grant {
+        self.store.grant(user).await.unwrap().unwrap()
+    }
+
+    /// A user with a login.
+    pub async fn logged_in(&self, user: &str) -> Grant {
+        let user = self.add(user).await.id;
+        assert!(self.store.commit_login(&first_login(user)).await.unwrap());
+        self.grant(user).await
+    }
+
+    /// Announces a refresh, which must succeed.
+    pub async fn begin(&self, grant: &Grant, n: u128) -> Intent {
+        let intent = intent(grant, n);
+        assert!(self.store.begin_attempt(&intent).await.unwrap());
+        intent
+    }
+}

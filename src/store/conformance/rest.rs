@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+use super::{Bench, START, name, sealed};
+use crate::domain::{AppFault, AppName, AppState, Event, EventKind, Rotation, Trigger};
+use crate::store::{PageStored, PendingLogin, PlayQuery};
+
+pub async fn opening_again_answers_the_same_deployment(bench: &Bench) {
+    let deployment = bench.store.open().await.unwrap();
+    assert_eq!(bench.store.open().await.unwrap(), deployment);
+    assert_eq!(deployment.get_version_num(), 4);
+    assert!(!bench.store.describe().is_empty());
+}
+
+pub async fn the_first_key_probe_stays(bench: &Bench) {
+    assert_eq!(bench.store.key_probe().await.unwrap(), None);
+    assert_eq!(bench.store.keep_key_probe(sealed("first")).await.unwrap(), sealed("first"));
+    assert_eq!(bench.store.keep_key_probe(sealed("second")).await.unwrap(), sealed("first"));
+    assert_eq!(bench.store.key_probe().await.unwrap(), Some(sealed("first")));
+}
+
+pub async fn an_app_is_remembered(bench: &Bench) {
+    let app: AppName = "default".parse().unwrap();
+    assert_eq!(bench.store.app_state(&app).await.unwrap(), AppState::default());
+    let state = AppState {
+        hold_until: Some(bench.now()),
+        holds_in_a_row: 3,
+        fault: Some(AppFault { reason: "invalid_client".to_owned(), since: START, retry_at: bench.now() }),
+        rotation: Rotation::Rotates,
+    };
+    bench.store.save_app_state(&app, &state).await.unwrap();
+    assert_eq!(bench.store.app_state(&app).await.unwrap(), state);
+    let calm = AppState { rotation: Rotation::Keeps, ..AppState::default() };
+    bench.store.save_app_state(&app, &calm).await.unwrap();
+    assert_eq!(bench.store.app_state(&app).await.unwrap(), calm);
+    assert_eq!(bench.store.app_state(&"other".parse().unwrap()).await.unwrap(), AppState::default());
+}
+
+fn event(minutes: u64, user: Option<&str>) -> Event {
+    Event {
+        at: START + Duration::from_secs(60 * minutes),
+        kind: EventKind::TokenRefreshed,
+        user: user.map(name),
+        app: Some("default".parse().unwrap()),
+        run: Some(7),
+        attempt: Some("attempt".to_owned()),
+        message: format!("event {minutes}"),
+    }
+}
+
+pub async fn events_come_newest_first_and_by_user(bench: &Bench) {
+    let bare = Event { app: None, run: None, attempt: None, ..event(3, None) };
+    let events = [event(1, Some("alice")), event(2, Some("bob")), bare, event(4, Some("alice"))];
+    for event in &events {
+        bench.store.add_event(event).await.unwrap();
+    }
+    let [first, second, third, fourth] = events;
+    let last = bench.store.events(None, 3).await.unwrap();
+    assert_eq!(last, [fourth.clone(), third, second]);
+    assert_eq!(bench.store.events(Some(&name("alice")), 9).await.unwrap(), [fourth, first]);
+}
+
+pub async fn pruning_forgets_runs_events_and_logins_but_never_plays_and_gaps(bench: &Bench) {
+    let store = &bench.store;
+    let alice = bench.add("alice").await.id;
+    let gap = crate::domain::Gap {
+        from: START,
+        to: START,
+        cause: crate::domain::GapCause::DaemonDown,
+        at_most: 1,
+        closed_at: None,
+    };
+    let page = PageStored { gap: Some(gap), ..bench.page(alice, &[bench.play(1, 1)]).await };
+    store.store_page(&page).await.unwrap();
+    store.add_event(&event(0, Some("alice"))).await.unwrap();
+    let login = PendingLogin {
+        state: "s".to_owned(),
+        user: name("alice"),
+        app: "default".parse().unwrap(),
+        verifier: sealed("verifier"),
+        expires_at: bench.now() + Duration::from_secs(600),
+    };
+    store.begin_login(&login).await.unwrap();
+    store.end_login("s", &Ok("done".to_owned())).await.unwrap();
+
+    bench.clock.advance(Duration::from_secs(86_400));
+    let begun = store.begin_run(alice, Trigger::Schedule, bench.now()).await.unwrap();
+    store.add_event(&event(1440, None)).await.unwrap();
+    store.prune(bench.now()).await.unwrap();
+    assert_eq!(store.runs(alice, 9).await.unwrap().iter().map(|r| r.id).collect::<Vec<_>>(), [begun]);
+    assert_eq!(store.events(None, 9).await.unwrap(), [event(1440, None)]);
+    assert_eq!(store.login_progress("s").await.unwrap(), None);
+    assert_eq!(store.gaps(alice).await.unwrap().len(), 1);
+    let all = PlayQuery { limit: 9, ..PlayQuery::default() };
+    assert_eq!(store.plays(alice, all).await.unwrap().len(), 1);
+
+    // Run numbers go on where they were.
+    bench.clock.advance(Duration::from_secs(86_400));
+    store.prune(bench.now()).await.unwrap();
+    assert!(store.begin_run(alice, Trigger::Schedule, bench.now()).await.unwrap() > begun);
+}

@@ -1,0 +1,115 @@
+//! Spotify's page of recent plays: what is known of it, and how it is stored, with few statements however long it is.
+
+use serde_json::{Value, json};
+
+use super::sql::{Session, params};
+use super::{PageFacts, PageStored, Result, catalogue, gaps, runs};
+use crate::domain::{Play, RunId, UserId};
+
+pub async fn facts(session: &mut Session, user: UserId, run: RunId, plays: &[Play]) -> Result<PageFacts> {
+    let facts = session
+        .one(
+            "SELECT
+               (SELECT count(*) FROM json_each($2) WHERE EXISTS
+                 (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
+                  WHERE plays.user_id = $1 AND plays.played_at = CAST(value ->> 'at' AS BIGINT)
+                    AND tracks.key = value ->> 'track')) AS known,
+               (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api'
+                ORDER BY played_at DESC LIMIT 1) AS newest,
+               (SELECT last_archived_at FROM users WHERE id = $1) AS archived",
+            params![user, page_json(plays)],
+            |row| {
+                Ok(PageFacts {
+                    known: usize::try_from(row.get::<i64>("known")?).unwrap_or(0),
+                    newest_stored: row.maybe("newest")?,
+                    last_archived_at: row.maybe("archived")?,
+                    results_since: Vec::new(),
+                })
+            },
+        )
+        .await?;
+    Ok(PageFacts { results_since: runs::results_since_page(session, user, run).await?, ..facts })
+}
+
+/// Answers how many plays were new. A run that has ended stays as it ended, so that this can be repeated.
+pub async fn store(session: &mut Session, page: &PageStored) -> Result<usize> {
+    let ended: Option<i64> = session
+        .first(
+            "SELECT new_plays FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NOT NULL",
+            params![page.user, page.run],
+            |row| row.get("new_plays"),
+        )
+        .await?;
+    if let Some(new_plays) = ended {
+        return Ok(usize::try_from(new_plays).unwrap_or(0));
+    }
+    let new_plays = store_plays(session, page).await?;
+    let new_gaps = match &page.gap {
+        Some(gap) => gaps::add(session, page.user, gap).await?,
+        None => 0,
+    };
+    session
+        .run(
+            "UPDATE runs SET finished_at = $3, result = $4, reason = $5, new_plays = $6
+             WHERE user_id = $1 AND run_id = $2",
+            params![page.user, page.run, page.at, page.result, &page.reason, count(new_plays)],
+        )
+        .await?;
+    session
+        .run(
+            "UPDATE users SET plays = plays + $2, gaps = gaps + $3, last_archived_at = $4, last_run_result = $5,
+               last_run_reason = $6, blocked = NULL
+             WHERE id = $1",
+            params![page.user, count(new_plays), count(new_gaps), page.at, page.result, &page.reason],
+        )
+        .await?;
+    Ok(usize::try_from(new_plays).unwrap_or(usize::MAX))
+}
+
+/// What is stored already is sorted out first: most pages bring little that is new, and a read costs no write.
+async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
+    let new: Vec<i64> = session
+        .all(
+            "SELECT CAST(value ->> 'n' AS BIGINT) AS n FROM json_each($2) WHERE NOT EXISTS
+               (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
+                WHERE plays.user_id = $1 AND plays.played_at = CAST(value ->> 'at' AS BIGINT)
+                  AND tracks.key = value ->> 'track')",
+            params![page.user, page_json(&page.plays)],
+            |row| row.get("n"),
+        )
+        .await?;
+    let new: Vec<(String, &Play)> = new
+        .into_iter()
+        .filter_map(|n| page.plays.get(usize::try_from(n).ok()?))
+        .map(|play| (play.track.key(), play))
+        .collect();
+    if new.is_empty() {
+        return Ok(0);
+    }
+    catalogue::keep_tracks(session, new.iter().map(|(key, play)| (key.as_str(), &play.track))).await?;
+    let rows: Vec<Value> = new
+        .iter()
+        .map(|(key, play)| json!({ "at": play.played_at.as_millis(), "track": key, "context": play.context_uri }))
+        .collect();
+    session
+        .run(
+            "INSERT INTO plays (user_id, played_at, track_id, context_uri, source, run)
+             SELECT $1, CAST(value ->> 'at' AS BIGINT), tracks.id, value ->> 'context', 'api', $2
+             FROM json_each($3) JOIN tracks ON tracks.key = value ->> 'track' WHERE TRUE
+             ON CONFLICT (user_id, played_at, track_id) DO NOTHING",
+            params![page.user, page.run, Value::Array(rows).to_string()],
+        )
+        .await
+}
+
+/// The page as a parameter: where in the page, when, what.
+fn page_json(plays: &[Play]) -> String {
+    let rows = plays.iter().enumerate();
+    let rows =
+        rows.map(|(n, play)| json!({ "n": n, "at": play.played_at.as_millis(), "track": play.track.key() }));
+    rows.collect::<Value>().to_string()
+}
+
+fn count(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,99 @@
+//! Runs: their beginning, their end without a page, and what is known since the last page.
+
+use super::sql::{Row, Session, params};
+use super::{Result, RunFailed};
+use crate::domain::{Run, RunId, RunResult, Timestamp, Trigger, UserId};
+
+/// How many rows `prune` deletes at a time, so that it never keeps others waiting.
+const PRUNED_AT_ONCE: i64 = 5_000;
+
+pub async fn begin(session: &mut Session, user: UserId, trigger: Trigger, at: Timestamp) -> Result<RunId> {
+    let run: RunId = session
+        .one(
+            "UPDATE users SET runs = runs + 1, last_run_at = $2 WHERE id = $1 RETURNING runs",
+            params![user, at],
+            |row| row.get("runs"),
+        )
+        .await?;
+    session
+        .run(
+            "INSERT INTO runs (user_id, run_id, cause, started_at) VALUES ($1, $2, $3, $4)",
+            params![user, run, trigger, at],
+        )
+        .await?;
+    Ok(run)
+}
+
+/// A run that has ended stays as it ended.
+pub async fn fail(session: &mut Session, failed: &RunFailed) -> Result<()> {
+    let ended = session
+        .run(
+            "UPDATE runs SET finished_at = $3, result = $4, reason = $5
+             WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL",
+            params![failed.user, failed.run, failed.at, failed.result, &failed.reason],
+        )
+        .await?;
+    if ended > 0 {
+        session
+            .run(
+                "UPDATE users SET last_run_result = $2, last_run_reason = $3, blocked = COALESCE($4, blocked)
+                 WHERE id = $1",
+                params![failed.user, failed.result, &failed.reason, &failed.blocked],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// Of the runs since the last one that stored a page, this one aside, how each ended; oldest first.
+pub async fn results_since_page(
+    session: &mut Session,
+    user: UserId,
+    run: RunId,
+) -> Result<Vec<Option<RunResult>>> {
+    session
+        .all(
+            "SELECT result FROM runs WHERE user_id = $1 AND run_id < $2 AND run_id >
+               (SELECT COALESCE(max(run_id), 0) FROM runs
+                WHERE user_id = $1 AND run_id < $2 AND result IN ('ok', 'partial'))
+             ORDER BY run_id",
+            params![user, run],
+            |row| row.maybe("result"),
+        )
+        .await
+}
+
+fn read(row: &Row) -> std::result::Result<Run, sqlx::Error> {
+    Ok(Run {
+        id: row.get("run_id")?,
+        user: row.get("user_id")?,
+        trigger: row.get("cause")?,
+        started_at: row.get("started_at")?,
+        finished_at: row.maybe("finished_at")?,
+        result: row.maybe("result")?,
+        reason: row.maybe("reason")?,
+        new_plays: row.get("new_plays")?,
+    })
+}
+
+pub async fn last(session: &mut Session, user: UserId, limit: i64) -> Result<Vec<Run>> {
+    session
+        .all(
+            "SELECT * FROM runs WHERE user_id = $1 ORDER BY run_id DESC LIMIT $2",
+            params![user, limit.max(0)],
+            read,
+        )
+        .await
+}
+
+/// Deletes some of the runs that began before; false when none is left.
+pub async fn prune(session: &mut Session, older_than: Timestamp) -> Result<bool> {
+    let deleted = session
+        .run(
+            "DELETE FROM runs WHERE (user_id, run_id) IN
+               (SELECT user_id, run_id FROM runs WHERE started_at < $1 LIMIT $2)",
+            params![older_than, PRUNED_AT_ONCE],
+        )
+        .await?;
+    Ok(deleted > 0)
+}

@@ -1,0 +1,47 @@
+//! Which of the database's errors pass by themselves, and which don't.
+
+use super::super::StoreError;
+
+/// SQLite's primary result codes (sqlite.org/rescode.html) of what passes, or can be put right outside the program:
+/// busy, locked, no memory, read-only, I/O error, disk full, can't open, locking protocol.
+const PASSING: [u32; 8] = [5, 6, 7, 8, 10, 13, 14, 15];
+
+/// The store's error for one of the database's, with what was being done, to what.
+pub fn store_error(doing: String, e: sqlx::Error) -> StoreError {
+    let source = Box::new(e);
+    if passes(&source) {
+        StoreError::Unavailable { doing, source }
+    } else {
+        StoreError::Broken { doing, source }
+    }
+}
+
+fn passes(e: &sqlx::Error) -> bool {
+    match e {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(_) => primary_code(e).is_some_and(|code| PASSING.contains(&code)),
+        _ => false,
+    }
+}
+
+/// SQLite's primary result code; the higher bytes of what sqlx hands on only refine it.
+pub fn primary_code(e: &sqlx::Error) -> Option<u32> {
+    let code: u32 = e.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_pool_passes_and_a_missing_row_does_not() {
+        let unavailable = |e| matches!(store_error("x".to_owned(), e), StoreError::Unavailable { .. });
+        assert!(unavailable(sqlx::Error::PoolTimedOut));
+        assert!(unavailable(sqlx::Error::Io(std::io::ErrorKind::NotFound.into())));
+        assert!(!unavailable(sqlx::Error::RowNotFound));
+    }
+}

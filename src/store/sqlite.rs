@@ -1,0 +1,217 @@
+//! How the SQLite file is made, checked, migrated and opened: one connection that writes, a few that read, every
+//! commit on the disk before it is answered. A file that is somebody else's, or a newer longplay's, is left alone.
+
+use std::fmt;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use tokio::sync::OnceCell;
+
+use super::sql::{primary_code, store_error};
+use super::{Result, StoreError};
+
+static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+
+/// `lply` in the file's header, so that `file` and we can tell whose it is. The first migration sets it.
+const APPLICATION_ID: i64 = 0x6c70_6c79;
+/// SQLite's result code for a file that is no database.
+const NOT_A_DATABASE: u32 = 26;
+/// How long a statement waits for another program's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a method waits for its turn on a connection.
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
+const READERS: u32 = 4;
+
+/// A SQLite database, opened at its first use.
+pub(super) struct SqliteFile {
+    path: PathBuf,
+    busy_timeout: Duration,
+    pools: OnceCell<Pools>,
+}
+
+/// The connections to an open database.
+pub(super) struct Pools {
+    pub writer: SqlitePool,
+    pub readers: SqlitePool,
+}
+
+/// What is in the file, where it can be used.
+enum Found {
+    Empty,
+    Ours { application_id: i64 },
+}
+
+impl SqliteFile {
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, busy_timeout: BUSY_TIMEOUT, pools: OnceCell::new() }
+    }
+
+    #[cfg(test)]
+    pub fn impatient(path: PathBuf) -> Self {
+        Self { busy_timeout: Duration::from_millis(20), ..Self::new(path) }
+    }
+
+    /// The open database. Whoever comes first opens it, the others wait; after a failure the next one tries again.
+    pub async fn pools(&self) -> Result<&Pools> {
+        self.pools.get_or_try_init(|| self.open()).await
+    }
+
+    /// Closes it, if it was open.
+    pub async fn close(&self) {
+        if let Some(pools) = self.pools.get() {
+            pools.readers.close().await;
+            // Last, since only one that may write takes the write-ahead log into the file.
+            pools.writer.close().await;
+        }
+    }
+
+    async fn open(&self) -> Result<Pools> {
+        self.make().map_err(|e| store_error(self.opening(), e.into()))?;
+        let found = self.inspect().await?;
+        fs::set_permissions(&self.path, Permissions::from_mode(0o600))
+            .map_err(|e| store_error(self.opening(), e.into()))?;
+
+        let options =
+            self.options().journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+        let kept = SqlitePoolOptions::new()
+            .acquire_timeout(TURN_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false);
+        let writer = kept
+            .clone()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(|e| store_error(self.opening(), e))?;
+        MIGRATOR.run(&writer).await.map_err(|e| self.migration_error(e))?;
+        if matches!(found, Found::Ours { application_id: 0 }) {
+            sqlx::query(AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}")))
+                .execute(&writer)
+                .await
+                .map_err(|e| store_error(self.opening(), e))?;
+        }
+        let readers = kept.max_connections(READERS).connect_lazy_with(self.options().read_only(true));
+        Ok(Pools { writer, readers })
+    }
+
+    /// Makes the file where there is none. SQLite gives its companions (-wal, -shm) the same permissions.
+    fn make(&self) -> io::Result<()> {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
+    /// Looks at what is there without changing it: turning on the write-ahead log would already write.
+    async fn inspect(&self) -> Result<Found> {
+        let mut connection = self.options().connect().await.map_err(|e| self.inspection_error(e))?;
+        let found = self.look(&mut connection).await;
+        // What it saw is known; how it closes changes nothing.
+        let _ = connection.close().await;
+        found
+    }
+
+    async fn look(&self, connection: &mut SqliteConnection) -> Result<Found> {
+        let application_id: i64 = sqlx::query_scalar("PRAGMA application_id")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|e| self.inspection_error(e))?;
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite~_%' ESCAPE '~'
+             ORDER BY name",
+        )
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|e| self.inspection_error(e))?;
+        if ![0, APPLICATION_ID].contains(&application_id) {
+            return Err(self.foreign(format!("another program's mark ({application_id:#010x})")));
+        }
+        if tables.is_empty() {
+            return Ok(Found::Empty);
+        }
+        if !tables.iter().any(|t| t == "_sqlx_migrations") {
+            return Err(self.foreign(format!("other tables ({})", shown(&tables))));
+        }
+        let migrations: Vec<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(|e| self.inspection_error(e))?;
+        if migrations.is_empty() && tables.len() == 1 {
+            // Somebody stopped us between the list of migrations and the first one.
+            return Ok(Found::Empty);
+        }
+        let known = |version: i64| MIGRATOR.iter().find(|m| m.version == version);
+        // A dump that was read back has lost the mark in the header, but not the list.
+        let first_is_ours = migrations
+            .first()
+            .is_some_and(|(version, checksum)| known(*version).is_some_and(|m| *m.checksum == checksum[..]));
+        if application_id != APPLICATION_ID && !first_is_ours {
+            return Err(self.foreign(format!("other tables ({})", shown(&tables))));
+        }
+        match migrations.iter().rev().find(|(version, _)| known(*version).is_none()) {
+            Some((found, _)) => Err(StoreError::NewerSchema {
+                store: self.to_string(),
+                found: *found,
+                known: MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0),
+            }),
+            None => Ok(Found::Ours { application_id }),
+        }
+    }
+
+    fn options(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new().filename(&self.path).foreign_keys(true).busy_timeout(self.busy_timeout)
+    }
+
+    fn opening(&self) -> String {
+        format!("opening {self}")
+    }
+
+    fn foreign(&self, found: String) -> StoreError {
+        StoreError::Foreign { store: self.to_string(), found }
+    }
+
+    fn inspection_error(&self, e: sqlx::Error) -> StoreError {
+        match primary_code(&e) {
+            Some(NOT_A_DATABASE) => self.foreign("no SQLite database".to_owned()),
+            _ => store_error(self.opening(), e),
+        }
+    }
+
+    fn migration_error(&self, e: MigrateError) -> StoreError {
+        match e {
+            MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => {
+                store_error(format!("migrating {self}"), e)
+            }
+            e => StoreError::Broken { doing: format!("migrating {self}"), source: Box::new(e) },
+        }
+    }
+}
+
+impl fmt::Display for SqliteFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SQLite {}", self.path.display())
+    }
+}
+
+/// The first few names, cut to a readable length.
+fn shown(tables: &[String]) -> String {
+    let mut names: Vec<String> = tables.iter().take(3).map(|t| t.chars().take(40).collect()).collect();
+    if tables.len() > names.len() {
+        names.push("...".to_owned());
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests;

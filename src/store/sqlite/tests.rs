@@ -1,0 +1,325 @@
+//! What SQLite alone must do, and SQLite in the conformance suite.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use tempfile::TempDir;
+
+use super::SqliteFile;
+use crate::clock::SimulatedClock;
+use crate::domain::Play;
+use crate::store::backend::SqlStore;
+use crate::store::conformance::{Bench, HERE, START, every_behaviour, new_user, tokens};
+use crate::store::{CommitIf, PageStored, Store, StoreError, pages};
+
+every_behaviour!(bench);
+
+async fn bench() -> Bench {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("longplay.db");
+    let clock = Arc::new(SimulatedClock::new(START));
+    let store = crate::store::open(&format!("sqlite://{}", path.display()), clock.clone()).unwrap();
+    let by_hand = Box::new(move |sql| {
+        let path = path.clone();
+        Box::pin(async move { run(&path, sql).await }) as _
+    });
+    Bench { store, clock, by_hand, _keep: Box::new(folder) }
+}
+
+async fn raw(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(false);
+    options.connect().await.unwrap()
+}
+
+/// As another program does: with a connection of its own, that knows nothing of ours.
+async fn run(path: &Path, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(&mut raw(path).await).await.unwrap();
+}
+
+struct Shelf {
+    folder: TempDir,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("longplay.db")
+    }
+
+    fn store(&self) -> SqlStore {
+        SqlStore::new(SqliteFile::impatient(self.path()), Arc::new(SimulatedClock::new(START)))
+    }
+}
+
+#[tokio::test]
+async fn the_database_and_its_companions_are_for_their_owner_only() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    store.open().await.unwrap();
+    store.put_user(&new_user("alice")).await.unwrap();
+    let files: Vec<_> = fs::read_dir(shelf.folder.path()).unwrap().map(|f| f.unwrap()).collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    }
+    store.close().await;
+
+    fs::set_permissions(shelf.path(), fs::Permissions::from_mode(0o644)).unwrap();
+    shelf.store().open().await.unwrap();
+    assert_eq!(fs::metadata(shelf.path()).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_the_next_start() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    let deployment = store.open().await.unwrap();
+    store.put_user(&new_user("alice")).await.unwrap();
+    // Not closed: the copy is what a kill would leave.
+    let copy = Shelf::new();
+    for companion in ["longplay.db", "longplay.db-wal"] {
+        fs::copy(shelf.folder.path().join(companion), copy.folder.path().join(companion)).unwrap();
+    }
+    for shelf in [&copy, &shelf] {
+        let again = shelf.store();
+        assert_eq!(again.open().await.unwrap(), deployment);
+        assert_eq!(again.users().await.unwrap().len(), 1);
+        again.close().await;
+    }
+    store.close().await;
+    assert!(!shelf.folder.path().join("longplay.db-wal").exists());
+    assert!(matches!(store.users().await, Err(StoreError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn commits_are_written_through_and_foreign_keys_hold() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    store.open().await.unwrap();
+    let pools = store.file.pools().await.unwrap();
+    let pragma =
+        async |sql: &'static str| -> i64 { sqlx::query_scalar(sql).fetch_one(&pools.writer).await.unwrap() };
+    assert_eq!(pragma("PRAGMA synchronous").await, 2);
+    assert_eq!(pragma("PRAGMA foreign_keys").await, 1);
+    assert_eq!(pragma("PRAGMA application_id").await, super::APPLICATION_ID);
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&pools.readers).await.unwrap();
+    assert_eq!(mode, "wal");
+    let written = sqlx::query("DELETE FROM users").execute(&pools.readers).await;
+    assert!(written.is_err(), "a reader can't write");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_left_alone() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    store.open().await.unwrap();
+    store.close().await;
+    run(
+        &shelf.path(),
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'from the future', TRUE, x'00', 0)",
+    )
+    .await;
+    let error = shelf.store().users().await.unwrap_err();
+    assert!(matches!(error, StoreError::NewerSchema { found: 9999, .. }), "{error:?}");
+    assert!(error.to_string().contains("longplay.db") && error.to_string().contains("install"), "{error}");
+}
+
+#[tokio::test]
+async fn somebody_elses_database_is_refused_and_not_a_byte_of_it_changes() {
+    for sql in [
+        "CREATE TABLE recipes (name TEXT)",
+        "CREATE TABLE users (name TEXT); CREATE TABLE plays (name TEXT)",
+        "PRAGMA application_id = 7",
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, checksum BLOB NOT NULL);
+         INSERT INTO _sqlx_migrations VALUES (1, x'00')",
+    ] {
+        let shelf = Shelf::new();
+        run(&shelf.path(), sql).await;
+        fs::set_permissions(shelf.path(), fs::Permissions::from_mode(0o640)).unwrap();
+        let before = fs::read(shelf.path()).unwrap();
+        let error = shelf.store().open().await.unwrap_err();
+        assert!(matches!(error, StoreError::Foreign { .. }), "{sql}: {error:?}");
+        assert!(error.to_string().contains("longplay.db"), "{error}");
+        assert_eq!(fs::read(shelf.path()).unwrap(), before);
+        assert_eq!(fs::metadata(shelf.path()).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(shelf.folder.path()).unwrap().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_kept() {
+    for text in ["hello", &"not a database at all\n".repeat(100)] {
+        let shelf = Shelf::new();
+        fs::write(shelf.path(), text).unwrap();
+        let error = shelf.store().open().await.unwrap_err();
+        assert!(matches!(error, StoreError::Foreign { .. }), "{error:?}");
+        assert!(error.to_string().contains("no SQLite database"), "{error}");
+        assert_eq!(fs::read_to_string(shelf.path()).unwrap(), text);
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_cut_short_is_gone_on_with() {
+    let shelf = Shelf::new();
+    run(
+        &shelf.path(),
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
+           installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL,
+           checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)",
+    )
+    .await;
+    shelf.store().open().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_lost_its_mark_in_a_dump_is_still_ours() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    let deployment = store.open().await.unwrap();
+    store.close().await;
+    run(&shelf.path(), "PRAGMA application_id = 0").await;
+    let again = shelf.store();
+    assert_eq!(again.open().await.unwrap(), deployment);
+    let writer = &again.file.pools().await.unwrap().writer;
+    let mark: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(writer).await.unwrap();
+    assert_eq!(mark, super::APPLICATION_ID);
+}
+
+#[tokio::test]
+async fn a_store_that_comes_late_is_usable_at_once() {
+    let shelf = Shelf::new();
+    let path = shelf.folder.path().join("later").join("longplay.db");
+    let store = SqlStore::new(SqliteFile::impatient(path.clone()), Arc::new(SimulatedClock::new(START)));
+    let error = store.users().await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    assert!(error.to_string().contains("later/longplay.db"), "{error}");
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    let store = Arc::new(store);
+    let many: Vec<_> = (0..8)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.open().await.unwrap() })
+        })
+        .collect();
+    for one in many {
+        assert_eq!(one.await.unwrap(), store.open().await.unwrap());
+    }
+    assert_eq!(store.users().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_locked_or_full_database_is_unavailable_and_loses_nothing() {
+    let shelf = Shelf::new();
+    let bench = Bench {
+        store: Arc::new(shelf.store()),
+        clock: Arc::new(SimulatedClock::new(START)),
+        by_hand: Box::new(|_| unreachable!("not used here")),
+        _keep: Box::new(()),
+    };
+    let store = shelf.store();
+    let grant = bench.logged_in("alice").await;
+    let new = tokens(&bench.begin(&grant, 1).await);
+
+    let mut other = raw(&shelf.path()).await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let error = bench.store.commit_tokens(&new, CommitIf::AttemptHolds).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    assert!(error.to_string().contains("committing new tokens"), "{error}");
+    assert_eq!(bench.grant(grant.user).await.attempt.unwrap().owner, HERE);
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+
+    let writer = &store.file.pools().await.unwrap().writer;
+    sqlx::raw_sql("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
+    let page: Vec<Play> = (0..50).map(|n| bench.play(u64::from(n), n)).collect();
+    let page = bench.page(grant.user, &page).await;
+    let error = store.store_page(&page).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    sqlx::raw_sql("PRAGMA max_page_count = 1000000").execute(writer).await.unwrap();
+    assert_eq!(store.store_page(&page).await.unwrap(), 50);
+    assert!(bench.store.commit_tokens(&new, CommitIf::AttemptHolds).await.unwrap());
+}
+
+#[tokio::test]
+async fn another_program_writing_at_the_same_time_makes_nobody_fail() {
+    let shelf = Shelf::new();
+    let store = Arc::new(SqlStore::new(SqliteFile::new(shelf.path()), Arc::new(SimulatedClock::new(START))));
+    let other = SqlStore::new(SqliteFile::new(shelf.path()), Arc::new(SimulatedClock::new(START)));
+    store.open().await.unwrap();
+    let ours = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for n in 0..40 {
+                store.put_user(&new_user(&format!("a{n}"))).await.unwrap();
+            }
+        }
+    });
+    for n in 0..40 {
+        other.put_user(&new_user(&format!("b{n}"))).await.unwrap();
+    }
+    ours.await.unwrap();
+    assert_eq!(store.users_changed(0).await.unwrap().users.len(), 80);
+}
+
+#[tokio::test]
+async fn a_page_takes_a_handful_of_statements_however_long_it_is() {
+    let shelf = Shelf::new();
+    let bench = Bench {
+        store: Arc::new(shelf.store()),
+        clock: Arc::new(SimulatedClock::new(START)),
+        by_hand: Box::new(|_| unreachable!("not used here")),
+        _keep: Box::new(()),
+    };
+    let store = shelf.store();
+    let alice = bench.add("alice").await.id;
+    let statements = async |plays: &[Play]| {
+        let page: PageStored = bench.page(alice, plays).await;
+        let mut session = store.writing("storing a page").await.unwrap();
+        let new = pages::store(&mut session, &page).await.unwrap();
+        let statements = session.statements();
+        session.commit(()).await.unwrap();
+        (new, statements)
+    };
+    let one = [bench.play(100, 100)];
+    let fifty: Vec<Play> = (0..50).map(|n| bench.play(u64::from(n), n)).collect();
+    assert_eq!(statements(&one).await, (1, 10));
+    assert_eq!(statements(&fifty).await, (50, 10));
+    assert_eq!(statements(&fifty).await, (0, 4));
+}
+
+#[tokio::test]
+async fn what_needs_care_is_found_without_reading_every_grant() {
+    let shelf = Shelf::new();
+    shelf.store().open().await.unwrap();
+    let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(
+        "EXPLAIN QUERY PLAN SELECT grants.* FROM grants JOIN users ON users.id = grants.user_id
+         WHERE users.active
+           AND (attempt IS NOT NULL OR doubt_since IS NOT NULL OR refusal_next_try_at IS NOT NULL)
+         ORDER BY grants.user_id",
+    )
+    .fetch_all(&mut raw(&shelf.path()).await)
+    .await
+    .unwrap();
+    assert!(plan.iter().any(|(.., step)| step.contains("grants_in_trouble")), "{plan:?}");
+}
+
+#[tokio::test]
+async fn no_error_and_no_description_holds_a_token() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    let alice = store.put_user(&new_user("alice")).await.unwrap();
+    let nobody = crate::domain::UserId(alice.id.0 + 7);
+    let login = crate::store::conformance::first_login(nobody);
+    let error = crate::store::GrantStore::commit_login(&store, &login).await.unwrap_err();
+    assert!(matches!(error, StoreError::Broken { .. }), "{error:?}");
+    for shown in [format!("{error:?}"), store.describe()] {
+        assert!(!shown.contains("refresh 1") && !shown.contains("access 1"), "{shown}");
+    }
+}

@@ -1,0 +1,141 @@
+//! Users. Triggers number every change that a daemon must know of, whoever makes it.
+
+use super::sql::{Row, Session, params};
+use super::{Changes, NewUser, Result};
+use crate::domain::{AppName, NameError, Timestamp, User, UserId, UserName};
+
+/// A row, or why it is no user: other programs write here too.
+type Listed = std::result::Result<User, String>;
+
+fn read(row: &Row) -> std::result::Result<Listed, sqlx::Error> {
+    let name: String = row.get("name")?;
+    let app: String = row.get("app")?;
+    let (name, app) = match names(&name, &app) {
+        Ok(names) => names,
+        Err(why) => return Ok(Err(why)),
+    };
+    Ok(Ok(User {
+        id: row.get("id")?,
+        name,
+        app,
+        schedule: row.maybe("schedule")?,
+        timezone: row.maybe("timezone")?,
+        origin: row.get("origin")?,
+        paused: row.get("paused")?,
+        active: row.get("active")?,
+        next_run_at: row.maybe("next_run_at")?,
+        last_run_at: row.maybe("last_run_at")?,
+        last_run_result: row.maybe("last_run_result")?,
+        last_run_reason: row.maybe("last_run_reason")?,
+        last_archived_at: row.maybe("last_archived_at")?,
+        blocked: row.maybe("blocked")?,
+        top_fetched_at: row.maybe("top_fetched_at")?,
+        plays: row.get("plays")?,
+        gaps: row.get("gaps")?,
+    }))
+}
+
+fn names(name: &str, app: &str) -> std::result::Result<(UserName, AppName), String> {
+    let name: UserName = name.parse().map_err(|e: NameError| e.to_string())?;
+    let app = app.parse().map_err(|e: NameError| format!("user {name}: {e}"))?;
+    Ok((name, app))
+}
+
+pub async fn active(session: &mut Session) -> Result<Vec<User>> {
+    let listed = session.all("SELECT * FROM users WHERE active ORDER BY name", params![], read).await?;
+    Ok(listed.into_iter().flatten().collect())
+}
+
+pub async fn by_name(session: &mut Session, name: &UserName) -> Result<Option<User>> {
+    let listed = session.first("SELECT * FROM users WHERE name = $1", params![name], read).await?;
+    Ok(listed.and_then(Listed::ok))
+}
+
+pub async fn changed(session: &mut Session, since: i64) -> Result<Changes> {
+    // One statement, so that the number and the rows are of the same moment.
+    let rows = session
+        .all(
+            "SELECT c.last, u.* FROM user_changes c LEFT JOIN users u ON u.change > $1 ORDER BY u.change",
+            params![since],
+            |row| {
+                let user = row.maybe::<UserId>("id")?.map(|_| read(row)).transpose()?;
+                Ok((row.get::<i64>("last")?, user))
+            },
+        )
+        .await?;
+    let mut changes = Changes { upto: since, users: Vec::new(), refused: Vec::new() };
+    for (last, listed) in rows {
+        changes.upto = last;
+        match listed {
+            Some(Ok(user)) => changes.users.push(user),
+            Some(Err(why)) => changes.refused.push(why),
+            None => {}
+        }
+    }
+    Ok(changes)
+}
+
+/// Leaves an active user of a file alone.
+pub async fn put(session: &mut Session, user: &NewUser) -> Result<Option<User>> {
+    session
+        .run(
+            "INSERT INTO users (name, app, schedule, timezone) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (name) DO UPDATE SET
+               app = excluded.app, schedule = excluded.schedule, timezone = excluded.timezone,
+               origin = 'store', declared_by = NULL, paused = (users.paused AND users.active), active = TRUE
+             WHERE users.origin = 'store' OR NOT users.active",
+            params![&user.name, &user.app, &user.schedule, &user.timezone],
+        )
+        .await?;
+    by_name(session, &user.name).await
+}
+
+pub async fn set_paused(session: &mut Session, user: Option<UserId>, paused: bool) -> Result<()> {
+    session
+        .run(
+            "UPDATE users SET paused = $2 WHERE active AND paused <> $2 AND ($1 IS NULL OR id = $1)",
+            params![user, paused],
+        )
+        .await?;
+    Ok(())
+}
+
+pub async fn set_next_run(session: &mut Session, user: UserId, at: Option<Timestamp>) -> Result<()> {
+    session.run("UPDATE users SET next_run_at = $2 WHERE id = $1", params![user, at]).await?;
+    Ok(())
+}
+
+/// Takes the tokens and keeps the archive. The grant's counters stay, and a new epoch makes every late answer vain.
+pub async fn remove(session: &mut Session, user: UserId) -> Result<()> {
+    session.run("UPDATE users SET active = FALSE WHERE id = $1", params![user]).await?;
+    session
+        .run(
+            "UPDATE grants SET epoch = epoch + 1, refresh_token = NULL, access_token = NULL, access_sent_at = NULL,
+               access_lifetime = NULL, access_expires_at = NULL, attempt = NULL, attempt_owner = NULL,
+               attempt_lease_until = NULL, attempt_cause = NULL, doubt_since = NULL, doubt_owner = NULL,
+               doubt_reason = NULL, refusal_since = NULL, refusal_reason = NULL, refusal_tries = NULL,
+               refusal_next_try_at = NULL
+             WHERE user_id = $1",
+            params![user],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Deletes everything of the user. Tracks, albums and artists are everyone's, and stay.
+pub async fn purge(session: &mut Session, user: UserId) -> Result<()> {
+    for sql in [
+        "DELETE FROM plays WHERE user_id = $1",
+        "DELETE FROM gaps WHERE user_id = $1",
+        "DELETE FROM runs WHERE user_id = $1",
+        "DELETE FROM top_artists WHERE user_id = $1",
+        "DELETE FROM grant_generations WHERE user_id = $1",
+        "DELETE FROM grants WHERE user_id = $1",
+        "DELETE FROM events WHERE user_name = (SELECT name FROM users WHERE id = $1)",
+        "DELETE FROM logins WHERE user_name = (SELECT name FROM users WHERE id = $1)",
+        "DELETE FROM users WHERE id = $1",
+    ] {
+        session.run(sql, params![user]).await?;
+    }
+    Ok(())
+}
