@@ -4,6 +4,7 @@ mod kept;
 mod order;
 mod results;
 mod scene;
+mod sqlite;
 mod stopping;
 
 use scene::{Journal, LIMITS, Scene};

@@ -159,6 +159,7 @@ pub struct Scene {
     pub tokens: Arc<FakeTokens>,
     pub journal: Journal,
     pub archiver: Archiver,
+    pub with: Dependencies,
     metrics: Arc<Metrics>,
     events: Receiver<Event>,
 }
@@ -206,8 +207,8 @@ impl Scene {
             events: events.clone(),
             jitter: Arc::new(|| 0.0),
         };
-        let (archiver, events) = (Archiver::new(with, LIMITS), events.listen());
-        Self { spotify, clock, store, tokens, journal, archiver, metrics, events }
+        let (archiver, events) = (Archiver::new(with.clone(), LIMITS), events.listen());
+        Self { spotify, clock, store, tokens, journal, archiver, with, metrics, events }
     }
 
     /// A scene in which the top artists were fetched just now.
