@@ -1,4 +1,261 @@
-//! One user's run: fetch the page, store the plays, find gaps, decide when to look again.
+//! One user's run: fetch the page, store the plays, find gaps, decide when to look again. The [`Archiver`] promises
+//! that a user has at most one run at a time: who asks during one joins it, and gets its outcome.
 
+mod fault;
 pub mod overlap;
 pub mod pace;
+mod record;
+mod run;
+mod top;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::run::Run;
+use self::top::Tried;
+use crate::clock::Clock;
+use crate::domain::{AppName, Gap, RunId, RunResult, Timestamp, Trigger, UserId, UserName};
+use crate::spotify::{Client, Gate};
+use crate::store::Store;
+use crate::telemetry::{Events, Metrics};
+use crate::tokens::TokenSource;
+
+/// Spreads waits: gives numbers from 0 to 1.
+pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// What a run works with.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// Where access tokens come from.
+    pub tokens: Arc<dyn TokenSource>,
+    /// The archive.
+    pub store: Arc<dyn Store>,
+    /// Whether an app may call.
+    pub gate: Gate,
+    /// The Web API.
+    pub client: Client,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is told.
+    pub events: Events,
+    /// What spreads the waits of runs that failed together.
+    pub jitter: Jitter,
+}
+
+/// What the configuration says of runs (`[archive]`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How many runs work at once; those that wait to try again don't count.
+    pub concurrency: usize,
+    /// The least pause between two looks at an adaptive user.
+    pub min_interval: Duration,
+    /// The longest.
+    pub max_interval: Duration,
+}
+
+/// Whom a run is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// The store's number.
+    pub id: UserId,
+    /// The short name.
+    pub name: UserName,
+    /// The app of the user's login.
+    pub app: AppName,
+    /// That app's `api_url`.
+    pub api_url: String,
+    /// The longest time that the user's schedule leaves between two runs; adaptive: `max_interval`.
+    pub longest_pause: Duration,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// In a word.
+    pub result: RunResult,
+    /// Why, and the cure; `None` where all is well.
+    pub reason: Option<String>,
+    /// How many plays were new.
+    pub new_plays: usize,
+    /// Where plays may be missing before the page.
+    pub gap: Option<Gap>,
+    /// Which run it was; `None` where it never came on record.
+    pub run: Option<RunId>,
+    /// How long an adaptive user may wait for the next look; `None` where nothing was learnt.
+    pub look_again_in: Option<Duration>,
+    /// Until when calls are held.
+    pub retry_at: Option<Timestamp>,
+}
+
+impl Outcome {
+    /// A run that was over before it began.
+    fn never_begun(reason: &str) -> Self {
+        Self {
+            result: RunResult::Cancelled,
+            reason: Some(reason.to_owned()),
+            new_plays: 0,
+            gap: None,
+            run: None,
+            look_again_in: None,
+            retry_at: None,
+        }
+    }
+}
+
+/// Archives users; clones share their runs.
+#[derive(Clone)]
+pub struct Archiver(Arc<Shared>);
+
+struct Shared {
+    with: Dependencies,
+    limits: Mutex<Limits>,
+    permits: Semaphore,
+    flights: Mutex<HashMap<UserId, Flight>>,
+    tried: Tried,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// A user's run: under way, or over but for what comes after its outcome.
+struct Flight {
+    outcome: watch::Receiver<Option<Outcome>>,
+    /// Whoever has this works for the user.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Archiver {
+    /// Without runs.
+    pub fn new(with: Dependencies, limits: Limits) -> Self {
+        Self(Arc::new(Shared {
+            with,
+            limits: Mutex::new(limits),
+            permits: Semaphore::new(limits.concurrency),
+            flights: Mutex::default(),
+            tried: Tried::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Runs, or joins the run under way. The run goes on if the caller leaves.
+    pub async fn archive(&self, who: Who, trigger: Trigger) -> Outcome {
+        let Some(mut outcome) = self.board(who, trigger) else {
+            return Outcome::never_begun("longplay was stopping");
+        };
+        let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        let broke_off = "the run broke off: this is a fault of longplay; see the journal";
+        outcome.unwrap_or_else(|| Outcome::never_begun(broke_off))
+    }
+
+    /// Sets new limits, for runs from now on.
+    pub fn set_limits(&self, new: Limits) {
+        let old = std::mem::replace(&mut *self.0.limits(), new);
+        self.0.permits.add_permits(new.concurrency.saturating_sub(old.concurrency));
+        let fewer = old.concurrency.saturating_sub(new.concurrency);
+        let fewer = fewer - self.0.permits.forget_permits(fewer);
+        if fewer > 0 {
+            // The rest go when their runs give them back.
+            let shared = Arc::clone(&self.0);
+            self.0.tasks.spawn(async move {
+                for _ in 0..fewer {
+                    match shared.or_stop(shared.permits.acquire()).await {
+                        Some(Ok(permit)) => permit.forget(),
+                        _ => return,
+                    }
+                }
+            });
+        }
+    }
+
+    /// Starts nothing new, ends what only waits or calls, and returns when what is being stored is stored. A run that
+    /// is on record ends as `cancelled`.
+    pub async fn stop(&self) {
+        {
+            // No run comes between this and the wait.
+            let _flights = self.0.flights();
+            self.0.stop.cancel();
+            self.0.tasks.close();
+        }
+        self.0.tasks.wait().await;
+    }
+
+    /// Joins the user's run, or starts one; `None` while stopping.
+    fn board(&self, who: Who, trigger: Trigger) -> Option<watch::Receiver<Option<Outcome>>> {
+        let mut flights = self.0.flights();
+        if self.0.stop.is_cancelled() {
+            return None;
+        }
+        let turn = match flights.get(&who.id) {
+            Some(flight) if flight.outcome.borrow().is_none() => return Some(flight.outcome.clone()),
+            Some(over) => Arc::clone(&over.turn),
+            None => Arc::default(),
+        };
+        let (publish, outcome) = watch::channel(None);
+        flights.insert(who.id, Flight { outcome: outcome.clone(), turn: Arc::clone(&turn) });
+        let landing = Landing { shared: Arc::clone(&self.0), user: who.id, outcome: outcome.clone() };
+        self.0.tasks.spawn(async move {
+            let shared = Arc::clone(&landing.shared);
+            let Some(_turn) = shared.or_stop(turn.lock_owned()).await else {
+                shared.with.metrics.run_finished(RunResult::Cancelled, 0);
+                publish.send_replace(Some(Outcome::never_begun("longplay was stopping")));
+                return;
+            };
+            let mut run = Run::new(&shared, who, trigger);
+            let outcome = run.go().await;
+            let archived = outcome.result.archived();
+            publish.send_replace(Some(outcome));
+            if archived {
+                run.fetch_top_artists().await;
+            }
+            drop(landing);
+        });
+        Some(outcome)
+    }
+}
+
+impl Shared {
+    fn flights(&self) -> MutexGuard<'_, HashMap<UserId, Flight>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What comes first: the end of this, or of the daemon (`None`). To be dropped in the middle must harm nothing.
+    async fn or_stop<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            // Else a run that waits for a place gets that of one that was stopped, and begins.
+            biased;
+            () = self.stop.cancelled() => None,
+            done = work => Some(done),
+        }
+    }
+}
+
+/// Takes the user's run off the list however it ended, by a panic too.
+struct Landing {
+    shared: Arc<Shared>,
+    user: UserId,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let mut flights = self.shared.flights();
+        if flights.get(&self.user).is_some_and(|flight| flight.outcome.same_channel(&self.outcome)) {
+            flights.remove(&self.user);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -26,16 +26,18 @@ pub struct Gate {
     store: Arc<dyn GrantStore>,
     events: Events,
     states: Arc<Mutex<HashMap<AppName, AppState>>>,
+    /// Held while a state is saved, so that an older one never overtakes a newer one.
+    saving: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Gate {
     /// Knows nothing yet: call [`Gate::load`].
     pub fn new(clock: Arc<dyn Clock>, store: Arc<dyn GrantStore>, events: Events) -> Self {
-        Self { clock, store, events, states: Arc::default() }
+        Self { clock, store, events, states: Arc::default(), saving: Arc::default() }
     }
 
-    /// Reads what the store remembers of these apps. A fault on record may be tried again at once: the configuration
-    /// has just been read.
+    /// Reads what the store remembers of these apps; a longer hold that is known here stays. A fault on record may be
+    /// tried again at once: the configuration has just been read.
     pub async fn load<'a>(&self, apps: impl IntoIterator<Item = &'a AppName>) -> Result<(), StoreError> {
         let now = self.clock.now();
         for app in apps {
@@ -43,7 +45,10 @@ impl Gate {
             if let Some(fault) = &mut state.fault {
                 fault.retry_at = now;
             }
-            self.states().insert(app.clone(), state);
+            let mut states = self.states();
+            let known = states.entry(app.clone()).or_default();
+            state.hold_until = state.hold_until.max(known.hold_until);
+            *known = state;
         }
         Ok(())
     }
@@ -64,30 +69,31 @@ impl Gate {
         self.states().get(app).map(|state| state.rotation).unwrap_or_default()
     }
 
-    /// A 429: nobody of the app calls before the answer's moment, whatever reason it gave.
+    /// A 429: nobody of the app calls before the answer's moment, whatever reason it gave. A hold is never shortened,
+    /// and several 429s of calls that were under way together count as one.
     pub async fn hold(&self, app: &AppName, retry_after: Option<Duration>) -> Timestamp {
         let now = self.clock.now();
-        let until = self
+        let (until, news) = self
             .change(app, |state| {
-                let pause = match retry_after.filter(|d| !d.is_zero()) {
-                    Some(told) => told.min(LONGEST_HOLD),
-                    None => {
+                let held = state.hold_until.filter(|until| *until > now);
+                let until = match (retry_after.filter(|told| !told.is_zero()), held) {
+                    (Some(told), held) => (now + told.min(LONGEST_HOLD)).max(held.unwrap_or(now)),
+                    (None, Some(held)) => held,
+                    (None, None) => {
                         let doubled = FIRST_HOLD * 2_u32.pow(state.holds_in_a_row.min(6));
-                        state.holds_in_a_row += 1;
-                        doubled.min(LONGEST_GUESS)
+                        state.holds_in_a_row = state.holds_in_a_row.saturating_add(1);
+                        now + doubled.min(LONGEST_GUESS)
                     }
                 };
-                let until = (now + pause).max(state.hold_until.unwrap_or(now));
                 state.hold_until = Some(until);
-                until
+                (until, held.is_none())
             })
             .await;
-        let note = Note { app: Some(app.clone()), ..Note::default() };
-        self.events.tell(
-            EventKind::RateLimited,
-            note,
-            format!("Spotify answered 429: app {app} waits until {until}"),
-        );
+        if news {
+            let note = Note { app: Some(app.clone()), ..Note::default() };
+            let message = format!("Spotify answered 429: app {app} waits until {until}");
+            self.events.tell(EventKind::RateLimited, note, message);
+        }
         until
     }
 
@@ -119,37 +125,38 @@ impl Gate {
         }
     }
 
-    /// Whether a refused app may be tried now. Grants it to one caller: the next try is then due later.
+    /// Whether the app may be tried now. While it is refused, that is granted to one caller: the next try is then due
+    /// later.
     pub async fn try_refused(&self, app: &AppName) -> bool {
         let now = self.clock.now();
-        let due = self.states().get(app).and_then(|s| s.fault.as_ref()).is_none_or(|f| f.retry_at <= now);
-        if due && self.fault(app).is_some() {
-            self.change(app, |state| {
-                if let Some(fault) = &mut state.fault {
-                    fault.retry_at = now + FAULT_PAUSE;
-                }
-            })
-            .await;
+        if self.fault(app).is_none() {
+            return true;
         }
-        due
+        self.change(app, |state| match &mut state.fault {
+            Some(fault) if fault.retry_at > now => false,
+            Some(fault) => {
+                fault.retry_at = now + FAULT_PAUSE;
+                true
+            }
+            None => true,
+        })
+        .await
     }
 
     /// The token endpoint accepted the app. `rotated`: whether its answer brought a new refresh token, where it
-    /// brought tokens at all.
+    /// brought tokens at all. One answer without a new token proves nothing about a provider that has rotated before.
     pub async fn accept(&self, app: &AppName, rotated: Option<bool>) {
-        let learnt = match rotated {
-            Some(true) => Some(Rotation::Rotates),
-            // An answer without a new token proves nothing about a provider that has rotated before.
-            Some(false) if self.rotation(app) == Rotation::Unknown => Some(Rotation::Keeps),
-            _ => None,
+        let learnt = |known| match (known, rotated) {
+            (Rotation::Rotates, _) | (_, Some(true)) => Rotation::Rotates,
+            (_, Some(false)) => Rotation::Keeps,
+            (known, None) => known,
         };
-        let news = learnt.filter(|rotation| *rotation != self.rotation(app));
-        if news.is_none() && self.fault(app).is_none() {
+        if self.fault(app).is_none() && self.rotation(app) == learnt(self.rotation(app)) {
             return;
         }
         let mended = self
             .change(app, |state| {
-                state.rotation = news.unwrap_or(state.rotation);
+                state.rotation = learnt(state.rotation);
                 state.fault.take().is_some()
             })
             .await;
@@ -159,20 +166,33 @@ impl Gate {
         }
     }
 
+    /// Changes what is known and saves it. Memory rules while the process lives; what can't be written is written with
+    /// the next change.
     async fn change<T>(&self, app: &AppName, change: impl FnOnce(&mut AppState) -> T) -> T {
-        let (result, state) = {
+        let (result, before, after) = {
             let mut states = self.states();
             let state = states.entry(app.clone()).or_default();
-            (change(state), state.clone())
+            let before = state.clone();
+            (change(state), before, state.clone())
         };
-        // Memory rules while the process lives; what can't be written is written with the next change.
+        if before != after {
+            self.save(app).await;
+        }
+        result
+    }
+
+    async fn save(&self, app: &AppName) {
+        let _saving = self.saving.lock().await;
+        let state = self.states().get(app).cloned().unwrap_or_default();
         if let Err(error) = self.store.save_app_state(app, &state).await {
             tracing::warn!(app = %app, "what is known of app {app} is not saved: {error}");
         }
-        result
     }
 
     fn states(&self) -> MutexGuard<'_, HashMap<AppName, AppState>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

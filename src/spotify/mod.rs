@@ -1,5 +1,14 @@
 //! Spotify's Web API: the client, tolerant wire types, and the gate that keeps an app's calls within what it may.
 
+mod client;
+mod error;
 mod gate;
+mod lenient;
+mod transport;
+mod wire;
 
+pub use client::Client;
+pub use error::ApiError;
 pub use gate::Gate;
+pub use transport::{Answer, ClientError, NoAnswer, Transport};
+pub use wire::{Account, Page};

@@ -1,0 +1,136 @@
+//! What a run puts on record and tells of: the page with the gap before it, in one transaction, or why there is none.
+
+use super::fault::{Fault, Waits};
+use super::run::Run;
+use super::{Outcome, overlap};
+use crate::domain::{EventKind, RunId, RunResult};
+use crate::spotify::Page;
+use crate::store::{PageStored, RunFailed, StoreError};
+use crate::telemetry::Note;
+
+/// A page that is on record.
+pub(super) struct Stored {
+    /// As it was stored.
+    pub page: PageStored,
+    /// How many of its plays were new.
+    pub new_plays: usize,
+}
+
+impl Run<'_> {
+    /// Stores the page, until the store takes it or there is no point any more.
+    pub async fn store(&mut self, run: RunId, page: &Page) -> Result<Stored, Fault> {
+        let mut waits = Waits::default();
+        loop {
+            match self.try_store(run, page).await {
+                Ok(stored) => return Ok(stored),
+                Err(error) => self.back_off(Fault::store(&error), &mut waits).await?,
+            }
+        }
+    }
+
+    async fn try_store(&self, run: RunId, page: &Page) -> Result<Stored, StoreError> {
+        let (store, now) = (&self.shared.with.store, self.now());
+        let facts = store.page_facts(self.who.id, run, &page.plays).await?;
+        let gap = overlap::gap_before(&overlap::Facts {
+            items: page.items,
+            oldest: page.plays.iter().map(|play| play.played_at).min(),
+            already_stored: facts.known,
+            newest_stored: facts.newest_stored,
+            runs_since: &facts.results_since,
+            last_archived_at: facts.last_archived_at,
+            longest_pause: self.who.longest_pause,
+            now,
+        });
+        let reason = page.trouble();
+        let page = PageStored {
+            user: self.who.id,
+            run,
+            result: if reason.is_some() { RunResult::Partial } else { RunResult::Ok },
+            reason,
+            plays: page.plays.clone(),
+            gap,
+            at: now,
+        };
+        Ok(Stored { new_plays: store.store_page(&page).await?, page })
+    }
+
+    /// Counts and tells what was stored.
+    pub fn tell_archived(&self, stored: &Stored) {
+        let (with, page) = (&self.shared.with, &stored.page);
+        with.metrics.run_finished(page.result, stored.new_plays);
+        let mut message = match stored.new_plays {
+            0 => "nothing new".to_owned(),
+            1 => "1 new play".to_owned(),
+            many => format!("{many} new plays"),
+        };
+        if let Some(reason) = &page.reason {
+            message = format!("{message}; {reason}");
+        }
+        with.events.tell(EventKind::Archived, self.note(Some(page.run)), message);
+        if let Some(gap) = &page.gap {
+            with.metrics.gap_found();
+            let (from, to, cause) = (gap.from, gap.to, gap.cause.as_str());
+            let message =
+                format!("plays may be missing from {from} to {to} ({cause}), {} at most", gap.at_most);
+            with.events.tell(EventKind::GapFound, self.note(Some(page.run)), message);
+        }
+    }
+
+    /// Ends a run that stored nothing.
+    pub async fn failed(&mut self, run: Option<RunId>, fault: Fault) -> Outcome {
+        let refused_anew = fault.refused && self.is_news(&fault.reason).await;
+        if let Some(run) = run {
+            self.record_failure(run, &fault).await;
+        }
+        let with = &self.shared.with;
+        with.metrics.run_finished(fault.result, 0);
+        if refused_anew {
+            with.events.tell(EventKind::UserBlocked, self.note(run), fault.reason.clone());
+        }
+        if fault.result != RunResult::Cancelled {
+            let message = format!("{}: {}", fault.result.as_str(), fault.reason);
+            with.events.tell(EventKind::RunFailed, self.note(run), message);
+        }
+        Outcome {
+            result: fault.result,
+            reason: Some(fault.reason),
+            new_plays: 0,
+            gap: None,
+            run,
+            look_again_in: None,
+            retry_at: fault.retry_at,
+        }
+    }
+
+    /// What can't be put on record leaves a run without an end, which counts as broken off.
+    async fn record_failure(&mut self, run: RunId, fault: &Fault) {
+        let failed = RunFailed {
+            user: self.who.id,
+            run,
+            result: fault.result,
+            reason: fault.reason.clone(),
+            blocked: fault.refused.then(|| fault.reason.clone()),
+            at: self.now(),
+        };
+        let mut waits = Waits::default();
+        while let Err(error) = self.shared.with.store.fail_run(&failed).await {
+            let unwritten = Fault::store(&error);
+            // A store that has just been given up on is not waited for again.
+            let given_up = fault.result == RunResult::StoreError;
+            if given_up || self.back_off(unwritten.clone(), &mut waits).await.is_err() {
+                tracing::warn!(user = %self.who.name, "how the run ended is not saved: {}", unwritten.reason);
+                return;
+            }
+        }
+    }
+
+    /// Whether Spotify did not refuse the user before, or for another reason.
+    async fn is_news(&self, reason: &str) -> bool {
+        let known = self.shared.with.store.user(&self.who.name).await.ok().flatten();
+        known.and_then(|user| user.blocked).is_none_or(|known| known != reason)
+    }
+
+    fn note(&self, run: Option<RunId>) -> Note {
+        Note { run, ..Note::of(&self.who.name, &self.who.app) }
+    }
+}

@@ -1,0 +1,176 @@
+//! The steps of one run: open it, fetch the page, put it on record. A token is asked for before every call. What may
+//! pass is tried again after 5, 10 and 20 s; a run that waits takes up no place.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+
+use super::fault::{Fault, Waits};
+use super::{Outcome, Shared, Who, pace};
+use crate::domain::{AccessToken, Play, RunId, Timestamp, Trigger};
+use crate::spotify::{ApiError, Page};
+use crate::tokens::{Need, Token};
+
+/// One run of one user.
+pub(super) struct Run<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) who: Who,
+    trigger: Trigger,
+    /// The place among the runs that work at once; none while the run waits.
+    place: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(shared: &'a Shared, who: Who, trigger: Trigger) -> Self {
+        Self { shared, who, trigger, place: None }
+    }
+
+    /// Does it all and tells how it went.
+    pub async fn go(&mut self) -> Outcome {
+        let run = match self.begin().await {
+            Ok(run) => run,
+            Err(fault) => return self.failed(None, fault).await,
+        };
+        let left = self.shared.with.tokens.left(self.who.id).await;
+        self.shared.with.metrics.run_started(left.unwrap_or_default());
+        match self.fetch_and_store(run).await {
+            Ok(outcome) => outcome,
+            Err(fault) => self.failed(Some(run), fault).await,
+        }
+    }
+
+    async fn fetch_and_store(&mut self, run: RunId) -> Result<Outcome, Fault> {
+        let page = self.fetch_page().await?;
+        let stored = self.store(run, &page).await?;
+        self.tell_archived(&stored);
+        Ok(Outcome {
+            result: stored.page.result,
+            reason: stored.page.reason,
+            new_plays: stored.new_plays,
+            gap: stored.page.gap,
+            run: Some(run),
+            look_again_in: Some(self.next_look(&page.plays)),
+            retry_at: None,
+        })
+    }
+
+    /// Opens the run in the store.
+    async fn begin(&mut self) -> Result<RunId, Fault> {
+        self.take_place().await?;
+        let mut waits = Waits::default();
+        loop {
+            let now = self.shared.with.clock.now();
+            match self.shared.with.store.begin_run(self.who.id, self.trigger, now).await {
+                Ok(run) => return Ok(run),
+                Err(error) => self.back_off(Fault::store(&error), &mut waits).await?,
+            }
+        }
+    }
+
+    /// Asks Spotify for the page until it comes or there is no point any more.
+    async fn fetch_page(&mut self) -> Result<Page, Fault> {
+        let mut waits = Waits::default();
+        loop {
+            match self.try_page().await {
+                Ok(page) => return Ok(page),
+                Err(fault) => self.back_off(fault, &mut waits).await?,
+            }
+        }
+    }
+
+    /// One call; one more with the next token where Spotify answers 401.
+    async fn try_page(&self) -> Result<Page, Fault> {
+        let token = self.token().await?;
+        let answer = match self.ask_for_page(&token).await? {
+            Err(ApiError::Unauthorized) => {
+                let settled = self.shared.with.tokens.rejected(self.who.id, token.generation);
+                self.or_stop(settled).await?.map_err(|error| Fault::token(&error, self.now()))?;
+                self.ask_for_page(&self.token().await?).await?
+            }
+            answer => answer,
+        };
+        answer.map_err(|error| Fault::api(&error))
+    }
+
+    async fn ask_for_page(&self, token: &Token) -> Result<Result<Page, ApiError>, Fault> {
+        let client = &self.shared.with.client;
+        let asked = |token| async move { client.recently_played(&self.who.api_url, token).await };
+        let answer = self.call(&token.access_token, asked).await?;
+        if matches!(answer, Err(ApiError::Unauthorized)) {
+            self.shared.with.metrics.unauthorized();
+        }
+        Ok(answer)
+    }
+
+    /// A token that is valid for the buffer. Where the app is held none is asked for, since that might refresh it.
+    pub(super) async fn token(&self) -> Result<Token, Fault> {
+        self.check_gate()?;
+        let need = Need { insist: self.trigger == Trigger::Manual, ..Need::default() };
+        let token = self.or_stop(self.shared.with.tokens.token(self.who.id, need)).await?;
+        token.map_err(|error| Fault::token(&error, self.now()))
+    }
+
+    /// One call of the Web API, unless the app is held; a 429 holds it.
+    pub(super) async fn call<'t, T, F>(
+        &self,
+        token: &'t AccessToken,
+        ask: impl FnOnce(&'t AccessToken) -> F,
+    ) -> Result<Result<T, ApiError>, Fault>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        // Again: it may have taken long to get the token.
+        self.check_gate()?;
+        let (gate, app) = (&self.shared.with.gate, &self.who.app);
+        self.shared.with.metrics.api_called(app);
+        let answer = self.or_stop(ask(token)).await?;
+        match &answer {
+            Err(error @ ApiError::RateLimited { retry_after, .. }) => {
+                return Err(Fault::held(gate.hold(app, *retry_after).await, &error.to_string()));
+            }
+            Err(ApiError::Unreachable { .. }) => {}
+            _ => gate.answered(app).await,
+        }
+        Ok(answer)
+    }
+
+    fn check_gate(&self) -> Result<(), Fault> {
+        match self.shared.with.gate.held_until(&self.who.app) {
+            Some(until) => Err(Fault::held(until, &format!("Spotify has limited app {}", self.who.app))),
+            None => Ok(()),
+        }
+    }
+
+    fn next_look(&self, plays: &[Play]) -> Duration {
+        let mut recent: Vec<_> = plays.iter().map(|play| (play.played_at, play.track.duration_ms)).collect();
+        recent.sort_unstable_by_key(|(ended, _)| std::cmp::Reverse(*ended));
+        let limits = *self.shared.limits();
+        pace::next_look(self.now(), &recent, limits.min_interval, limits.max_interval)
+    }
+
+    /// Waits before the next try, without a place; gives the fault back where there is no next try.
+    pub(super) async fn back_off(&mut self, fault: Fault, waits: &mut Waits) -> Result<(), Fault> {
+        let next = if fault.passing { waits.next((self.shared.with.jitter)()) } else { None };
+        let Some(wait) = next else { return Err(fault) };
+        tracing::debug!(user = %self.who.name, "trying again in {wait:?}: {}", fault.reason);
+        self.place = None;
+        self.or_stop(self.shared.with.clock.sleep(wait)).await?;
+        self.take_place().await
+    }
+
+    async fn take_place(&mut self) -> Result<(), Fault> {
+        let place = self.or_stop(self.shared.permits.acquire()).await?;
+        // An error would mean that the semaphore is closed, which nobody does.
+        self.place = Some(place.map_err(|_| Fault::stopping())?);
+        Ok(())
+    }
+
+    async fn or_stop<T>(&self, work: impl Future<Output = T>) -> Result<T, Fault> {
+        self.shared.or_stop(work).await.ok_or_else(Fault::stopping)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.with.clock.now()
+    }
+}

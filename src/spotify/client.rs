@@ -1,0 +1,71 @@
+//! Calls of the Web API, one request each. What is handed back never contains the access token, even where the answer
+//! repeats it.
+
+use std::sync::Arc;
+
+use reqwest::StatusCode;
+
+use super::ApiError;
+use super::transport::{Answer, ClientError, Http, MOST_BYTES, NoAnswer, Transport};
+use super::wire::{self, Account, Page};
+use crate::domain::{AccessToken, Artist};
+
+/// Calls the Web API; clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    transport: Arc<dyn Transport>,
+}
+
+impl Client {
+    /// Over HTTP. Makes ring the process's TLS provider where none was chosen.
+    pub fn new() -> Result<Self, ClientError> {
+        Ok(Self::over(Http::new()?))
+    }
+
+    /// Over any transport: for simulation.
+    pub fn over(transport: impl Transport) -> Self {
+        Self { transport: Arc::new(transport) }
+    }
+
+    /// The last 50 plays. It never asks for those "after" a time: plays arrive late and out of order, and would be lost.
+    pub async fn recently_played(&self, api_url: &str, token: &AccessToken) -> Result<Page, ApiError> {
+        Page::read(&self.get(api_url, "/me/player/recently-played?limit=50", token).await?)
+    }
+
+    /// Spotify's own top artists of about the last half year, the first five.
+    pub async fn top_artists(&self, api_url: &str, token: &AccessToken) -> Result<Vec<Artist>, ApiError> {
+        wire::top_artists(&self.get(api_url, "/me/top/artists?limit=5", token).await?)
+    }
+
+    /// Whose account the token is for.
+    pub async fn me(&self, api_url: &str, token: &AccessToken) -> Result<Account, ApiError> {
+        wire::account(&self.get(api_url, "/me", token).await?)
+    }
+
+    async fn get(&self, api_url: &str, path: &str, token: &AccessToken) -> Result<String, ApiError> {
+        let url = format!("{}{path}", api_url.trim_end_matches('/'));
+        let Answer { status, headers, body } =
+            self.transport.get(&url, token).await.map_err(|NoAnswer { seen, source }| {
+                ApiError::Unreachable { message: format!("GET {path}: {seen}"), source: Some(source) }
+            })?;
+        let text = body.map(|bytes| without(token, &bytes));
+        if status != StatusCode::OK {
+            return Err(ApiError::of(status, &headers, text.as_deref().unwrap_or_default()));
+        }
+        text.ok_or_else(|| ApiError::BadAnswer {
+            message: format!("GET {path}: Spotify answered more than {} MiB", MOST_BYTES >> 20),
+        })
+    }
+}
+
+/// The text of an answer; broken UTF-8 is replaced, and so is the token, should the answer repeat it.
+fn without(token: &AccessToken, bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    match token.expose() {
+        token if !token.is_empty() && text.contains(token) => text.replace(token, "[token]"),
+        _ => text.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+use async_trait::async_trait;
+use tokio::sync::broadcast::Receiver;
+
+use super::*;
+use crate::clock::SimulatedClock;
+use crate::domain::{AttemptId, Epoch, Event, Grant, UserId};
+use crate::store::{Close, CommitIf, Intent, NewLogin, NewTokens, Result};
+
+/// Keeps what is known of apps; it can be out of reach.
+#[derive(Default)]
+struct Apps {
+    kept: Mutex<HashMap<AppName, AppState>>,
+    saves: Mutex<usize>,
+    away: Mutex<bool>,
+}
+
+#[async_trait]
+impl GrantStore for Apps {
+    async fn app_state(&self, app: &AppName) -> Result<AppState> {
+        Ok(self.kept.lock().unwrap().get(app).cloned().unwrap_or_default())
+    }
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<()> {
+        if *self.away.lock().unwrap() {
+            return Err(StoreError::Unavailable { doing: "saving an app".to_owned(), source: "away".into() });
+        }
+        *self.saves.lock().unwrap() += 1;
+        self.kept.lock().unwrap().insert(app.clone(), state.clone());
+        Ok(())
+    }
+    async fn grant(&self, _: UserId) -> Result<Option<Grant>> {
+        unimplemented!()
+    }
+    async fn troubled_grants(&self) -> Result<Vec<Grant>> {
+        unimplemented!()
+    }
+    async fn grants(&self) -> Result<Vec<Grant>> {
+        unimplemented!()
+    }
+    async fn begin_attempt(&self, _: &Intent) -> Result<bool> {
+        unimplemented!()
+    }
+    async fn commit_tokens(&self, _: &NewTokens, _: CommitIf) -> Result<bool> {
+        unimplemented!()
+    }
+    async fn close_attempt(&self, _: UserId, _: Epoch, _: AttemptId, _: &Close) -> Result<bool> {
+        unimplemented!()
+    }
+    async fn commit_login(&self, _: &NewLogin) -> Result<bool> {
+        unimplemented!()
+    }
+    async fn set_account(&self, _: UserId, _: Epoch, _: &str) -> Result<()> {
+        unimplemented!()
+    }
+}
+
+struct Scene {
+    clock: Arc<SimulatedClock>,
+    apps: Arc<Apps>,
+    gate: Gate,
+    events: Receiver<Event>,
+    app: AppName,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let clock = Arc::new(SimulatedClock::new(Timestamp::from_millis(0)));
+        let apps = Arc::new(Apps::default());
+        let events = Events::new(clock.clone());
+        let heard = events.listen();
+        let gate = Gate::new(clock.clone(), apps.clone(), events);
+        Self { clock, apps, gate, events: heard, app: "default".parse().unwrap() }
+    }
+
+    /// The gate of a daemon that was started anew on the same store.
+    async fn restarted(&self) -> Gate {
+        let gate = Gate::new(self.clock.clone(), self.apps.clone(), Events::new(self.clock.clone()));
+        gate.load([&self.app]).await.unwrap();
+        gate
+    }
+
+    async fn hold(&self, retry_after: Option<u64>) -> u64 {
+        let until = self.gate.hold(&self.app, retry_after.map(Duration::from_secs)).await;
+        until.since(self.clock.now()).as_secs()
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    fn told(&mut self) -> Vec<EventKind> {
+        std::iter::from_fn(|| self.events.try_recv().ok().map(|event| event.kind)).collect()
+    }
+}
+
+#[tokio::test]
+async fn an_app_is_held_for_as_long_as_it_was_told_and_over_a_restart() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.gate.held_until(&scene.app), None);
+    assert_eq!(scene.hold(Some(79_892)).await, 79_892);
+    scene.pass(79_891);
+    let restarted = scene.restarted().await;
+    assert!(scene.gate.held_until(&scene.app).is_some() && restarted.held_until(&scene.app).is_some());
+    scene.pass(1);
+    assert!(scene.gate.held_until(&scene.app).is_none() && restarted.held_until(&scene.app).is_none());
+    assert_eq!(scene.told(), [EventKind::RateLimited]);
+    assert_eq!(scene.gate.held_until(&"other".parse().unwrap()), None);
+}
+
+#[tokio::test]
+async fn a_hold_is_never_shortened_and_never_longer_than_a_week() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.hold(Some(600)).await, 600);
+    assert_eq!(scene.hold(Some(10)).await, 600);
+    assert_eq!(scene.hold(None).await, 600);
+    assert_eq!(scene.hold(Some(u64::MAX)).await, 7 * 24 * 3600);
+    assert_eq!(scene.told(), [EventKind::RateLimited]);
+}
+
+#[tokio::test]
+async fn without_a_usable_retry_after_holds_double_up_to_an_hour() {
+    let scene = Scene::new();
+    let mut holds = Vec::new();
+    for retry_after in [None, Some(0), None, None, None, None, None, None, None] {
+        let hold = scene.hold(retry_after).await;
+        scene.pass(hold);
+        holds.push(hold / 60);
+    }
+    assert_eq!(holds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    scene.gate.answered(&scene.app).await;
+    assert_eq!(scene.hold(None).await, 60);
+}
+
+#[tokio::test]
+async fn calls_that_were_under_way_together_count_as_one_429() {
+    let scene = Scene::new();
+    for _ in 0..16 {
+        assert_eq!(scene.hold(None).await, 60);
+    }
+    scene.pass(60);
+    assert_eq!(scene.hold(None).await, 120);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_changes_nothing_of_a_hold() {
+    let scene = Scene::new();
+    *scene.apps.away.lock().unwrap() = true;
+    assert_eq!(scene.hold(Some(600)).await, 600);
+    assert!(scene.gate.held_until(&scene.app).is_some());
+    *scene.apps.away.lock().unwrap() = false;
+    scene.gate.load([&scene.app]).await.unwrap();
+    assert!(scene.gate.held_until(&scene.app).is_some(), "reading the store again forgot the hold");
+    scene.gate.refuse(&scene.app, "invalid_client").await;
+    let restarted = scene.restarted().await;
+    assert!(restarted.held_until(&scene.app).is_some());
+}
+
+#[tokio::test]
+async fn an_app_that_is_refused_is_told_of_once_and_tried_rarely_by_one_caller() {
+    let mut scene = Scene::new();
+    assert!(scene.gate.try_refused(&scene.app).await);
+    scene.gate.refuse(&scene.app, "invalid_client").await;
+    scene.pass(60);
+    scene.gate.refuse(&scene.app, "invalid_client").await;
+    let fault = scene.gate.fault(&scene.app).unwrap();
+    assert_eq!((fault.since, fault.reason.as_str()), (Timestamp::from_millis(0), "invalid_client"));
+    assert!(!scene.gate.try_refused(&scene.app).await);
+    scene.pass(6 * 3600);
+    assert!(scene.gate.try_refused(&scene.app).await);
+    assert!(!scene.gate.try_refused(&scene.app).await);
+    let restarted = scene.restarted().await;
+    assert!(restarted.try_refused(&scene.app).await, "the configuration has just been read");
+    scene.gate.accept(&scene.app, Some(false)).await;
+    assert_eq!(scene.gate.fault(&scene.app), None);
+    assert_eq!(scene.told(), [EventKind::AppRefused, EventKind::AppAccepted]);
+}
+
+#[tokio::test]
+async fn a_provider_that_has_rotated_once_counts_as_one_that_rotates() {
+    let scene = Scene::new();
+    assert_eq!(scene.gate.rotation(&scene.app), Rotation::Unknown);
+    for (rotated, known) in [(false, Rotation::Keeps), (true, Rotation::Rotates), (false, Rotation::Rotates)]
+    {
+        scene.gate.accept(&scene.app, Some(rotated)).await;
+        assert_eq!(scene.gate.rotation(&scene.app), known);
+    }
+    assert_eq!(scene.restarted().await.rotation(&scene.app), Rotation::Rotates);
+}
+
+#[tokio::test]
+async fn what_is_known_already_is_not_written_again() {
+    let scene = Scene::new();
+    for _ in 0..10 {
+        scene.gate.accept(&scene.app, Some(true)).await;
+        scene.gate.accept(&scene.app, Some(false)).await;
+        scene.gate.answered(&scene.app).await;
+    }
+    assert_eq!(*scene.apps.saves.lock().unwrap(), 1);
+}

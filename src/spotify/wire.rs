@@ -1,0 +1,220 @@
+//! What Spotify's Web API answers, read tolerantly: anything may be null, absent, of another type or new, and an item
+//! that can't be read never loses the others. Pure.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::ApiError;
+use super::lenient::{Lenient, Text, read, shown};
+use crate::domain::{Album, Artist, Play, Timestamp, Track};
+
+/// How many reasons for unreadable items are kept.
+const REASONS_KEPT: usize = 3;
+/// How much of an answer is shown to people, in characters.
+const SHOWN: usize = 60;
+
+/// A page of `GET /v1/me/player/recently-played`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// How many items Spotify sent: each is a play, or could not be read.
+    pub items: usize,
+    /// What could be read, in Spotify's order.
+    pub plays: Vec<Play>,
+    /// Why items could not be read: the first few reasons.
+    pub unreadable: Vec<String>,
+}
+
+impl Page {
+    /// Reads an answer. [`ApiError::BadAnswer`] where it is no JSON object with items.
+    pub fn read(body: &str) -> Result<Self, ApiError> {
+        let items = items(body, "a page of recently played tracks")?;
+        let mut page = Self { items: items.len(), ..Self::default() };
+        for (number, item) in (1..).zip(items) {
+            match play(item) {
+                Ok(play) => page.plays.push(play),
+                Err(why) if page.unreadable.len() < REASONS_KEPT => {
+                    page.unreadable.push(format!("item {number}: {why}"));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(page)
+    }
+
+    /// What was wrong with the page, in a sentence; `None`: nothing.
+    pub fn trouble(&self) -> Option<String> {
+        let lost = self.items - self.plays.len();
+        (lost > 0).then(|| {
+            let more = if lost > self.unreadable.len() { "; and more" } else { "" };
+            format!("{lost} of {} items could not be read: {}{more}", self.items, self.unreadable.join("; "))
+        })
+    }
+}
+
+/// Whose account it is, of `GET /v1/me`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// `account_id`, which never changes; where there is none, `id`, which can.
+    pub id: String,
+}
+
+/// Reads top artists, best first; those without name and URI are left out.
+pub(super) fn top_artists(body: &str) -> Result<Vec<Artist>, ApiError> {
+    let items = items(body, "a list of top artists")?;
+    Ok(items.into_iter().filter_map(|item| read::<WireNamed>(item)?.artist()).collect())
+}
+
+/// Reads whose account it is.
+pub(super) fn account(body: &str) -> Result<Account, ApiError> {
+    let me: Option<WireMe> = serde_json::from_str(body).ok();
+    let id = me.and_then(|me| me.account_id.text().or(me.id.text()));
+    id.map(|id| Account { id }).ok_or_else(|| unexpected("an account with an id", body))
+}
+
+/// What an error answer says: `(message, reason)`, from Spotify's JSON or from plain text.
+pub(super) fn error(body: &str) -> (String, Option<String>) {
+    let json: Option<WireErrorBody> = serde_json::from_str(body).ok();
+    match json.and_then(|json| json.error.0) {
+        Some(error) => (error.message.text().unwrap_or_default(), error.reason.text()),
+        None => (body.to_owned(), None),
+    }
+}
+
+fn unexpected(wanted: &str, body: &str) -> ApiError {
+    let message = match shown(body, SHOWN) {
+        got if got.is_empty() => format!("Spotify answered nothing instead of {wanted}"),
+        got => format!("Spotify answered something else than {wanted}: {got}"),
+    };
+    ApiError::BadAnswer { message }
+}
+
+/// The items of a page, unread. Fields that come twice, and whatever stands beside the items, don't matter.
+fn items<'a>(body: &'a str, wanted: &str) -> Result<Vec<&'a RawValue>, ApiError> {
+    let fields: Option<HashMap<Text, &'a RawValue>> = serde_json::from_str(body).ok();
+    let items = fields.and_then(|fields| fields.get("items").copied());
+    let items = items.and_then(|items| serde_json::from_str::<Option<Vec<&'a RawValue>>>(items.get()).ok());
+    items.map(Option::unwrap_or_default).ok_or_else(|| unexpected(wanted, body))
+}
+
+fn play(item: &RawValue) -> Result<Play, String> {
+    let item: WireItem = read(item).ok_or_else(|| format!("not an object: {}", shown(item.get(), SHOWN)))?;
+    let played_at = match item.played_at.0 {
+        Some(Text(text)) => Timestamp::parse(&text)
+            .ok_or_else(|| format!("played_at {:?} is no time", shown(&text, SHOWN)))?,
+        None => return Err("no played_at".to_owned()),
+    };
+    let track = item.track.0.ok_or("no track")?.track().ok_or("a track without name and URI")?;
+    let context_uri = item.context.0.and_then(|context| context.uri.text());
+    Ok(Play { played_at, track, context_uri })
+}
+
+#[derive(Deserialize)]
+struct WireItem {
+    #[serde(default)]
+    played_at: Lenient<Text>,
+    #[serde(default)]
+    track: Lenient<WireTrack>,
+    #[serde(default)]
+    context: Lenient<WireContext>,
+}
+
+#[derive(Deserialize)]
+struct WireContext {
+    #[serde(default)]
+    uri: Lenient<Text>,
+}
+
+#[derive(Deserialize)]
+struct WireTrack {
+    #[serde(default)]
+    uri: Lenient<Text>,
+    #[serde(default)]
+    id: Lenient<Text>,
+    #[serde(default)]
+    name: Lenient<Text>,
+    #[serde(default)]
+    artists: Lenient<Vec<Lenient<WireNamed>>>,
+    #[serde(default)]
+    album: Lenient<WireNamed>,
+    #[serde(default)]
+    external_ids: Lenient<WireExternalIds>,
+    #[serde(default)]
+    duration_ms: Lenient<i64>,
+}
+
+impl WireTrack {
+    fn track(self) -> Option<Track> {
+        let named = WireNamed { uri: self.uri, id: self.id, name: self.name };
+        let (uri, name) = named.uri_and_name("track")?;
+        let artists = self.artists.0.unwrap_or_default();
+        Some(Track {
+            uri,
+            name,
+            artists: artists.into_iter().filter_map(|artist| artist.0?.artist()).collect(),
+            album: self.album.0.and_then(WireNamed::album),
+            isrc: self.external_ids.0.and_then(|ids| ids.isrc.text()),
+            duration_ms: self.duration_ms.0.filter(|length| *length >= 0),
+        })
+    }
+}
+
+/// An album or an artist, and what a track has in common with them.
+#[derive(Deserialize)]
+struct WireNamed {
+    #[serde(default)]
+    uri: Lenient<Text>,
+    #[serde(default)]
+    id: Lenient<Text>,
+    #[serde(default)]
+    name: Lenient<Text>,
+}
+
+impl WireNamed {
+    /// The URI, or the one that the id makes, and the name, empty where there is none; `None` without both.
+    fn uri_and_name(self, kind: &str) -> Option<(Option<String>, String)> {
+        let uri = self.uri.text().or_else(|| Some(format!("spotify:{kind}:{}", self.id.text()?)));
+        let name = self.name.text();
+        (uri.is_some() || name.is_some()).then(|| (uri, name.unwrap_or_default()))
+    }
+
+    fn artist(self) -> Option<Artist> {
+        self.uri_and_name("artist").map(|(uri, name)| Artist { uri, name })
+    }
+
+    fn album(self) -> Option<Album> {
+        self.uri_and_name("album").map(|(uri, name)| Album { uri, name })
+    }
+}
+
+#[derive(Deserialize)]
+struct WireExternalIds {
+    #[serde(default)]
+    isrc: Lenient<Text>,
+}
+
+#[derive(Deserialize)]
+struct WireMe {
+    #[serde(default)]
+    account_id: Lenient<Text>,
+    #[serde(default)]
+    id: Lenient<Text>,
+}
+
+#[derive(Deserialize)]
+struct WireErrorBody {
+    #[serde(default)]
+    error: Lenient<WireError>,
+}
+
+#[derive(Deserialize)]
+struct WireError {
+    #[serde(default)]
+    message: Lenient<Text>,
+    #[serde(default)]
+    reason: Lenient<Text>,
+}
+
+#[cfg(test)]
+mod tests;
