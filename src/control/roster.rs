@@ -129,7 +129,11 @@ mod tests {
         let hourly = plan("5 * * * *");
         let next = at("2026-01-01T10:05:00Z");
         assert_eq!(hourly.resume(None, now, max), next);
-        assert_eq!(hourly.resume(Some(at("2026-01-01T10:40:00Z")), now, max), next, "the schedule was another");
+        assert_eq!(
+            hourly.resume(Some(at("2026-01-01T10:40:00Z")), now, max),
+            next,
+            "the schedule was another"
+        );
         assert_eq!(hourly.resume(Some(at("2026-01-01T07:05:00Z")), now, max), at("2026-01-01T07:05:00Z"));
         let adaptive = plan("adaptive");
         assert_eq!(adaptive.resume(None, now, max), now);

@@ -143,7 +143,8 @@ impl Service {
         self.take_file_users(&settings).await?;
         // Read everyone anew: defaults may have changed, and who was blocked is tried again.
         self.roster().upto = 0;
-        let blocked: BTreeSet<UserId> = self.roster().all().filter(|u| u.blocked.is_some()).map(|u| u.id).collect();
+        let blocked: BTreeSet<UserId> =
+            self.roster().all().filter(|u| u.blocked.is_some()).map(|u| u.id).collect();
         for user in blocked {
             self.run_at(user, self.now()).await;
         }
@@ -185,12 +186,8 @@ impl Service {
         let mut faults = changes.refused;
         for user in changes.users {
             let old = self.roster().put(user.clone());
-            let member = Member {
-                id: user.id,
-                name: user.name.clone(),
-                app: user.app.clone(),
-                paused: user.paused,
-            };
+            let member =
+                Member { id: user.id, name: user.name.clone(), app: user.app.clone(), paused: user.paused };
             if !user.active {
                 self.parts().tokens.remove(user.id).await;
                 self.unschedule(user.id);
@@ -351,8 +348,12 @@ impl Service {
             return Ok(());
         }
         let settings = self.settings();
-        let file = settings.users.get(&user.name).map_or("another daemon's configuration", |u| u.file.as_str());
-        let detail = format!("{} is declared in {file}, and the file wins: change it there, then `longplay reload`", user.name);
+        let file =
+            settings.users.get(&user.name).map_or("another daemon's configuration", |u| u.file.as_str());
+        let detail = format!(
+            "{} is declared in {file}, and the file wins: change it there, then `longplay reload`",
+            user.name
+        );
         Err(Problem::new("file_user", 409, detail))
     }
 }

@@ -13,9 +13,7 @@ pub struct Facts<'a> {
     /// Until when the app is held.
     pub held_until: Option<Timestamp>,
     /// Why the token endpoint refuses the app.
-    pub fault: Option<&'a AppFault>,
-    /// When the login comes to its age.
-    pub login_ends: Option<Timestamp>,
+    pub fault: Option<AppFault>,
     /// Now.
     pub now: Timestamp,
 }
@@ -28,12 +26,15 @@ pub fn standing(facts: &Facts<'_>) -> (UserState, Option<String>) {
     }
     let Some(client_id) = facts.client_id else {
         let app = &user.app;
-        return (UserState::Blocked, Some(format!("app {app} is not configured: add [apps.{app}] and reload")));
+        return (
+            UserState::Blocked,
+            Some(format!("app {app} is not configured: add [apps.{app}] and reload")),
+        );
     };
     if let Some(why) = must_log_in(facts, client_id) {
         return (UserState::NeedsLogin, Some(why));
     }
-    if let Some(fault) = facts.fault {
+    if let Some(fault) = &facts.fault {
         return (UserState::Blocked, Some(fault.reason.clone()));
     }
     if let Some(why) = &user.blocked {
@@ -79,7 +80,9 @@ fn in_doubt(facts: &Facts<'_>) -> Option<String> {
         None if lapsed => "longplay was stopped before the answer to a refresh came".to_owned(),
         None => return None,
     };
-    Some(format!("{seen}: whether Spotify replaced the refresh token is unknown; it is tried again by itself"))
+    Some(format!(
+        "{seen}: whether Spotify replaced the refresh token is unknown; it is tried again by itself"
+    ))
 }
 
 #[cfg(test)]

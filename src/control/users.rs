@@ -49,7 +49,8 @@ impl Service {
                 self.not_of_a_file(user)?;
             }
             if put.add && (changes || put.refresh_token.is_none()) {
-                let detail = format!("there is a user {name} already: `longplay users set {name}` changes them");
+                let detail =
+                    format!("there is a user {name} already: `longplay users set {name}` changes them");
                 return Err(Problem::new("exists", 409, detail));
             }
             if put.refresh_token.is_some() && self.has_login(user).await? {
@@ -102,7 +103,11 @@ impl Service {
     }
 
     /// The app that is asked for, the user's, `default`, or the only one.
-    pub(super) fn choose_app(&self, asked: Option<&AppName>, user: Option<&User>) -> Result<AppName, Problem> {
+    pub(super) fn choose_app(
+        &self,
+        asked: Option<&AppName>,
+        user: Option<&User>,
+    ) -> Result<AppName, Problem> {
         let settings = self.settings();
         let chosen = asked.or(user.map(|user| &user.app));
         let known = || settings.apps.keys().map(AppName::as_str).collect::<Vec<_>>().join(", ");
@@ -111,7 +116,9 @@ impl Service {
             Some(app) if settings.apps.is_empty() => Err(Problem::bad_request(format!(
                 "app {app} is not configured, nor is any other: add [apps.{app}] with its client_id, then `longplay reload`"
             ))),
-            Some(app) => Err(Problem::bad_request(format!("app {app} is not configured; there is: {}", known()))),
+            Some(app) => {
+                Err(Problem::bad_request(format!("app {app} is not configured; there is: {}", known())))
+            }
             None => {
                 let default = settings.apps.keys().find(|app| app.as_str() == "default");
                 let only = settings.apps.keys().next().filter(|_| settings.apps.len() == 1);
@@ -203,7 +210,9 @@ fn check(put: &PutUser) -> Result<(), Problem> {
     match &put.refresh_token {
         Some(token) if token.trim().is_empty() => Err(Problem::bad_request("the refresh token is empty")),
         Some(token) if token.len() > 4_096 || token.chars().any(|c| c.is_control() || c == ' ') => {
-            Err(Problem::bad_request("that is no refresh token: it is one line without spaces, 4,096 characters at most"))
+            Err(Problem::bad_request(
+                "that is no refresh token: it is one line without spaces, 4,096 characters at most",
+            ))
         }
         None if put.login_at.is_some() => Err(Problem::bad_request("login_at goes with a refresh token")),
         _ => Ok(()),
