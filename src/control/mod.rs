@@ -6,11 +6,14 @@ mod login;
 mod problem;
 mod reading;
 mod roster;
+mod routes;
 mod service;
+pub mod socket;
 mod standing;
 mod status;
 mod users;
 
+pub use routes::routes;
 pub use service::{Parts, Reload, Service, limits};
 
 /// Where the browser comes back to after a login, on the page's address.

@@ -185,7 +185,7 @@ impl Service {
         let (settings, now) = (self.settings(), self.now());
         let mut faults = changes.refused;
         for user in changes.users {
-            let old = self.roster().put(user.clone());
+            self.roster().put(user.clone());
             let member =
                 Member { id: user.id, name: user.name.clone(), app: user.app.clone(), paused: user.paused };
             if !user.active {
@@ -199,8 +199,7 @@ impl Service {
             if user.paused {
                 self.unschedule(user.id);
             } else {
-                let stored = old.as_ref().map_or(user.next_run_at, |_| user.next_run_at);
-                let next = plan.resume(stored, now, settings.archive.max_interval);
+                let next = plan.resume(user.next_run_at, now, settings.archive.max_interval);
                 self.plan_run(user.id, next).await;
             }
         }

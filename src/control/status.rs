@@ -84,6 +84,11 @@ impl Service {
         Health { healthy: problems.is_empty(), problems }
     }
 
+    /// Events from now on.
+    pub fn events(&self) -> tokio::sync::broadcast::Receiver<crate::domain::Event> {
+        self.parts().events.listen()
+    }
+
     /// Prometheus text.
     pub async fn metrics(&self) -> String {
         // Without the store the counters are still worth having.
