@@ -24,4 +24,8 @@ pub mod schedule; // when users run
 
 pub mod control; // the local API: service, routes, socket, client
 
+pub mod web; // the page
+
+pub mod daemon; // wiring in start order; signals, reload, stop
+
 pub mod sim; // a simulated Spotify, for the demo, examples and tests

@@ -44,10 +44,14 @@ impl Random {
         uuid::Builder::from_random_bytes(self.bytes()).into_uuid()
     }
 
+    /// Somewhere between 0 and 1.
+    pub fn unit(&self) -> f64 {
+        f64::from(u32::from_le_bytes(self.bytes())) / f64::from(u32::MAX)
+    }
+
     /// Somewhere between nothing and `most`.
     pub fn upto(&self, most: Duration) -> Duration {
-        let part = u32::from_le_bytes(self.bytes());
-        most.mul_f64(f64::from(part) / f64::from(u32::MAX))
+        most.mul_f64(self.unit())
     }
 
     /// `about`, give or take a fifth.

@@ -14,10 +14,11 @@ use crate::domain::{EventKind, Origin, Owner, RunResult, Timestamp, Trigger, Use
 use crate::oauth::Transport;
 use crate::random::Random;
 use crate::schedule::Scheduler;
-use crate::spotify::{Client, Gate};
+use crate::spotify::{ApiError, Client, Gate};
 use crate::store::{NewUser, Store};
 use crate::telemetry::{Events, Metrics, Note};
-use crate::tokens::{Member, Spool, TokenKeeper, Vault};
+use crate::tokens::{Member, Need, Spool, TokenKeeper, TokenSource as _, Vault};
+use tokio_util::task::TaskTracker;
 
 use super::api::{Archived, Problem, Reloaded};
 use super::roster::{Plan, Roster};
@@ -26,6 +27,11 @@ use super::roster::{Plan, Roster};
 const AFTER_HOLD: Duration = Duration::from_secs(30);
 /// How soon a user that Spotify refuses (403) is looked at again.
 const BLOCKED_PAUSE: Duration = Duration::from_secs(6 * 3_600);
+
+/// How long runs may take to come to their end when longplay stops.
+const RUNS_END: Duration = Duration::from_secs(3);
+/// How long the store may take to close.
+const STORE_CLOSES: Duration = Duration::from_secs(1);
 
 /// What reloads the configuration; the daemon's.
 pub type Reload =
@@ -77,6 +83,8 @@ pub(super) struct Inner {
     /// What is wrong, by what it is about; shown until it is mended.
     problems: Mutex<std::collections::BTreeMap<&'static str, Vec<String>>>,
     pub reload: OnceLock<Reload>,
+    /// Runs of new logins that nobody waits for.
+    soon: TaskTracker,
 }
 
 impl Service {
@@ -91,6 +99,7 @@ impl Service {
             refreshing: tokio::sync::Mutex::default(),
             problems: Mutex::default(),
             reload: OnceLock::new(),
+            soon: TaskTracker::new(),
         }))
     }
 
@@ -292,11 +301,72 @@ impl Service {
     /// Archives a new login at once, without anyone waiting for it.
     pub(super) fn run_soon(&self, user: User) {
         let service = self.clone();
-        tokio::spawn(async move {
-            if let Err(problem) = service.run(&user, Trigger::Login).await {
-                tracing::warn!(user = %user.name, "no run: {}", problem.detail);
+        self.0.soon.spawn(async move {
+            let mut outcome = service.run(&user, Trigger::Login).await;
+            // It may have joined a run that still had the old login.
+            if matches!(&outcome, Ok(outcome) if outcome.result == RunResult::NeedsLogin) {
+                outcome = service.run(&user, Trigger::Login).await;
+            }
+            match outcome {
+                Ok(outcome) if outcome.result.archived() => service.identify(&user).await,
+                Ok(_) => {}
+                Err(problem) => tracing::warn!(user = %user.name, "no run: {}", problem.detail),
             }
         });
+    }
+
+    /// Notes whose account a login is that came as a bare token, so that a renewal by another can be refused.
+    async fn identify(&self, user: &User) {
+        let parts = self.parts();
+        let Ok(Some(grant)) = parts.store.grant(user.id).await else { return };
+        let Ok(app) = self.app_of(user) else { return };
+        if grant.account_id.is_some() || parts.gate.held_until(&app.name).is_some() {
+            return;
+        }
+        let Ok(token) = parts.tokens.token(user.id, Need::default()).await else { return };
+        parts.metrics.api_called(&app.name);
+        let noted = match parts.client.me(&app.api_url, &token.access_token).await {
+            Ok(account) => parts.store.set_account(user.id, grant.epoch, &account.id).await,
+            Err(ApiError::RateLimited { retry_after, .. }) => {
+                parts.gate.hold(&app.name, retry_after).await;
+                return;
+            }
+            Err(error) => {
+                return tracing::info!(user = %user.name, "whose account it is can't be told yet: {error}");
+            }
+        };
+        if let Err(error) = noted {
+            tracing::warn!(user = %user.name, "whose account it is could not be noted: {error}");
+        }
+    }
+
+    /// Lets the actor look after the grants that need it without being asked.
+    pub async fn wake_troubled(&self) -> Result<(), Problem> {
+        for grant in self.parts().store.troubled_grants().await? {
+            self.parts().tokens.reread(grant.user).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for the runs of new logins.
+    pub async fn settle(&self) {
+        self.0.soon.close();
+        self.0.soon.wait().await;
+    }
+
+    /// Starts nothing new, finishes every refresh under way within `drain`, and closes the store. True where nothing
+    /// was left behind.
+    pub async fn finish(&self, drain: Duration) -> bool {
+        let parts = self.parts();
+        if let Some(scheduler) = &parts.scheduler {
+            scheduler.stop().await;
+        }
+        let (runs, refreshes) = tokio::join!(
+            tokio::time::timeout(RUNS_END, parts.archiver.stop()),
+            tokio::time::timeout(drain, parts.tokens.stop())
+        );
+        let closed = tokio::time::timeout(STORE_CLOSES, parts.store.close()).await;
+        runs.is_ok() && refreshes.is_ok() && closed.is_ok()
     }
 
     fn next_after(&self, outcome: &Outcome, plan: &Plan) -> Timestamp {

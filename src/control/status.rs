@@ -89,6 +89,26 @@ impl Service {
         self.parts().events.listen()
     }
 
+    /// How the refresh actor is; also shows that it answers.
+    pub async fn tokens_health(&self) -> Result<crate::tokens::Health, crate::tokens::TokenError> {
+        self.parts().tokens.health().await
+    }
+
+    /// When the schedule last ticked; `None` where there is none.
+    pub fn last_tick(&self) -> Option<crate::clock::BootTime> {
+        self.parts().scheduler.as_ref().map(crate::schedule::Scheduler::last_tick)
+    }
+
+    /// The store may have changed under the actor's feet: it reads everyone again.
+    pub async fn reread_everyone(&self) -> Result<(), Problem> {
+        let users: Vec<UserId> = self.roster().all().map(|user| user.id).collect();
+        for user in users {
+            self.parts().tokens.reread(user).await;
+        }
+        self.parts().gate.load(self.settings().apps.keys()).await?;
+        self.wake_troubled().await
+    }
+
     /// Prometheus text.
     pub async fn metrics(&self) -> String {
         // Without the store the counters are still worth having.

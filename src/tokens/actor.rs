@@ -226,13 +226,8 @@ struct Actor {
     stopping: Vec<oneshot::Sender<()>>,
 }
 
-/// Starts the actor. The spool has been offered to the store before; see [`super::offer_spool`].
-pub fn start(
-    exchange: Arc<Exchange>,
-    apps: Apps,
-    settings: TokenSettings,
-    members: Vec<Member>,
-) -> (TokenKeeper, JoinHandle<()>) {
+/// Starts the actor, who knows nobody yet. The spool has been offered to the store before; see [`super::offer_spool`].
+pub fn start(exchange: Arc<Exchange>, apps: Apps, settings: TokenSettings) -> (TokenKeeper, JoinHandle<()>) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let mut actor = Actor {
         exchange,
@@ -251,10 +246,7 @@ pub fn start(
         stopping: Vec::new(),
     };
     actor.set_apps(apps);
-    let task = tokio::spawn(async move {
-        actor.set_members(members);
-        actor.run(receiver).await;
-    });
+    let task = tokio::spawn(actor.run(receiver));
     (TokenKeeper { sender }, task)
 }
 

@@ -100,8 +100,7 @@ struct Case<'a> {
 impl Exchange {
     /// The present, for one app; the skew is the caller's to add.
     pub fn moment(&self, skew: i64) -> Moment {
-        let chance = self.random.upto(Duration::from_secs(1)).as_secs_f64();
-        Moment { wall: self.clock.now(), boot: self.clock.boot(), skew, chance }
+        Moment { wall: self.clock.now(), boot: self.clock.boot(), skew, chance: self.random.unit() }
     }
 
     /// One refresh.

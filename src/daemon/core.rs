@@ -1,0 +1,202 @@
+//! What stands once the store is within reach: key, spool, actor, archiver, service. Built in one order, by the daemon
+//! and by a command without one.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::ExposeSecret as _;
+use tokio::task::JoinHandle;
+
+use crate::archive::{Archiver, Dependencies};
+use crate::clock::Clock;
+use crate::config::{Settings, TokenKey};
+use crate::control::{Parts, Service, limits};
+use crate::oauth::{HttpTransport, Transport};
+use crate::random::Random;
+use crate::schedule::Scheduler;
+use crate::spotify::{Client, Gate};
+use crate::store::{Store, StoreError};
+use crate::telemetry::{Events, Metrics};
+use crate::tokens::{Exchange, FileSpool, Spool, Subject, Vault, offer_spool};
+
+use super::state::{StateDir, write_private};
+
+/// Why the core can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// The store can't be reached: it may be later.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The token key is missing, wrong or unreadable: nothing works until that is mended.
+    #[error("{0}")]
+    Key(String),
+    /// The host lacks something.
+    #[error("{0}")]
+    Host(String),
+}
+
+impl CoreError {
+    /// Whether trying again later can help.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unavailable { .. }))
+    }
+}
+
+/// What is there before the store is.
+#[derive(Clone)]
+pub struct Ground {
+    /// The settings it starts with.
+    pub settings: Arc<Settings>,
+    /// The state directory.
+    pub state: Arc<StateDir>,
+    /// The store, reached or not.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<Random>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is told.
+    pub events: Events,
+}
+
+/// What stands once the store is within reach.
+pub struct Core {
+    /// What the local API does.
+    pub service: Service,
+    /// The exchange, for offering the spool again.
+    pub exchange: Arc<Exchange>,
+    /// The actor's task.
+    pub actor: JoinHandle<()>,
+}
+
+impl Core {
+    /// Builds it, or says why not.
+    ///
+    /// # Errors
+    /// Where the store can't be reached, or the key is not the one.
+    pub async fn build(ground: &Ground, scheduler: Option<Scheduler>) -> Result<Self, CoreError> {
+        let (settings, store) = (Arc::clone(&ground.settings), Arc::clone(&ground.store));
+        let deployment = store.open().await?;
+        let vault = Arc::new(vault(ground, deployment).await?);
+        let spool: Arc<dyn Spool> =
+            Arc::new(FileSpool::new(ground.state.spool(), Arc::clone(&vault), Arc::clone(&ground.random)));
+        let host = |e: &dyn std::error::Error| CoreError::Host(format!("no HTTP client can be made: {e}"));
+        let client = Client::new().map_err(|e| host(&e))?;
+        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new().map_err(|e| host(&e))?);
+        let gate = Gate::new(Arc::clone(&ground.clock), store.clone(), ground.events.clone());
+        gate.load(settings.apps.keys()).await?;
+        let exchange = Arc::new(Exchange {
+            store: store.clone(),
+            transport: Arc::clone(&transport),
+            spool: Arc::clone(&spool),
+            vault: Arc::clone(&vault),
+            clock: Arc::clone(&ground.clock),
+            random: Arc::clone(&ground.random),
+            gate: gate.clone(),
+            metrics: Arc::clone(&ground.metrics),
+            events: ground.events.clone(),
+            owner: ground.state.owner(),
+        });
+        let faults = offer(&exchange, &store, &settings).await?;
+        let (tokens, actor) =
+            crate::tokens::start(Arc::clone(&exchange), settings.apps.clone(), settings.tokens.clone());
+        let random = Arc::clone(&ground.random);
+        let archiver = Archiver::new(
+            Dependencies {
+                tokens: Arc::new(tokens.clone()),
+                store: Arc::clone(&store),
+                gate: gate.clone(),
+                client: client.clone(),
+                clock: Arc::clone(&ground.clock),
+                metrics: Arc::clone(&ground.metrics),
+                events: ground.events.clone(),
+                jitter: Arc::new(move || random.unit()),
+            },
+            limits(&settings),
+        );
+        let parts = Parts {
+            store,
+            tokens,
+            archiver,
+            scheduler,
+            gate,
+            client,
+            transport,
+            vault,
+            spool,
+            clock: Arc::clone(&ground.clock),
+            random: Arc::clone(&ground.random),
+            metrics: Arc::clone(&ground.metrics),
+            events: ground.events.clone(),
+            owner: ground.state.owner(),
+        };
+        let service = Service::new(parts, Arc::clone(&settings));
+        service.set_problems("spool", faults);
+        Ok(Self { service, exchange, actor })
+    }
+}
+
+/// Offers the spool to the store; answers what could not be read in it.
+pub async fn offer(
+    exchange: &Exchange,
+    store: &Arc<dyn Store>,
+    settings: &Settings,
+) -> Result<Vec<String>, StoreError> {
+    let users = store.users().await?;
+    let subject = |user: &crate::domain::User| {
+        let app = Arc::new(settings.apps.get(&user.app)?.clone());
+        Some(Subject { user: user.id, name: user.name.clone(), app })
+    };
+    let subjects: Vec<Subject> = users.iter().filter_map(subject).collect();
+    offer_spool(exchange, &subjects).await
+}
+
+/// The key that is configured, or the one made here. A key is made only for an empty store; a wrong one is refused.
+async fn vault(ground: &Ground, deployment: uuid::Uuid) -> Result<Vault, CoreError> {
+    let tokens = &ground.settings.tokens;
+    let probe = ground.store.key_probe().await?;
+    let key = match (&tokens.key, &probe) {
+        (Some(key), _) => key.clone(),
+        (None, probe) => kept_key(ground, probe.is_none())?,
+    };
+    let vault = Vault::new(deployment, &key, tokens.old_key.as_ref());
+    let probe = match probe {
+        Some(probe) => probe,
+        None => ground.store.keep_key_probe(vault.probe(&ground.random)).await?,
+    };
+    match vault.check_probe(&probe) {
+        Ok(()) => Ok(vault),
+        Err(_) => Err(CoreError::Key(format!(
+            "the token key is not the one that {} is sealed with: give the right one as tokens.key_file or the credential token-key (a restored or moved store needs its old key)",
+            ground.store.describe()
+        ))),
+    }
+}
+
+fn kept_key(ground: &Ground, empty_store: bool) -> Result<TokenKey, CoreError> {
+    let path = ground.state.key();
+    let unusable = |e: std::io::Error| CoreError::Key(format!("the token key {}: {e}", path.display()));
+    match std::fs::read_to_string(&path) {
+        Ok(line) => TokenKey::from_base64(&line).ok_or_else(|| {
+            let path = path.display();
+            CoreError::Key(format!(
+                "{path} holds no token key (32 bytes in base64 on one line): restore it from a back-up"
+            ))
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && empty_store => {
+            let bytes = zeroize::Zeroizing::new(ground.random.bytes::<32>());
+            let line = crate::domain::Secret::from(STANDARD.encode(*bytes));
+            write_private(&path, line.expose_secret()).map_err(unusable)?;
+            Ok(TokenKey::new(*bytes))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(CoreError::Key(format!(
+            "{} is sealed, and its token key is missing: restore {} from a back-up, or give it as tokens.key_file or the credential token-key",
+            ground.store.describe(),
+            path.display()
+        ))),
+        Err(error) => Err(unusable(error)),
+    }
+}

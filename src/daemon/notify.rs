@@ -1,0 +1,44 @@
+//! What systemd is told: READY, RELOADING, STOPPING, the status line, the watchdog's ping. Without systemd nothing.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!("systemd can't be told: {error}");
+    }
+}
+
+/// Ready, with a status line.
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The status line.
+pub fn status(line: &str) {
+    tell(&[NotifyState::Status(line)]);
+}
+
+/// Reading the configuration again; [`ready`] ends it.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!("the monotonic clock can't be read: {error}"),
+    }
+}
+
+/// Stopping.
+pub fn stopping(status: &str) {
+    tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+}
+
+/// Alive.
+pub fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+/// How often systemd wants to hear [`alive`]: half of what it grants. `None`: it doesn't.
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|granted| granted / 2)
+}
