@@ -136,3 +136,6 @@ pub async fn offer_spool(exchange: &Exchange, subjects: &[Subject]) -> Result<Ve
     }
     Ok(faults)
 }
+
+#[cfg(test)]
+mod tests;
