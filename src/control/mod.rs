@@ -2,3 +2,4 @@
 //! client is what the command line uses, with or without a daemon.
 
 pub mod api;
+pub mod client;
