@@ -25,3 +25,5 @@ pub mod schedule; // when users run
 pub mod control; // the local API: service, routes, socket, client
 
 pub mod sim; // a simulated Spotify, for the demo, examples and tests
+
+pub mod cli; // the command line: one file per command
