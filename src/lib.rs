@@ -29,3 +29,5 @@ pub mod web; // the page
 pub mod daemon; // wiring in start order; signals, reload, stop
 
 pub mod sim; // a simulated Spotify, for the demo, examples and tests
+
+pub mod cli; // the command line: one file per command

@@ -2,6 +2,7 @@
 //! client is what the command line uses, with or without a daemon.
 
 pub mod api;
+pub mod client;
 mod login;
 mod problem;
 mod reading;

@@ -1,0 +1,77 @@
+//! How a command finds the daemon; and, where none runs, what stands in for it.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::exit::CliError;
+use crate::config::{self, Place};
+use crate::control::client::{Client, ClientError};
+
+/// What a command can't do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// A daemon that runs.
+    Daemon,
+    /// The store; where no daemon runs, the command opens it itself.
+    Store,
+}
+
+/// A client for one operation. In local mode it holds the lock of the state directory, so it is dropped before
+/// anything is waited for that a person does.
+pub async fn connect(place: &Place, needs: Needs) -> Result<Client, CliError> {
+    let control = config::load_control(place)?;
+    match Client::open(&control.socket) {
+        Err(ClientError::NoDaemon(socket)) if needs == Needs::Store => local(place, &socket).await,
+        opened => Ok(opened?),
+    }
+}
+
+/// What stands in for the daemon: the same router, on the store, under the lock.
+// wired at merge: `crate::daemon::local::open(place)`, then `Client::in_process(router, lock)`
+#[allow(clippy::unused_async, reason = "opening the store waits")]
+async fn local(_place: &Place, socket: &Path) -> Result<Client, CliError> {
+    Err(ClientError::NoDaemon(socket.to_owned()).into())
+}
+
+/// How to be permitted to connect to `socket`.
+pub fn permission(socket: &Path) -> String {
+    // Where the socket's folder may not be looked into either, it belongs to the same group.
+    let file = socket.metadata().or_else(|_| socket.parent().unwrap_or(socket).metadata());
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    match file.map(|file| file.gid()) {
+        Ok(0) => "it belongs to root, so run the command with sudo".to_owned(),
+        Ok(gid) => join(group_name(&groups, gid).unwrap_or(&gid.to_string())),
+        Err(_) => join("longplay"),
+    }
+}
+
+fn join(group: &str) -> String {
+    format!("join its group with `sudo usermod -aG {group} $USER`, then log in to this host again")
+}
+
+/// The name of a group in the text of `/etc/group` (group(5)).
+fn group_name(groups: &str, gid: u32) -> Option<&str> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(gid)).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_by_its_number() {
+        let groups = "root:x:0:\n\nbroken\nlongplay:x:998:alice,bob\n";
+        assert_eq!(group_name(groups, 998), Some("longplay"));
+        assert_eq!(group_name(groups, 99), None);
+    }
+
+    #[test]
+    fn the_cure_names_the_group_of_the_socket() {
+        assert!(join("music").contains("usermod -aG music $USER"));
+        assert!(permission(Path::new("/proc/1/nothing/here")).contains("usermod -aG longplay"));
+    }
+}
