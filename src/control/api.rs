@@ -85,6 +85,9 @@ pub struct UserEntry {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutUser {
+    /// Refuse to change someone who exists; only a token can then be given to a user without a login.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub add: bool,
     /// The app; absent: as it is, or `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,

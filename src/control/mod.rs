@@ -2,3 +2,19 @@
 //! client is what the command line uses, with or without a daemon.
 
 pub mod api;
+mod login;
+mod problem;
+mod reading;
+mod roster;
+mod routes;
+mod service;
+pub mod socket;
+mod standing;
+mod status;
+mod users;
+
+pub use routes::routes;
+pub use service::{Parts, Reload, Service, limits};
+
+/// Where the browser comes back to after a login, on the page's address.
+pub const CALLBACK_PATH: &str = "/callback";

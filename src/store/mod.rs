@@ -4,7 +4,8 @@
 mod memory; // grants alone, for simulated time
 
 mod backend; // the methods below, on an SQL database
-mod sql; // a session on it: statements, rows, errors
+mod error; // why one did not do what it was asked
+mod sql; // what the SQL runs on: statements, parameters, rows
 mod sqlite; // how the SQLite file is made, checked and opened
 mod url; // which database a URL names
 
@@ -36,51 +37,9 @@ use crate::domain::{
     Trigger, User, UserId, UserName,
 };
 
+pub use error::StoreError;
 pub use memory::MemoryGrants;
 pub use url::{UrlError, open};
-
-/// Why the store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It can't be reached or written now; later it may.
-    #[error("{doing}: the store can't be reached")]
-    Unavailable {
-        /// What was being done, to what.
-        doing: String,
-        /// The database's own words.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A newer longplay has migrated it.
-    #[error(
-        "{store} has schema {found}, and this longplay knows up to {known}: install the newer longplay that wrote it, or restore a back-up"
-    )]
-    NewerSchema {
-        /// Which store.
-        store: String,
-        /// Its schema's number.
-        found: i64,
-        /// The newest number that this program knows.
-        known: i64,
-    },
-    /// The database holds somebody else's tables.
-    #[error("{store} is not longplay's: it holds {found}; choose another store.url")]
-    Foreign {
-        /// Which store.
-        store: String,
-        /// What was found in it.
-        found: String,
-    },
-    /// The database refused a statement, or holds what can't be read.
-    #[error("{doing}: the store refused it")]
-    Broken {
-        /// What was being done, to what.
-        doing: String,
-        /// The database's own words.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
 
 /// What a store method answers.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -290,7 +249,7 @@ pub struct PlayQuery {
     pub since: Option<Timestamp>,
     /// Older than this.
     pub until: Option<Timestamp>,
-    /// At most so many.
+    /// At most so many; 0 is none.
     pub limit: i64,
 }
 
@@ -321,7 +280,9 @@ pub trait GrantStore: Send + Sync + 'static {
         attempt: AttemptId,
         close: &Close,
     ) -> Result<bool>;
-    /// Commits a login. Ends attempt, doubt, refusal and `blocked`. False where the grant on record is another.
+    /// Commits a login. Ends attempt, doubt, refusal and `blocked`. True also when this is a repetition; false where the
+    /// grant on record is another, or epoch and generation don't both rise over it. An account on record stays where
+    /// the login names none.
     async fn commit_login(&self, login: &NewLogin) -> Result<bool>;
     /// Notes whose account the grant is, where that was unknown.
     async fn set_account(&self, user: UserId, epoch: Epoch, account_id: &str) -> Result<()>;
@@ -331,7 +292,8 @@ pub trait GrantStore: Send + Sync + 'static {
 #[async_trait]
 pub trait Store: GrantStore {
     /// Connects and migrates. Until this has succeeded every other method does it first, so that a store that comes
-    /// back late is usable at once. Answers the deployment: a UUID made by the first migration.
+    /// back late is usable at once. Answers the deployment: a UUID made by the first migration. What is somebody else's
+    /// or a newer longplay's is not touched.
     async fn open(&self) -> Result<Uuid>;
     /// Finishes what is under way and closes.
     async fn close(&self);
@@ -347,14 +309,18 @@ pub trait Store: GrantStore {
     async fn users(&self) -> Result<Vec<User>>;
     /// One user, active or not.
     async fn user(&self, name: &UserName) -> Result<Option<User>>;
-    /// Who changed after change number `since` (0: everyone), by whichever program.
+    /// Who changed after change number `since` (0: everyone), by whichever program: who came, left, or has another
+    /// app, schedule, zone or pause. What runs note of a user is no change.
     async fn users_changed(&self, since: i64) -> Result<Changes>;
-    /// Adds a user of the store; one of that name who is inactive comes back with their archive. An active one is
-    /// changed.
+    /// Adds a user of the store; one of that name who is inactive comes back with their archive, not paused. An active
+    /// one is changed, but one of a file is left as they are and answered: refuse that before.
     async fn put_user(&self, user: &NewUser) -> Result<User>;
-    /// Makes the users of this daemon's files exactly these: adds, changes, and lets go who left the files.
+    /// Makes the users of this daemon's files exactly these: adds, changes, and lets go who left the files. Those keep
+    /// tokens, archive and pause; a user of the store who is declared becomes one of the file. A user whom two daemons
+    /// declare belongs to the one that said so last.
     async fn sync_file_users(&self, daemon: Owner, users: &[NewUser]) -> Result<FileUsers>;
-    /// Deletes the tokens and makes the user inactive; `purge`: deletes everything of the user.
+    /// Deletes the tokens and makes the user inactive: the grant's counters stay, and its epoch rises, so that no late
+    /// answer counts. `purge`: deletes everything of the user, without a trace in `users_changed`.
     async fn remove_user(&self, user: UserId, purge: bool) -> Result<()>;
     /// Suspends or lets go on; `None`: everyone who is active.
     async fn set_paused(&self, user: Option<UserId>, paused: bool) -> Result<()>;
@@ -367,16 +333,17 @@ pub trait Store: GrantStore {
     async fn take_login(&self, state: &str) -> Result<Option<PendingLogin>>;
     /// Notes how it ended, for whoever waits for it.
     async fn end_login(&self, state: &str, outcome: &std::result::Result<String, String>) -> Result<()>;
-    /// How a begun login stands; `None`: unknown or expired.
+    /// How a begun login stands; `None`: unknown, or expired without an outcome.
     async fn login_progress(&self, state: &str) -> Result<Option<LoginProgress>>;
 
     /// Opens a run; one that was never finished is thereby known to have been broken off.
     async fn begin_run(&self, user: UserId, trigger: Trigger, at: Timestamp) -> Result<RunId>;
     /// What is known about these plays and since the last page.
     async fn page_facts(&self, user: UserId, run: RunId, plays: &[Play]) -> Result<PageFacts>;
-    /// Stores a page and ends the run; answers how many plays were new.
+    /// Stores a page and ends the run; answers how many plays were new. A run that has ended is left as it ended, and
+    /// answered again.
     async fn store_page(&self, page: &PageStored) -> Result<usize>;
-    /// Ends a run that stored nothing.
+    /// Ends a run that stored nothing, unless it has ended.
     async fn fail_run(&self, run: &RunFailed) -> Result<()>;
     /// The last runs, newest first.
     async fn runs(&self, user: UserId, limit: i64) -> Result<Vec<Run>>;
@@ -404,6 +371,7 @@ pub trait Store: GrantStore {
     async fn add_event(&self, event: &Event) -> Result<()>;
     /// The last events, newest first.
     async fn events(&self, user: Option<&UserName>, limit: i64) -> Result<Vec<Event>>;
-    /// Forgets what has had its time: ended logins, runs and events older than this. Run daily.
+    /// Forgets what has had its time: expired logins, and runs and events older than this; never plays and gaps. Run
+    /// daily. Unlike the others it is many small transactions, so that nobody waits long for it.
     async fn prune(&self, older_than: Timestamp) -> Result<()>;
 }

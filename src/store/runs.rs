@@ -55,7 +55,7 @@ pub async fn results_since_page(
         .all(
             "SELECT result FROM runs WHERE user_id = $1 AND run_id < $2 AND run_id >
                (SELECT COALESCE(max(run_id), 0) FROM runs
-                WHERE user_id = $1 AND run_id < $2 AND result IN ('ok', 'partial'))
+                WHERE user_id = $1 AND result IN ('ok', 'partial'))
              ORDER BY run_id",
             params![user, run],
             |row| row.maybe("result"),

@@ -79,7 +79,10 @@ enum Message {
     },
     Members {
         members: Vec<Member>,
-        whole: bool,
+        reply: oneshot::Sender<()>,
+    },
+    Remove {
+        user: UserId,
         reply: oneshot::Sender<()>,
     },
     Configure {
@@ -135,10 +138,15 @@ impl TokenKeeper {
         self.ask(|reply| Message::Login { user, login, reply }).await.map_err(|_| LoginError::Stopped)?
     }
 
-    /// Makes these the only users (`whole`), or adds and changes these.
-    pub async fn members(&self, members: Vec<Member>, whole: bool) {
+    /// Adds users, or changes them.
+    pub async fn members(&self, members: Vec<Member>) {
         // A stopped actor needs no users.
-        let _ = self.ask(|reply| Message::Members { members, whole, reply }).await;
+        let _ = self.ask(|reply| Message::Members { members, reply }).await;
+    }
+
+    /// Lets go of a user.
+    pub async fn remove(&self, user: UserId) {
+        let _ = self.ask(|reply| Message::Remove { user, reply }).await;
     }
 
     /// New settings.
@@ -244,7 +252,7 @@ pub fn start(
     };
     actor.set_apps(apps);
     let task = tokio::spawn(async move {
-        actor.set_members(members, true);
+        actor.set_members(members);
         actor.run(receiver).await;
     });
     (TokenKeeper { sender }, task)
@@ -319,8 +327,12 @@ impl Actor {
                 };
                 let _ = reply.send(answer);
             }
-            Message::Members { members, whole, reply } => {
-                self.set_members(members, whole);
+            Message::Members { members, reply } => {
+                self.set_members(members);
+                let _ = reply.send(());
+            }
+            Message::Remove { user, reply } => {
+                self.drop_entry(user);
                 let _ = reply.send(());
             }
             Message::Configure { apps, settings, reply } => {
@@ -507,13 +519,7 @@ impl Actor {
         });
     }
 
-    fn set_members(&mut self, members: Vec<Member>, whole: bool) {
-        if whole {
-            let kept: BTreeSet<UserId> = members.iter().map(|member| member.id).collect();
-            for user in self.users_of(|subject| !kept.contains(&subject.user)) {
-                self.drop_entry(user);
-            }
-        }
+    fn set_members(&mut self, members: Vec<Member>) {
         for member in members {
             let Some(app) = self.apps.get(&member.app).cloned() else {
                 self.drop_entry(member.id);

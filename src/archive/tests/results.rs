@@ -198,6 +198,29 @@ async fn a_429_holds_the_app_and_no_call_is_made_until_it_is_over() {
 }
 
 #[tokio::test]
+async fn holds_without_a_retry_after_double_only_in_a_row() {
+    let scene = Scene::without_top();
+    for seconds in [60, 120] {
+        scene.fault(Fault::answer(Reply::rate_limited(None, LimitBody::Json)), 1);
+        let until = Some(scene.clock_now() + Duration::from_secs(seconds));
+        assert_eq!(scene.run().await.retry_at, until);
+        scene.clock.pass(seconds);
+    }
+    assert_eq!(scene.run().await.result, RunResult::Ok);
+    scene.fault(Fault::answer(Reply::rate_limited(None, LimitBody::Json)), 1);
+    assert_eq!(scene.run().await.retry_at, Some(scene.clock_now() + Duration::from_secs(60)));
+}
+
+#[tokio::test]
+async fn a_store_that_was_given_up_on_is_not_waited_for_again() {
+    let scene = Scene::without_top();
+    scene.store.away("store_page", 4);
+    scene.store.away("fail_run", 1);
+    assert_eq!(scene.run().await.result, RunResult::StoreError);
+    assert_eq!((scene.results(), scene.clock.taken()), (vec![None], vec![5, 10, 20]));
+}
+
+#[tokio::test]
 async fn a_store_that_is_away_is_waited_for_and_nothing_is_lost() {
     let scene = Scene::without_top();
     scene.spotify.listen_until("alice", 12, scene.clock_now());

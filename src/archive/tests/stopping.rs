@@ -34,12 +34,16 @@ async fn a_call_under_way_is_not_waited_for() {
     scene.archiver.set_limits(Limits { concurrency: 1, ..LIMITS });
     let called = begin(&scene, 1);
     gate.reached_by(1).await;
-    let queued = begin(&scene, 2);
-    tokio::task::yield_now().await;
+    let queued: Vec<_> = (2..66).map(|id| begin(&scene, id)).collect();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
     scene.archiver.stop().await;
     assert_eq!(called.await.unwrap().result, RunResult::Cancelled);
-    let queued = queued.await.unwrap();
-    assert_eq!((queued.result, queued.run), (RunResult::Cancelled, None));
+    for run in queued {
+        let queued = run.await.unwrap();
+        assert_eq!((queued.result, queued.run), (RunResult::Cancelled, None));
+    }
     assert_eq!(scene.results(), [Some(RunResult::Cancelled)], "what never began needs no end");
 }
 

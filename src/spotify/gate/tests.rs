@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::clock::SimulatedClock;
@@ -12,6 +13,8 @@ struct Apps {
     kept: Mutex<HashMap<AppName, AppState>>,
     saves: Mutex<usize>,
     away: Mutex<bool>,
+    /// The next save takes until this is sent.
+    slow: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 #[async_trait]
@@ -24,6 +27,10 @@ impl GrantStore for Apps {
             return Err(StoreError::Unavailable { doing: "saving an app".to_owned(), source: "away".into() });
         }
         *self.saves.lock().unwrap() += 1;
+        let slow = self.slow.lock().unwrap().take();
+        if let Some(over) = slow {
+            over.await.unwrap();
+        }
         self.kept.lock().unwrap().insert(app.clone(), state.clone());
         Ok(())
     }
@@ -195,4 +202,20 @@ async fn what_is_known_already_is_not_written_again() {
         scene.gate.answered(&scene.app).await;
     }
     assert_eq!(*scene.apps.saves.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_older_state_never_overtakes_a_newer_one_on_its_way_to_the_store() {
+    let scene = Scene::new();
+    let (over, slow) = oneshot::channel();
+    *scene.apps.slow.lock().unwrap() = Some(slow);
+    let open = async {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        over.send(()).unwrap();
+    };
+    tokio::join!(scene.hold(Some(10)), scene.hold(Some(600)), open);
+    let kept = scene.restarted().await.held_until(&scene.app).unwrap();
+    assert_eq!(kept.since(scene.clock.now()).as_secs(), 600);
 }

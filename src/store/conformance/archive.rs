@@ -1,3 +1,5 @@
+//! Pages, plays, runs, gaps and what is counted from them.
+
 use std::time::Duration;
 
 use super::{Bench, START};

@@ -1,3 +1,5 @@
+//! Users that configuration files declare.
+
 use super::{Bench, HERE, THERE, name, new_user};
 use crate::domain::Origin;
 use crate::store::NewUser;
@@ -17,7 +19,9 @@ pub async fn users_of_files_come_and_go_with_the_files(bench: &Bench) {
     assert_eq!((gone.active, gone.plays), (false, 1));
     assert!(bench.grant(alice.id).await.refresh_token.is_some());
 
+    let seen = store.users_changed(0).await.unwrap().upto;
     let back = store.sync_file_users(HERE, &[new_user("alice"), new_user("bob")]).await.unwrap();
+    assert_eq!(store.users_changed(seen).await.unwrap().users, [bench.user("alice").await]);
     assert_eq!((back.added, back.removed), (vec![name("alice")], vec![]));
     assert_eq!(bench.user("alice").await.id, alice.id);
 }

@@ -1,3 +1,5 @@
+//! Grants, and the logins that replace them.
+
 use super::{Bench, HERE, attempt, first_login, new_user, sealed};
 use crate::domain::{
     AccessTimes, Doubt, Epoch, Generation, Grant, Refusal, RunResult, Timestamp, Trigger, UserId,

@@ -1,3 +1,5 @@
+//! Logins that were begun.
+
 use std::time::Duration;
 
 use super::{Bench, name, sealed};

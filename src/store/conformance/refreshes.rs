@@ -1,3 +1,5 @@
+//! One refresh: intent, commit, close, and everything that may come late, twice or from elsewhere.
+
 use std::time::Duration;
 
 use super::{Bench, HERE, LEASE, THERE, attempt, first_login, intent, sealed, tokens};

@@ -1,3 +1,5 @@
+//! The store itself, apps, events, and what is forgotten.
+
 use std::time::Duration;
 
 use super::{Bench, START, name, sealed};

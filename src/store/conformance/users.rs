@@ -1,3 +1,5 @@
+//! Users, and how changes of them are noticed.
+
 use super::{Bench, attempt, name, new_user};
 use crate::domain::{Epoch, Event, EventKind, Generation, Origin, Trigger};
 use crate::store::{NewUser, PlayQuery};
@@ -71,10 +73,12 @@ pub async fn a_removed_user_comes_back_with_their_archive_and_not_paused(bench: 
     store.remove_user(alice.id, false).await.unwrap();
     assert!(!bench.user("alice").await.active);
     assert!(store.users().await.unwrap().is_empty());
+    let seen = store.users_changed(0).await.unwrap().upto;
 
     let back = store.put_user(&NewUser { app: "other".parse().unwrap(), ..new_user("alice") }).await.unwrap();
     assert_eq!((back.id, back.plays, back.app.as_str()), (alice.id, 1, "other"));
     assert!(back.active && !back.paused);
+    assert_eq!(store.users_changed(seen).await.unwrap().users, [back]);
     assert_eq!(store.plays(alice.id, PlayQuery { limit: 9, ..PlayQuery::default() }).await.unwrap().len(), 1);
 }
 

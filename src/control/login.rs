@@ -1,0 +1,185 @@
+//! Logins: begun with an address for the browser, finished by the address that the browser comes back to. State and
+//! verifier are in the store meanwhile, so that any command and any daemon can finish what another began.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::config::AppSettings;
+use crate::domain::{EventKind, Timestamp, User, UserName};
+use crate::oauth::{Reading, TokenRequest, Tokens, authorize, missing_scopes, read, read_callback};
+use crate::store::{LoginProgress, NewUser, PendingLogin};
+use crate::telemetry::Note;
+use crate::tokens::{Label, LoginGrant};
+
+use super::api::{LoginBegun, LoginQuestion, LoginState, Problem, Progress};
+use super::service::Service;
+
+/// How long a browser may take.
+const PENDING: Duration = Duration::from_secs(600);
+
+impl Service {
+    /// Begins a login of a user, who may not exist yet.
+    pub async fn begin_login(&self, name: &UserName, question: LoginQuestion) -> Result<LoginBegun, Problem> {
+        self.refresh_users().await?;
+        let user = self.roster().find(name).cloned();
+        let app = self.choose_app(question.app.as_ref(), user.as_ref())?;
+        if let Some(user) = user.filter(|user| user.app != app) {
+            self.not_of_a_file(&user)?;
+        }
+        let app =
+            self.settings().apps.get(&app).cloned().ok_or_else(|| Problem::bad_request("no such app"))?;
+        let authorization = authorize(&app).map_err(Problem::bad_request)?;
+        let parts = self.parts();
+        let verifier = secrecy::ExposeSecret::expose_secret(&authorization.verifier).as_bytes();
+        let pending = PendingLogin {
+            state: authorization.state.clone(),
+            user: name.clone(),
+            app: app.name.clone(),
+            verifier: parts.vault.seal(Label::Verifier(&authorization.state), verifier, &parts.random),
+            expires_at: self.now() + PENDING,
+        };
+        parts.store.begin_login(&pending).await?;
+        Ok(LoginBegun {
+            authorize_url: authorization.url,
+            state: authorization.state,
+            served: self.serves(&app.redirect_uri),
+            redirect_uri: app.redirect_uri,
+        })
+    }
+
+    /// Whether this daemon's own page listens where the browser comes back to.
+    fn serves(&self, redirect_uri: &str) -> bool {
+        let Some(listen) = self.settings().web.listen.filter(|_| self.parts().scheduler.is_some()) else {
+            return false;
+        };
+        let Ok(url) = url::Url::parse(redirect_uri) else { return false };
+        let ip = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+        let same = ip.is_some_and(|ip| ip == listen.ip() || listen.ip().is_unspecified());
+        same && url.scheme() == "http"
+            && url.port_or_known_default() == Some(listen.port())
+            && url.path() == super::CALLBACK_PATH
+    }
+
+    /// How a begun login stands.
+    pub async fn login_state(&self, state: &str) -> Result<LoginState, Problem> {
+        let (progress, message) = match self.parts().store.login_progress(state).await? {
+            Some(LoginProgress::Pending) => {
+                (Progress::Pending, "the browser has not come back yet".to_owned())
+            }
+            Some(LoginProgress::Done(message)) => (Progress::Done, message),
+            Some(LoginProgress::Failed(message)) => (Progress::Failed, message),
+            None => (Progress::Failed, unknown_state()),
+        };
+        Ok(LoginState { progress, message })
+    }
+
+    /// Finishes a login with the address that the browser came back to. What fails changes nothing.
+    pub async fn finish_login(&self, address: &str) -> Result<LoginState, Problem> {
+        let callback = read_callback(address).map_err(|e| Problem::bad_request(e.to_string()))?;
+        let Some(pending) = self.parts().store.take_login(&callback.state).await? else {
+            return Ok(LoginState { progress: Progress::Failed, message: unknown_state() });
+        };
+        let outcome = match callback.code {
+            Err(error) => Err(format!("Spotify did not grant the login ({error}): nothing was changed")),
+            Ok(code) => self.redeem(&pending, &code).await,
+        };
+        self.parts().store.end_login(&pending.state, &outcome).await?;
+        Ok(match outcome {
+            Ok(message) => LoginState { progress: Progress::Done, message },
+            Err(message) => LoginState { progress: Progress::Failed, message },
+        })
+    }
+
+    async fn redeem(&self, pending: &PendingLogin, code: &crate::domain::Secret) -> Result<String, String> {
+        let name = &pending.user;
+        let settings = self.settings();
+        let app = settings.apps.get(&pending.app).ok_or("the app is not configured any more")?;
+        let (tokens, sent_at) = self.exchange_code(app, pending, code).await?;
+        let refresh_token = tokens
+            .refresh_token
+            .clone()
+            .ok_or("Spotify's answer has no refresh token: nothing was changed; try again")?;
+        let missing = missing_scopes(tokens.scope.as_deref());
+        if !missing.is_empty() {
+            let missing = missing.join(" and ");
+            return Err(format!(
+                "the scope {missing} was not granted: nothing was changed; log in and agree to it"
+            ));
+        }
+        let me = self.parts().client.me(&app.api_url, &tokens.access_token).await;
+        let account = me
+            .map_err(|e| format!("whose account it is can't be told: {e}; nothing was changed, try again"))?;
+        let user = self.user_for_login(pending).await.map_err(|problem| problem.detail)?;
+        let login = LoginGrant {
+            account: Some(account.id),
+            login_at: Some(sent_at),
+            refresh_token,
+            answer: Some((tokens, sent_at)),
+        };
+        self.parts().tokens.login(user.id, login).await.map_err(|e| e.to_string())?;
+        let message = format!("{name} is logged in; the history is archived from now on");
+        self.parts().events.tell(EventKind::LoggedIn, Note::of(name, &app.name), message.clone());
+        self.run_soon(user);
+        Ok(message)
+    }
+
+    async fn exchange_code(
+        &self,
+        app: &AppSettings,
+        pending: &PendingLogin,
+        code: &crate::domain::Secret,
+    ) -> Result<(Tokens, Timestamp), String> {
+        let parts = self.parts();
+        let verifier = parts
+            .vault
+            .open(Label::Verifier(&pending.state), &pending.verifier)
+            .map_err(|e| format!("the login that was begun: {e}"))?;
+        let verifier = String::from_utf8(verifier.to_vec()).map_err(|_| "the verifier is no text")?.into();
+        let sent_at = self.now();
+        let answer = parts
+            .transport
+            .post(TokenRequest::code(app, code, &verifier))
+            .await
+            .map_err(|e| format!("Spotify's token endpoint can't be reached: {e}; log in again"))?;
+        match read(&answer, self.now()) {
+            Reading::Granted(tokens) => Ok((tokens, sent_at)),
+            Reading::RateLimited(retry_after) => {
+                let until = parts.gate.hold(&app.name, retry_after).await;
+                Err(format!("Spotify's rate limit holds app {} until {until}: log in again then", app.name))
+            }
+            Reading::GrantRefused { description, .. } => {
+                Err(format!("Spotify refuses the login's code ({description}): log in again"))
+            }
+            Reading::ClientRefused(words) | Reading::RequestRefused(words) => Err(format!(
+                "Spotify refuses app {}: {words}; check its client_id, auth, secret and redirect_uri",
+                app.name
+            )),
+            Reading::Unclear(what) => Err(format!("Spotify's token endpoint failed ({what}): log in again")),
+        }
+    }
+
+    /// The user of a login; made now, if it is their first.
+    async fn user_for_login(&self, pending: &PendingLogin) -> Result<User, Problem> {
+        self.refresh_users().await?;
+        let known = self.roster().find(&pending.user).cloned();
+        match &known {
+            Some(user) if user.app == pending.app => return Ok(user.clone()),
+            Some(user) => self.not_of_a_file(user)?,
+            None => {}
+        }
+        let old = known.as_ref();
+        let new = NewUser {
+            name: pending.user.clone(),
+            app: pending.app.clone(),
+            schedule: old.and_then(|user| user.schedule.clone()),
+            timezone: old.and_then(|user| user.timezone.clone()),
+        };
+        self.parts().store.put_user(&new).await?;
+        self.refresh_users().await?;
+        self.find(&pending.user).await
+    }
+}
+
+fn unknown_state() -> String {
+    "this login is unknown, used or older than ten minutes: begin it again with `longplay login`".to_owned()
+}

@@ -1,0 +1,220 @@
+//! Users: listed, added, changed, removed; and tokens handed to programs.
+
+use std::time::Duration;
+
+use crate::domain::{
+    AppName, EventKind, Generation, RefreshToken, Schedule, Timestamp, User, UserName, parse_zone,
+};
+use crate::store::NewUser;
+use crate::telemetry::Note;
+use crate::tokens::{LoginGrant, Need, TokenSource as _};
+
+use super::api::{Problem, PutUser, TokenAnswer, TokenQuestion, UserEntry};
+use super::roster::Plan;
+use super::service::Service;
+
+impl Service {
+    /// Everyone, by name.
+    pub async fn users(&self) -> Result<Vec<UserEntry>, Problem> {
+        self.refresh_users().await?;
+        let mut users: Vec<User> = self.roster().all().cloned().collect();
+        users.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(users.iter().map(|user| self.entry(user)).collect())
+    }
+
+    /// One user.
+    pub async fn user(&self, name: &UserName) -> Result<UserEntry, Problem> {
+        Ok(self.entry(&self.find(name).await?))
+    }
+
+    fn entry(&self, user: &User) -> UserEntry {
+        let (plan, _) = Plan::of(user, &self.settings());
+        UserEntry {
+            name: user.name.clone(),
+            app: user.app.clone(),
+            schedule: plan.schedule.to_string(),
+            timezone: plan.zone.to_string(),
+            origin: user.origin,
+        }
+    }
+
+    /// Adds a user, or changes what is given; takes over a refresh token from elsewhere.
+    pub async fn put_user(&self, name: &UserName, put: PutUser) -> Result<UserEntry, Problem> {
+        check(&put)?;
+        self.refresh_users().await?;
+        let known = self.roster().find(name).cloned();
+        let changes = put.app.is_some() || put.schedule.is_some() || put.timezone.is_some();
+        if let Some(user) = &known {
+            if changes || put.refresh_token.is_none() {
+                self.not_of_a_file(user)?;
+            }
+            if put.add && (changes || put.refresh_token.is_none()) {
+                let detail =
+                    format!("there is a user {name} already: `longplay users set {name}` changes them");
+                return Err(Problem::new("exists", 409, detail));
+            }
+            if put.refresh_token.is_some() && self.has_login(user).await? {
+                let detail = format!(
+                    "{name} has a login already: `longplay login {name}` renews it, `longplay users remove {name}` ends it"
+                );
+                return Err(Problem::new("exists", 409, detail));
+            }
+        }
+        let old = known.as_ref();
+        let new = NewUser {
+            name: name.clone(),
+            app: self.choose_app(put.app.as_ref(), old)?,
+            schedule: put.schedule.clone().or_else(|| old?.schedule.clone()),
+            timezone: put.timezone.clone().or_else(|| old?.timezone.clone()),
+        };
+        if old.is_none() || changes {
+            self.parts().store.put_user(&new).await?;
+            self.refresh_users().await?;
+        }
+        let user = self.find(name).await?;
+        if old.is_none() {
+            let note = Note::of(name, &user.app);
+            self.parts().events.tell(EventKind::UserAdded, note, format!("{name} was added"));
+        }
+        if let Some(token) = put.refresh_token {
+            self.take_over(&user, token.into(), put.login_at).await?;
+        }
+        Ok(self.entry(&user))
+    }
+
+    async fn has_login(&self, user: &User) -> Result<bool, Problem> {
+        let grant = self.parts().store.grant(user.id).await?;
+        Ok(grant.is_some_and(|grant| grant.refresh_token.is_some() && grant.refusal.is_none()))
+    }
+
+    async fn take_over(
+        &self,
+        user: &User,
+        refresh_token: RefreshToken,
+        login_at: Option<Timestamp>,
+    ) -> Result<(), Problem> {
+        let login = LoginGrant { account: None, login_at, refresh_token, answer: None };
+        self.parts().tokens.login(user.id, login).await?;
+        let note = Note::of(&user.name, &user.app);
+        let message = format!("{}: a refresh token from elsewhere was taken over", user.name);
+        self.parts().events.tell(EventKind::LoggedIn, note, message);
+        self.run_soon(user.clone());
+        Ok(())
+    }
+
+    /// The app that is asked for, the user's, `default`, or the only one.
+    pub(super) fn choose_app(
+        &self,
+        asked: Option<&AppName>,
+        user: Option<&User>,
+    ) -> Result<AppName, Problem> {
+        let settings = self.settings();
+        let chosen = asked.or(user.map(|user| &user.app));
+        let known = || settings.apps.keys().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+        match chosen {
+            Some(app) if settings.apps.contains_key(app) => Ok(app.clone()),
+            Some(app) if settings.apps.is_empty() => Err(Problem::bad_request(format!(
+                "app {app} is not configured, nor is any other: add [apps.{app}] with its client_id, then `longplay reload`"
+            ))),
+            Some(app) => {
+                Err(Problem::bad_request(format!("app {app} is not configured; there is: {}", known())))
+            }
+            None => {
+                let default = settings.apps.keys().find(|app| app.as_str() == "default");
+                let only = settings.apps.keys().next().filter(|_| settings.apps.len() == 1);
+                default.or(only).cloned().ok_or_else(|| match settings.apps.is_empty() {
+                    true => Problem::bad_request(
+                        "no app is configured: add [apps.default] with your Spotify client_id, then `longplay reload`",
+                    ),
+                    false => Problem::bad_request(format!("which app? there is: {}", known())),
+                })
+            }
+        }
+    }
+
+    /// Removes a user: the tokens go, the archive stays; `purge`: all goes.
+    pub async fn remove_user(&self, name: &UserName, purge: bool) -> Result<(), Problem> {
+        self.refresh_users().await?;
+        let known = self.roster().find(name).cloned();
+        let user = match known {
+            Some(user) => user,
+            // Someone who was removed before can still be purged.
+            None if purge => self.any_user(name).await?,
+            None => return Err(Problem::unknown_user(name)),
+        };
+        if user.active {
+            self.not_of_a_file(&user)?;
+        }
+        let parts = self.parts();
+        parts.tokens.forget(user.id).await;
+        parts.store.remove_user(user.id, purge).await?;
+        if let Err(error) = parts.spool.forget(user.id).await {
+            tracing::warn!(user = %name, "the spool still has an answer of {name}: {error}");
+        }
+        let what = if purge { "was removed with everything" } else { "was removed: the archive stays" };
+        let note = Note { user: (!purge).then(|| name.clone()), ..Note::default() };
+        parts.events.tell(EventKind::UserRemoved, note, format!("{name} {what}"));
+        // A purged user leaves no change behind.
+        let mut gone = user;
+        gone.active = false;
+        self.roster().put(gone.clone());
+        parts.tokens.remove(gone.id).await;
+        self.refresh_users().await
+    }
+
+    /// A user, active or not: the archive of one who was removed can still be read.
+    pub(super) async fn any_user(&self, name: &UserName) -> Result<User, Problem> {
+        if let Some(user) = self.roster().find(name) {
+            return Ok(user.clone());
+        }
+        self.parts().store.user(name).await?.ok_or_else(|| Problem::unknown_user(name))
+    }
+
+    /// A token for a program.
+    pub async fn token(&self, name: &UserName, question: TokenQuestion) -> Result<TokenAnswer, Problem> {
+        let user = self.find(name).await?;
+        if !user.paused {
+            self.app_of(&user)?;
+        }
+        let need = Need {
+            valid_for: Duration::from_secs(question.valid_for.unwrap_or(0)),
+            fresh: question.fresh,
+            insist: false,
+            program: true,
+        };
+        let token = self.parts().tokens.token(user.id, need).await?;
+        Ok(TokenAnswer {
+            access_token: token.access_token.expose().to_owned(),
+            expires_at: token.expires_at,
+            generation: token.generation,
+        })
+    }
+
+    /// Spotify answered a program 401.
+    pub async fn rejected(&self, name: &UserName, generation: Generation) -> Result<(), Problem> {
+        let user = self.find(name).await?;
+        if !user.paused {
+            self.app_of(&user)?;
+        }
+        Ok(self.parts().tokens.rejected(user.id, generation).await?)
+    }
+}
+
+fn check(put: &PutUser) -> Result<(), Problem> {
+    if let Some(schedule) = &put.schedule {
+        schedule.parse::<Schedule>().map_err(|e| Problem::bad_request(format!("schedule: {e}")))?;
+    }
+    if let Some(zone) = &put.timezone {
+        parse_zone(zone).map_err(|e| Problem::bad_request(format!("timezone: {e}")))?;
+    }
+    match &put.refresh_token {
+        Some(token) if token.trim().is_empty() => Err(Problem::bad_request("the refresh token is empty")),
+        Some(token) if token.len() > 4_096 || token.chars().any(|c| c.is_control() || c == ' ') => {
+            Err(Problem::bad_request(
+                "that is no refresh token: it is one line without spaces, 4,096 characters at most",
+            ))
+        }
+        None if put.login_at.is_some() => Err(Problem::bad_request("login_at goes with a refresh token")),
+        _ => Ok(()),
+    }
+}

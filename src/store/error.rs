@@ -1,0 +1,44 @@
+//! Why the store did not do what it was asked.
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It can't be reached or written now; later it may.
+    #[error("{doing}: the store can't be reached")]
+    Unavailable {
+        /// What was being done, to what.
+        doing: String,
+        /// The database's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A newer longplay has migrated it.
+    #[error(
+        "{store} has schema {found}, and this longplay knows up to {known}: install the newer longplay that wrote it, or restore a back-up"
+    )]
+    NewerSchema {
+        /// Which store.
+        store: String,
+        /// Its schema's number.
+        found: i64,
+        /// The newest number that this program knows.
+        known: i64,
+    },
+    /// The database holds somebody else's tables.
+    #[error("{store} is not longplay's: it holds {found}; choose another store.url")]
+    Foreign {
+        /// Which store.
+        store: String,
+        /// What was found in it.
+        found: String,
+    },
+    /// The database refused a statement, or holds what can't be read.
+    #[error("{doing}: the store refused it")]
+    Broken {
+        /// What was being done, to what.
+        doing: String,
+        /// The database's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
