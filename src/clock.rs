@@ -40,6 +40,7 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one home of the wall clock")]
     fn now(&self) -> Timestamp {
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
@@ -51,6 +52,7 @@ impl Clock for SystemClock {
         BootTime(Duration::new(seconds, u32::try_from(t.tv_nsec).unwrap_or(0)))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the one home of sleep")]
     fn sleep(&self, duration: Duration) -> Sleep {
         Box::pin(tokio::time::sleep(duration))
     }

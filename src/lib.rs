@@ -1,5 +1,15 @@
 //! Longplay keeps everyone's Spotify listening history. The map, each module using only what stands above it:
 
+#![cfg_attr(
+    test,
+    expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "the numbers that tests make up are small"
+    )
+)]
+
 pub mod domain; // the words everyone uses; no I/O
 
 pub mod clock; // wall clock and boot clock, real and simulated

@@ -3,7 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rand::rngs::{OsRng, StdRng};
+#[expect(clippy::disallowed_types, reason = "the one home of chance")]
+use rand::rngs::OsRng;
+use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng, TryRngCore};
 use uuid::Uuid;
 
