@@ -19,7 +19,8 @@ pub fn run(place: &Place) -> Result<Exit, CliError> {
         Some(_) => LogTo::Journal,
         None => LogTo::StandardError { colour: terminal && place.var("NO_COLOR").is_none() },
     };
-    start_log(to, &settings.log.level).map_err(|e| CliError::failed(format!("the log can't be started: {e}")))?;
+    start_log(to, &settings.log.level)
+        .map_err(|e| CliError::failed(format!("the log can't be started: {e}")))?;
     daemon::become_owner(&settings.store.state_dir)
         .map_err(|e| CliError::failed(format!("becoming the owner of the state directory: {e}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

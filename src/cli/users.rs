@@ -106,17 +106,9 @@ async fn list(place: &Place, json: bool) -> Result<(), CliError> {
 }
 
 async fn add(place: &Place, named: Named) -> Result<(), CliError> {
-    let put = named.put()?;
-    let client = connect(place, Needs::Store).await?;
+    let put = PutUser { add: true, ..named.put()? };
     let name = &named.name;
-    match client.user(name).await {
-        Err(ClientError::Problem(problem)) if word(&problem) == "unknown_user" => {}
-        Err(error) => return Err(error.into()),
-        Ok(_) => {
-            let cure = format!("change them with `longplay users set {name}`");
-            return Err(CliError::failed(format!("there is a user {name} already: {cure}")));
-        }
-    }
+    let client = connect(place, Needs::Store).await?;
     client.put_user(name, &put).await?;
     print_line(&match put.refresh_token {
         Some(_) => format!("{name} is added, with the login"),
@@ -152,6 +144,7 @@ impl Named {
             return Err(CliError::usage("--login-at lies in the future: give the time of the consent"));
         }
         Ok(PutUser {
+            add: false,
             app: self.app.clone(),
             schedule: self.schedule.clone(),
             timezone: self.timezone.clone(),

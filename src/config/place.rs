@@ -44,7 +44,7 @@ impl Place {
     }
 
     /// A variable that names something: set, and not empty.
-    pub(super) fn var(&self, name: &str) -> Option<&str> {
+    pub fn var(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
