@@ -4,7 +4,7 @@ use clap::Args;
 use futures_util::StreamExt as _;
 
 use super::connect::{Needs, connect};
-use super::exit::{CliError, Exit, word};
+use super::exit::{CliError, Exit, about, word};
 use super::output::{count, note, print_line};
 use super::time::{Show, to_the_minute};
 use crate::config::Place;
@@ -15,17 +15,20 @@ use crate::domain::UserName;
 /// How many users are archived side by side.
 const SIDE_BY_SIDE: usize = 8;
 
-/// Archives now, blocked users too, waits for it, and prints what was new.
+/// Archive now, wait for it, and print what was new
 ///
-/// Of several users' outcomes the highest exit code counts; blocked and paused users count only where there are no
-/// others.
+/// Users who are blocked are tried too. Of several users' outcomes the highest exit code
+/// counts; blocked and paused users count only where there are no others.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   longplay archive alice
-  longplay archive --all")]
+  longplay archive --all"
+)]
 pub struct Archive {
-    /// Whom
+    /// The users
     #[arg(value_name = "USER", required_unless_present = "all")]
     users: Vec<UserName>,
     /// Everyone
@@ -58,7 +61,7 @@ impl Archive {
                 print_line(&format!("{user}: {line}"))?;
             }
             for line in &outcome.notes {
-                note(&format!("{user}: {line}"));
+                note(&about(&user, line));
             }
             outcomes.push(outcome.exit);
         }

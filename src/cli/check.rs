@@ -7,14 +7,18 @@ use super::exit::{CliError, Exit};
 use super::output::{count, print_json, print_line};
 use crate::config::{self, Fault, Faults, Place, Settings};
 
-/// Loads the configuration as the daemon would: the files, the environment and the credentials.
+/// Check the configuration as the daemon would load it
 ///
-/// Prints every fault with the file, the key, what was got and what is accepted, and exits with 78 if there is one.
+/// Loads the files, the environment and the credentials. Prints every fault with the file,
+/// the key, what was got and what is accepted, and exits with 78 if there is one.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   longplay check
-  longplay check --config ./longplay.toml --json")]
+  longplay check --config ./longplay.toml --json"
+)]
 pub struct Check {
     /// Print JSON: {"good", "apps", "users", "faults": [{"file", "key", "got", "accepted"}]}
     #[arg(long)]

@@ -7,7 +7,7 @@ use super::Cli;
 use super::exit::{CliError, Exit};
 use super::output::print;
 
-/// Prints a completion script for a shell.
+/// Print a completion script for a shell
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -15,7 +15,7 @@ Examples:
   longplay completions zsh > ~/.zfunc/_longplay
   longplay completions fish > ~/.config/fish/completions/longplay.fish")]
 pub struct Completions {
-    /// Which shell
+    /// The shell
     shell: Shell,
 }
 

@@ -7,7 +7,9 @@ use super::output::{print, print_json};
 use super::table::{self, text};
 use crate::config::{self, Place, Shown};
 
-/// Shows the settings in force as the daemon would load them now, each with where it came from. Secrets are hidden.
+/// Show the settings in force, each with where it came from
+///
+/// They are what the daemon would load now. Secrets are hidden.
 #[derive(Debug, Args)]
 pub struct Config {
     /// Print JSON: [{"key", "value", "from"}]

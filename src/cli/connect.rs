@@ -28,7 +28,6 @@ pub async fn connect(place: &Place, needs: Needs) -> Result<Client, CliError> {
 
 /// What stands in for the daemon: the same router, on the store, under the lock.
 // wired at merge: `crate::daemon::local::open(place)`, then `Client::in_process(router, lock)`
-#[allow(clippy::unused_async, reason = "opening the store waits")]
 async fn local(_place: &Place, socket: &Path) -> Result<Client, CliError> {
     Err(ClientError::NoDaemon(socket.to_owned()).into())
 }
@@ -61,6 +60,37 @@ fn group_name(groups: &str, gid: u32) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn place(dir: &Path, config: &str) -> Place {
+        let file = dir.join("longplay.toml");
+        std::fs::write(&file, config).unwrap();
+        Place { config: None, env: Default::default(), root: true, system_file: file }
+    }
+
+    #[tokio::test]
+    async fn a_daemon_is_found_by_its_socket_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        // Even where the rest of the configuration is wrong.
+        let config = format!("[control]\nsocket = {socket:?}\n[tokens]\nbuffer = \"soon\"\n");
+        let place = place(dir.path(), &config);
+        let error = connect(&place, Needs::Daemon).await.err().unwrap();
+        assert_eq!(error.exit.code(), 69);
+        assert!(error.lines[0].contains("longplay serve"), "{error:?}");
+        let _daemon = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for needs in [Needs::Daemon, Needs::Store] {
+            assert!(!connect(&place, needs).await.unwrap().is_in_process());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_none_is_a_fault_of_the_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = place(dir.path(), "[control]\nsocket = 7\n");
+        let error = connect(&place, Needs::Store).await.err().unwrap();
+        assert_eq!(error.exit.code(), 78);
+        assert!(error.lines[0].contains("control.socket"), "{error:?}");
+    }
 
     #[test]
     fn a_group_is_found_by_its_number() {

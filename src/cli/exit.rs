@@ -3,7 +3,7 @@
 use crate::config::Faults;
 use crate::control::api::Problem;
 use crate::control::client::ClientError;
-use crate::domain::RunResult;
+use crate::domain::{RunResult, UserName};
 
 use super::{connect, output};
 
@@ -97,11 +97,9 @@ impl CliError {
         }
     }
 
-    /// The same, as being about somebody.
-    pub fn about(mut self, whom: &impl std::fmt::Display) -> Self {
-        for line in &mut self.lines {
-            *line = format!("{whom}: {line}");
-        }
+    /// The same, each line saying whom it is about.
+    pub fn about(mut self, user: &UserName) -> Self {
+        self.lines = self.lines.iter().map(|line| about(user, line)).collect();
         self
     }
 }
@@ -151,6 +149,14 @@ impl From<std::io::Error> for CliError {
             return Self { exit: Exit::Done, lines: Vec::new() };
         }
         Self::failed(format!("writing to standard output: {error}"))
+    }
+}
+
+/// A line about a user, which may say so itself.
+pub fn about(user: &UserName, line: &str) -> String {
+    match line.strip_prefix(user.as_str()).is_some_and(|rest| rest.starts_with([' ', ':'])) {
+        true => line.to_owned(),
+        false => format!("{user}: {line}"),
     }
 }
 
@@ -234,6 +240,20 @@ mod tests {
         assert_eq!((error.exit, error.lines), (Exit::Done, Vec::new()));
         let error = CliError::from(std::io::Error::from(std::io::ErrorKind::StorageFull));
         assert_eq!(error.exit, Exit::Failed);
+    }
+
+    #[test]
+    fn whom_a_line_is_about_is_said_once() {
+        let user: UserName = "al".parse().unwrap();
+        assert_eq!(about(&user, "al is paused"), "al is paused");
+        assert_eq!(about(&user, "alice is paused"), "al: alice is paused");
+    }
+
+    #[test]
+    fn a_socket_of_others_is_a_matter_of_its_group() {
+        let error = CliError::from(ClientError::NotPermitted("/proc/1/nothing/here".into()));
+        assert_eq!(error.exit.code(), 69);
+        assert!(error.lines[0].contains("/here: join its group"), "{error:?}");
     }
 
     #[test]

@@ -10,12 +10,12 @@ use super::time::{Show, or_dash, to_the_minute};
 use crate::config::Place;
 use crate::domain::{Gap, UserName};
 
-/// Shows where plays may be missing, and why, newest first.
+/// Show where plays may be missing, and why, newest first
 ///
 /// A gap says how many plays it can hide at most. It is closed when it is found to hold nothing more.
 #[derive(Debug, Args)]
 pub struct Gaps {
-    /// Whose
+    /// The user
     user: UserName,
     /// Print JSON: [{"from", "to", "cause", "at_most", "closed_at"}]
     #[arg(long)]

@@ -21,18 +21,21 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How often the daemon is asked whether it has come back.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// Logs a user in to Spotify, or renews a login.
+/// Log a user in to Spotify, or renew a login
 ///
-/// Prints an address to open in a browser, and waits until the user has consented there. Spotify ends every login six
-/// months after it was given, so it takes a renewal now and then.
+/// Prints an address to open in a browser, and waits until the user has consented there.
+/// Spotify ends every login six months after it was given, so that it has to be renewed.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   longplay login alice
   longplay login alice --paste     on a host without a browser: open the address elsewhere, and paste
-                                   the address of the page that could not be opened")]
+                                   the address of the page that could not be opened"
+)]
 pub struct Login {
-    /// Who
+    /// The user, who is added if there is no such user
     user: UserName,
     /// Which app; the user's own, or "default", where it is absent
     #[arg(long)]

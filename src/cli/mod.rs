@@ -37,10 +37,10 @@ use exit::{CliError, Exit};
 
 /// Keeps everyone's Spotify listening history for good.
 ///
-/// Longplay is a daemon that archives what its users hear on Spotify, and a command line that talks to it. Most commands
-/// work without the daemon too: they then open the archive themselves.
+/// Longplay is a daemon that archives what its users hear on Spotify, and a command line that
+/// talks to it. Most commands work without the daemon too: they then open the archive themselves.
 #[derive(Debug, Parser)]
-#[command(name = "longplay", version, after_long_help = AFTER)]
+#[command(name = "longplay", version, verbatim_doc_comment, after_long_help = AFTER)]
 pub struct Cli {
     /// Read this configuration instead of the host's
     #[arg(long, value_name = "FILE", global = true)]
@@ -68,38 +68,40 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon, in the foreground
+    ///
+    /// This is what systemd starts. It logs to the journal, or to standard error where there is
+    /// none, and ends on SIGTERM when every refresh under way is finished.
+    #[command(verbatim_doc_comment)]
     Serve,
     /// Try everything out with a simulated Spotify
+    ///
+    /// Runs the daemon with simulated users who listen to simulated music, and an archive that
+    /// is deleted at the end.
+    #[command(verbatim_doc_comment)]
     Demo,
-    /// Check the configuration as the daemon would load it
     Check(check::Check),
-    /// Show the settings in force, each with where it came from
     Config(config::Config),
-    /// Log a user in to Spotify, or renew a login
     Login(login::Login),
-    /// List, add, change and remove users
     Users(users::Users),
     /// Suspend runs, refreshes and tokens until resumed
+    ///
+    /// It survives a restart of the daemon.
     Pause(pause::Whom),
     /// Let what was paused go on
     Resume(pause::Whom),
-    /// Show how everyone is
     Status(status::StatusOf),
-    /// Archive now, and wait for it
     Archive(archive::Archive),
-    /// Read the archive, newest first
     Plays(plays::Plays),
-    /// Show what was heard most
     Top(top::Top),
-    /// Show where plays may be missing, and why
     Gaps(gaps::Gaps),
-    /// Print an access token, and nothing else
     Token(token::Token),
-    /// Print events as they happen
     Watch(watch::Watch),
     /// Have the daemon load its configuration anew
+    ///
+    /// Waits for it. If the new configuration is refused, every fault is said, and the old one
+    /// stays in force.
+    #[command(verbatim_doc_comment)]
     Reload,
-    /// Print a completion script for a shell
     Completions(completions::Completions),
 }
 

@@ -8,10 +8,10 @@ use super::output::print_line;
 use crate::config::Place;
 use crate::domain::UserName;
 
-/// A paused user has no runs, no refreshes and no tokens until resumed. It survives a restart of the daemon.
+/// Whom it is about.
 #[derive(Debug, Args)]
 pub struct Whom {
-    /// Whom
+    /// The users
     #[arg(value_name = "USER", required_unless_present = "all")]
     users: Vec<UserName>,
     /// Everyone

@@ -24,7 +24,7 @@ const LATE: Duration = Duration::from_secs(24 * 3600);
 /// The most plays that are asked for at once.
 const MOST: i64 = 10_000;
 
-/// Reads the archive, newest first.
+/// Read the archive, newest first
 ///
 /// A time is RFC 3339 (2026-11-21T20:30:00Z), a date (its first moment here), or an age (30m, 24h, 7d).
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ Examples:
   longplay plays alice --since 2026-01-01 --until 2026-02-01 --limit 10000 --format csv > january.csv
   longplay plays alice --follow")]
 pub struct Plays {
-    /// Whose
+    /// The user
     user: UserName,
     /// Not older than this
     #[arg(long, value_name = "T")]

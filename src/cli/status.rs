@@ -11,19 +11,27 @@ use crate::config::Place;
 use crate::control::api::{DaemonStatus, Status, UserStatus};
 use crate::domain::{UserName, UserState};
 
-/// Shows how everyone is, or one user in detail.
+/// Show how everyone is, or one user in detail
 ///
-/// The states: ok; waiting (an outage or a rate limit, it goes on by itself); in_doubt (a refresh whose outcome is
-/// unknown); needs_login; blocked (the app is set up wrongly, or Spotify refuses it or the user); paused.
+/// The states:
+///   ok
+///   waiting      an outage or a rate limit; it goes on by itself
+///   in_doubt     a refresh whose outcome is unknown
+///   needs_login  the login is dead, over, or was never given
+///   blocked      the app is set up wrongly, or Spotify refuses it or the user
+///   paused       by longplay pause
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   longplay status
   longplay status alice
   longplay status --check || echo 'somebody needs help'
-  longplay status --json | jq '.users[] | select(.state == \"needs_login\") | .name'")]
+  longplay status --json | jq '.users[] | select(.state == \"needs_login\") | .name'"
+)]
 pub struct StatusOf {
-    /// Of this user only
+    /// This user only
     user: Option<UserName>,
     /// Exit with 1 unless all are ok or paused
     #[arg(long)]
@@ -43,7 +51,9 @@ impl StatusOf {
         let look = Look { show: to_the_minute, colours: colours(place), stands_in: client.is_in_process() };
         match (self.json, &self.user, status.users.first()) {
             (true, ..) => print_json(&status)?,
-            (false, Some(_), Some(user)) => print(&look.one(user))?,
+            (false, Some(_), Some(user)) => {
+                print(&format!("{}\n{}", look.one(user), look.daemon(&status.daemon)))?;
+            }
             _ => print(&look.all(&status))?,
         }
         Ok(if self.check && !all_well(&status) { Exit::Failed } else { Exit::Done })

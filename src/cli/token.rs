@@ -12,7 +12,9 @@ use crate::config::Place;
 use crate::control::api::TokenQuestion;
 use crate::domain::UserName;
 
-/// Prints an access token that is valid for a while, and nothing else. Refreshes where that is needed.
+/// Print an access token that is valid for a while, and nothing else
+///
+/// Refreshes first where that is needed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,7 +22,7 @@ Examples:
   longplay token alice --valid-for 20m
   curl -H \"Authorization: Bearer $(longplay token alice)\" https://api.spotify.com/v1/me")]
 pub struct Token {
-    /// Whose
+    /// The user
     user: UserName,
     /// The least validity, such as 10m or 600; the configured buffer where it is absent
     #[arg(long, value_name = "D", value_parser = parse_duration)]

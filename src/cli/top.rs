@@ -11,7 +11,7 @@ use crate::config::Place;
 use crate::control::api::TopQuery;
 use crate::domain::{TopArtist, TopEntry, TopKind, UserName};
 
-/// Shows what was heard most.
+/// Show what was heard most
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -19,7 +19,7 @@ Examples:
   longplay top alice --kind tracks --range 1y --limit 50
   longplay top alice --source spotify")]
 pub struct Top {
-    /// Whose
+    /// The user
     user: UserName,
     /// Of what; artists where it is absent
     #[arg(long)]

@@ -17,7 +17,9 @@ use crate::control::api::{PutUser, UserEntry};
 use crate::control::client::ClientError;
 use crate::domain::{AppName, Origin, Schedule, UserName, parse_zone};
 
-/// Lists users, or adds, changes and removes them.
+/// List, add, change and remove users
+///
+/// A user that a configuration file declares is changed and removed there.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -42,7 +44,7 @@ enum Change {
     Set(Named),
     /// Remove a user: the tokens go, the archive stays
     Remove {
-        /// Whom
+        /// The user
         name: UserName,
         /// Delete the archive too
         #[arg(long)]
@@ -50,10 +52,9 @@ enum Change {
     },
 }
 
-/// A user with what is to be set.
 #[derive(Debug, Args)]
 struct Named {
-    /// Whom: 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit
+    /// The user: 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit
     name: UserName,
     /// Which app the login belongs to
     #[arg(long)]

@@ -9,7 +9,9 @@ use super::time::{Show, to_the_second};
 use crate::config::Place;
 use crate::domain::Event;
 
-/// Prints events as they happen, a line each, until it is interrupted or the daemon stops.
+/// Print events as they happen
+///
+/// A line each, until it is interrupted or the daemon stops.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
