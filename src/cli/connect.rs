@@ -3,9 +3,10 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::exit::CliError;
+use super::exit::{CliError, Exit, chain};
 use crate::config::{self, Place};
 use crate::control::client::{Client, ClientError};
+use crate::daemon::{LocalError, LocalMode, StateError, become_owner};
 
 /// What a command can't do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +22,25 @@ pub enum Needs {
 pub async fn connect(place: &Place, needs: Needs) -> Result<Client, CliError> {
     let control = config::load_control(place)?;
     match Client::open(&control.socket) {
-        Err(ClientError::NoDaemon(socket)) if needs == Needs::Store => local(place, &socket).await,
+        Err(ClientError::NoDaemon(_)) if needs == Needs::Store => {
+            become_owner(&control.state_dir)
+                .map_err(|e| CliError::failed(format!("becoming the owner of the state directory: {e}")))?;
+            local(place).await
+        }
         opened => Ok(opened?),
     }
 }
 
-/// What stands in for the daemon: the same router, on the store, under the lock.
-// wired at merge: `crate::daemon::local::open(place)`, then `Client::in_process(router, lock)`
-async fn local(_place: &Place, socket: &Path) -> Result<Client, CliError> {
-    Err(ClientError::NoDaemon(socket.to_owned()).into())
+/// What stands in for the daemon: the same router, on the store, under the lock. It ends when the client is dropped.
+async fn local(place: &Place) -> Result<Client, CliError> {
+    let local = LocalMode::open(place.clone()).await.map_err(|error| match error {
+        LocalError::Configuration(faults) => CliError::from(faults),
+        LocalError::State(StateError::Locked { .. }) => CliError::new(Exit::Unavailable, error.to_string()),
+        LocalError::State(_) => CliError::new(Exit::Unavailable, chain(&error)),
+        LocalError::Core(ref core) if core.passes() => CliError::new(Exit::Unavailable, chain(&error)),
+        LocalError::Core(_) => CliError::new(Exit::Configuration, chain(&error)),
+    })?;
+    Ok(Client::in_process(local.router(), local))
 }
 
 /// How to be permitted to connect to `socket`.

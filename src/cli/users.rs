@@ -7,14 +7,13 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::connect::{Needs, connect};
-use super::exit::{CliError, Exit, word};
+use super::exit::{CliError, Exit};
 use super::output::{note, print, print_json, print_line};
 use super::table::{self, text};
 use super::time::Moment;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Place;
 use crate::control::api::{PutUser, UserEntry};
-use crate::control::client::ClientError;
 use crate::domain::{AppName, Origin, Schedule, UserName, parse_zone};
 
 /// List, add, change and remove users

@@ -2,14 +2,21 @@
 //! calls the same routes in its own process. Held for one operation; never while waiting for a person.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse as _;
 use secrecy::ExposeSecret as _;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Faults, Place, load};
+use crate::control::api::Problem;
 use crate::control::{Service, routes};
 use crate::random::Random;
 use crate::telemetry::{Events, Metrics};
@@ -21,6 +28,8 @@ use super::state::{StateDir, StateError};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a refresh under way is waited for at the end.
 const DRAIN: Duration = Duration::from_secs(60);
+/// What tasks that block get to end in.
+const LAST: Duration = Duration::from_millis(500);
 
 /// Why the store can't be worked on without a daemon.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +45,13 @@ pub enum LocalError {
     Core(#[from] CoreError),
 }
 
-/// The daemon's work without the daemon.
+/// The daemon's work without the daemon, on a thread of its own: dropped, it finishes what was begun, the first run of
+/// a new login too, and lets go of the lock.
 pub struct LocalMode {
-    service: Service,
-    stop: CancellationToken,
-    _state: Arc<StateDir>,
+    router: Router,
+    /// Dropping it ends the thread.
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl LocalMode {
@@ -48,36 +59,90 @@ impl LocalMode {
     ///
     /// # Errors
     /// A faulty configuration, a lock that somebody holds, a store or key that can't be used.
-    pub async fn open(place: &Place) -> Result<Self, LocalError> {
-        let settings = Arc::new(load(place)?);
-        let (clock, random) = (Arc::new(SystemClock) as Arc<dyn Clock>, Arc::new(Random::host()));
-        let state = StateDir::lock(&settings.store.state_dir, PATIENCE, &*clock, &random).await?;
-        let url = settings.store.url.expose_secret();
-        let store =
-            crate::store::open(url, Arc::clone(&clock)).map_err(|e| CoreError::Host(e.to_string()))?;
-        let events = Events::new(Arc::clone(&clock));
-        let state = Arc::new(state);
-        let ground =
-            Ground { settings, state, store, clock, random, metrics: Arc::new(Metrics::new()), events };
-        let core = Core::build(&ground, None).await?;
-        let service = core.service;
-        let started = async {
-            service.take_file_users(&ground.settings).await?;
-            service.refresh_users().await
-        };
-        started.await.map_err(|problem: crate::control::api::Problem| CoreError::Host(problem.detail))?;
-        Ok(Self { service, stop: CancellationToken::new(), _state: ground.state })
+    pub async fn open(place: Place) -> Result<Self, LocalError> {
+        let (opened, answer) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let thread = std::thread::spawn(move || work(place, opened, ended));
+        let router = answer.await.map_err(|_| broken())??;
+        Ok(Self { router, end: Some(end), thread: Some(thread) })
     }
 
     /// The routes of the local API, in this process.
     pub fn router(&self) -> Router {
-        routes(self.service.clone(), self.stop.clone())
+        self.router.clone()
     }
+}
 
-    /// Finishes what was begun, the first run of a new login too, and lets go of the lock.
-    pub async fn close(self) {
-        self.stop.cancel();
-        self.service.settle().await;
-        self.service.finish(DRAIN).await;
+impl Drop for LocalMode {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been printed.
+            let _ = thread.join();
+        }
     }
+}
+
+fn broken() -> LocalError {
+    LocalError::Core(CoreError::Host(
+        "working without a daemon broke off: this is a fault of longplay".to_owned(),
+    ))
+}
+
+/// The thread's life: open, serve until `ended`, close.
+fn work(place: Place, opened: oneshot::Sender<Result<Router, LocalError>>, ended: oneshot::Receiver<()>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    else {
+        return;
+    };
+    runtime.block_on(async {
+        match build(&place).await {
+            Ok((service, _state)) => {
+                let stop = CancellationToken::new();
+                let router = here(routes(service.clone(), stop.clone()), Handle::current());
+                // Who opened this has left if nobody hears it; then it ends at once.
+                let _ = opened.send(Ok(router));
+                let _ = ended.await;
+                stop.cancel();
+                service.settle().await;
+                service.finish(DRAIN).await;
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        }
+    });
+    runtime.shutdown_timeout(LAST);
+}
+
+/// The same routes, with all their work done on this runtime, whoever asks.
+fn here(routes: Router, runtime: Handle) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let (routes, runtime) = (routes.clone(), runtime.clone());
+        async move {
+            match runtime.spawn(routes.oneshot(request)).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                Err(_) => {
+                    Problem::new("fault", 500, "this broke off: it is a fault of longplay").into_response()
+                }
+            }
+        }
+    })
+}
+
+async fn build(place: &Place) -> Result<(Service, Arc<StateDir>), LocalError> {
+    let settings = Arc::new(load(place)?);
+    let (clock, random) = (Arc::new(SystemClock) as Arc<dyn Clock>, Arc::new(Random::host()));
+    let state = StateDir::lock(&settings.store.state_dir, PATIENCE, &*clock, &random).await?;
+    let url = settings.store.url.expose_secret();
+    let store = crate::store::open(url, Arc::clone(&clock)).map_err(|e| CoreError::Host(e.to_string()))?;
+    let events = Events::new(Arc::clone(&clock));
+    let state = Arc::new(state);
+    let ground = Ground { settings, state, store, clock, random, metrics: Arc::new(Metrics::new()), events };
+    let service = Core::build(&ground, None).await?.service;
+    let started = async {
+        service.take_file_users(&ground.settings).await?;
+        service.refresh_users().await
+    };
+    started.await.map_err(|problem: Problem| CoreError::Host(problem.detail))?;
+    Ok((service, ground.state))
 }
