@@ -107,8 +107,16 @@ enum Command {
 
 /// Runs a command to its end.
 pub fn run(cli: Cli) -> ExitCode {
+    let exit = dispatched(cli).unwrap_or_else(|error| {
+        error.print();
+        error.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+fn dispatched(cli: Cli) -> Result<Exit, CliError> {
     let place = Place::of_process(cli.config);
-    let outcome = match cli.command {
+    match cli.command {
         Command::Serve => serve::run(&place),
         Command::Demo => demo::run(&place),
         Command::Check(check) => check.run(&place),
@@ -126,12 +134,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Watch(watch) => wait(watch.run(&place)),
         Command::Reload => wait(reload::run(&place)),
         Command::Completions(completions) => completions.run(),
-    };
-    let exit = outcome.unwrap_or_else(|error| {
-        error.print();
-        error.exit
-    });
-    ExitCode::from(exit.code())
+    }
 }
 
 /// Waits for a command on one thread: starting more would take longer than most commands do.
