@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{
-    AppName, Gap, Generation, Origin, RunResult, Timestamp, TopKind, UserName, UserState,
-};
+use crate::domain::{AppName, Gap, Generation, Origin, RunResult, Timestamp, TopKind, UserName, UserState};
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

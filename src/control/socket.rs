@@ -42,6 +42,15 @@ pub enum SocketError {
     },
 }
 
+/// # Errors
+/// Where a daemon answers on this socket.
+pub fn refuse_live(path: &Path) -> Result<(), SocketError> {
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(SocketError::Live(path.to_owned())),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Binds the control socket, mode 0660. A socket that nobody listens on any more is replaced.
 ///
 /// # Errors

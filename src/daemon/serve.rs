@@ -1,14 +1,15 @@
 //! `longplay serve`, in order: configuration, log, state directory and lock, socket, tasks, store, READY. A store that
 //! can't be reached degrades the daemon and is tried again.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use secrecy::ExposeSecret as _;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -26,8 +27,8 @@ use super::core::{Core, CoreError, Ground};
 use super::lifecycle::{self, Life};
 use super::state::{StateDir, StateError};
 
-/// How long another longplay's lock is waited for: a restart overlaps a little.
-const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+/// How long another longplay's lock is waited for: a command may hold it for an operation.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the store is waited for before READY.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -66,6 +67,8 @@ pub async fn serve(place: Place, settings: Settings) -> Result<(), ServeError> {
         lifecycle::signals().map_err(|e| ServeError::Host(format!("signals can't be heard: {e}")))?;
     let (clock, random) = (Arc::new(SystemClock) as Arc<dyn Clock>, Arc::new(Random::host()));
     let settings = Arc::new(settings);
+    // A daemon that answers will not let go of the lock.
+    socket::refuse_live(&settings.control.socket)?;
     let state = StateDir::lock(&settings.store.state_dir, LOCK_PATIENCE, &*clock, &random).await?;
     let listener = socket::bind(&settings.control.socket)?;
     let store = crate::store::open(settings.store.url.expose_secret(), Arc::clone(&clock))
@@ -80,13 +83,13 @@ pub async fn serve(place: Place, settings: Settings) -> Result<(), ServeError> {
         random,
     };
     let stop = CancellationToken::new();
-    let door = Door::default();
+    let door = Door::new();
     let mut life = Life::new(place, ground, door.clone(), stop.clone());
-    life.start_server("the control socket", serve_unix(listener, door.router(stop.clone()), stop.clone()));
+    life.start_server("the control socket", socket::serve(listener, door.router(), stop.clone()));
     if let Some(address) = settings.web.listen {
         match TcpListener::bind(address).await {
             Ok(listener) => {
-                let page = web::router(door.router(stop.clone()), settings.web.password.clone(), address);
+                let page = web::router(door.router(), settings.web.password.clone(), address);
                 life.start_server("the page", socket::serve(listener, page, stop.clone()));
             }
             Err(error) => life.set_page_problem(format!(
@@ -101,43 +104,51 @@ pub async fn serve(place: Place, settings: Settings) -> Result<(), ServeError> {
     outcome
 }
 
-async fn serve_unix(listener: UnixListener, router: Router, stop: CancellationToken) {
-    socket::serve(listener, router, stop).await;
-}
+/// The door to the service: open once the core stands. While that is being tried for the first time, questions wait;
+/// after that they are answered with what is wrong.
+#[derive(Clone)]
+pub(super) struct Door(watch::Sender<Behind>);
 
-/// The door to the service: open once the core stands; before that, every question is answered with what is wrong.
-#[derive(Clone, Default)]
-pub(super) struct Door(Arc<Behind>);
-
-#[derive(Default)]
-struct Behind {
-    open: OnceLock<(Service, Router)>,
-    why_not: std::sync::Mutex<Vec<String>>,
+#[derive(Clone)]
+enum Behind {
+    Starting,
+    Closed(Vec<String>),
+    Open(Service, Router),
 }
 
 impl Door {
+    /// Still shut.
+    pub fn new() -> Self {
+        Self(watch::Sender::new(Behind::Starting))
+    }
+
     /// Opens it.
     pub fn open(&self, service: Service, stop: CancellationToken) {
-        // It is opened once, by the one who built the core.
-        let _ = self.0.open.set((service.clone(), routes(service, stop)));
+        self.0.send_replace(Behind::Open(service.clone(), routes(service, stop)));
     }
 
     /// The service, once it stands.
-    pub fn service(&self) -> Option<&Service> {
-        self.0.open.get().map(|(service, _)| service)
+    pub fn service(&self) -> Option<Service> {
+        match &*self.0.borrow() {
+            Behind::Open(service, _) => Some(service.clone()),
+            _ => None,
+        }
     }
 
     /// Says why it is closed.
     pub fn closed(&self, why: Vec<String>) {
-        *self.0.why_not.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = why;
+        self.0.send_replace(Behind::Closed(why));
     }
 
     /// Everything that is wrong, while it is closed.
     pub fn problems(&self) -> Vec<String> {
-        self.0.why_not.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        match &*self.0.borrow() {
+            Behind::Closed(why) => why.clone(),
+            _ => Vec::new(),
+        }
     }
 
-    fn router(&self, _stop: CancellationToken) -> Router {
+    fn router(&self) -> Router {
         let door = self.clone();
         Router::new().fallback(move |request: Request| {
             let door = door.clone();
@@ -146,20 +157,27 @@ impl Door {
     }
 
     async fn answer(&self, request: Request) -> Response {
-        if let Some((_, router)) = self.0.open.get() {
-            return match router.clone().oneshot(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            };
-        }
-        let problems = self.problems();
+        let mut behind = self.0.subscribe();
+        let decided = behind.wait_for(|behind| !matches!(behind, Behind::Starting));
+        let behind = match tokio::time::timeout(STORE_PATIENCE * 2, decided).await {
+            Ok(Ok(behind)) => behind.clone(),
+            _ => Behind::Closed(vec!["longplay is starting".to_owned()]),
+        };
+        let problems = match behind {
+            Behind::Open(_, router) => {
+                return match router.oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                };
+            }
+            Behind::Closed(problems) => problems,
+            Behind::Starting => Vec::new(),
+        };
         if request.uri().path() == "/healthz" {
             let health = Health { healthy: false, problems };
             return (axum::http::StatusCode::SERVICE_UNAVAILABLE, axum::Json(health)).into_response();
         }
-        let detail =
-            if problems.is_empty() { "longplay is starting".to_owned() } else { problems.join("; ") };
-        Problem { retry_after: Some(2), ..Problem::new("store", 503, detail) }.into_response()
+        Problem { retry_after: Some(2), ..Problem::new("store", 503, problems.join("; ")) }.into_response()
     }
 }
 
@@ -179,7 +197,7 @@ pub(super) fn unfit(error: CoreError) -> ServeError {
 pub(super) async fn build(ground: &Ground, door: &Door) -> Result<Core, CoreError> {
     let fires = door.clone();
     let scheduler = Scheduler::start(Arc::clone(&ground.clock), move |user, due| {
-        if let Some(service) = fires.service().cloned() {
+        if let Some(service) = fires.service() {
             tokio::spawn(async move { service.run_due(user, due).await });
         }
     })
