@@ -16,10 +16,10 @@ pub fn run(place: &Place) -> Result<Exit, CliError> {
     let settings = config::load(place)?;
     let terminal = std::io::stderr().is_terminal();
     let to = match place.var("JOURNAL_STREAM") {
-        Some(_) => LogTo::Journal,
-        None => LogTo::StandardError { colour: terminal && place.var("NO_COLOR").is_none() },
+        Some(stream) if is_standard_error(stream) => LogTo::Journal,
+        _ => LogTo::StandardError { colour: terminal && place.var("NO_COLOR").is_none() },
     };
-    start_log(to, &settings.log.level)
+    let log = start_log(to, &settings.log.level)
         .map_err(|e| CliError::failed(format!("the log can't be started: {e}")))?;
     daemon::become_owner(&settings.store.state_dir)
         .map_err(|e| CliError::failed(format!("becoming the owner of the state directory: {e}")))?;
@@ -27,9 +27,15 @@ pub fn run(place: &Place) -> Result<Exit, CliError> {
         .enable_all()
         .build()
         .map_err(|e| CliError::failed(format!("starting the daemon: {e}")))?;
-    let outcome = runtime.block_on(daemon::serve(place.clone(), settings));
+    let outcome = runtime.block_on(daemon::serve(place.clone(), settings, log));
     runtime.shutdown_timeout(LAST);
     outcome.map(|()| Exit::Done).map_err(CliError::from)
+}
+
+/// Whether `$JOURNAL_STREAM` (systemd.exec(5)) is where standard error really goes; it may be inherited.
+fn is_standard_error(journal_stream: &str) -> bool {
+    let Ok(stat) = rustix::fs::fstat(std::io::stderr()) else { return false };
+    journal_stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
 impl From<ServeError> for CliError {

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod client;
+mod ending;
 mod login;
 mod problem;
 mod reading;

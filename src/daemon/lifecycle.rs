@@ -17,7 +17,7 @@ use crate::config::{Faults, Place, Settings, load};
 use crate::control::Service;
 use crate::control::api::Reloaded;
 use crate::domain::{EventKind, Timestamp, UserState};
-use crate::telemetry::Note;
+use crate::telemetry::{Log, Note};
 
 use super::core::{Core, Ground, offer};
 use super::notify;
@@ -37,6 +37,8 @@ const HANG_UP: Duration = Duration::from_secs(1);
 const WRONG_CLOCK: i64 = 30_000;
 /// Events and runs are kept for so long.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// How often the logins' ends are looked at.
+const LOGINS: Duration = Duration::from_secs(3_600);
 /// How often what has had its time is forgotten.
 const PRUNE: Duration = Duration::from_secs(24 * 3_600);
 
@@ -54,6 +56,8 @@ pub(super) struct Life {
     status: String,
     store_was_away: bool,
     pruned: BootTime,
+    logins_seen: Timestamp,
+    log: Log,
 }
 
 /// The signals that the loop hears.
@@ -62,9 +66,11 @@ pub(super) fn signals() -> io::Result<Signals> {
 }
 
 impl Life {
-    pub fn new(place: Place, ground: Ground, door: Door, stop: CancellationToken) -> Self {
+    pub fn new(place: Place, ground: Ground, door: Door, stop: CancellationToken, log: Log) -> Self {
         let (ask_reload, reloads) = mpsc::channel(1);
         let pruned = ground.clock.boot();
+        // What fell into a day of standstill is told of again rather than not at all.
+        let logins_seen = ground.clock.now() - PRUNE;
         Self {
             place,
             ground,
@@ -78,6 +84,8 @@ impl Life {
             status: String::new(),
             store_was_away: false,
             pruned,
+            logins_seen,
+            log,
         }
     }
 
@@ -183,7 +191,8 @@ impl Life {
                 let service = core.service.clone();
                 self.look_at_store(&service).await;
                 self.look_at_clock(&service).await;
-                self.prune().await;
+                self.look_at_logins(&service).await;
+                self.prune();
             }
             None => {
                 self.reach_store(LOOK).await?;
@@ -248,7 +257,18 @@ impl Life {
         service.set_problems("clock", health.skew.iter().filter_map(wrong).collect());
     }
 
-    async fn prune(&mut self) {
+    async fn look_at_logins(&mut self, service: &Service) {
+        let now = self.ground.clock.now();
+        if now.since(self.logins_seen) < LOGINS {
+            return;
+        }
+        match service.tell_of_ending_logins(self.logins_seen, now).await {
+            Ok(()) => self.logins_seen = now,
+            Err(problem) => tracing::debug!("logins are not looked at: {}", problem.detail),
+        }
+    }
+
+    fn prune(&mut self) {
         let now = self.ground.clock.boot();
         if now.since(self.pruned) < PRUNE {
             return;
@@ -295,6 +315,7 @@ impl Life {
         // What a reload can't change stays as it is, also in what is shown as in force.
         (new.store, new.control) = (old.store.clone(), old.control.clone());
         new.web.listen = old.web.listen;
+        self.log.set_level(&new.log.level);
         let new = Arc::new(new);
         self.ground.settings = Arc::clone(&new);
         if let Some(core) = &self.core

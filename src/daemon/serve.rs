@@ -20,7 +20,7 @@ use crate::control::socket::{self, SocketError};
 use crate::control::{Service, routes};
 use crate::random::Random;
 use crate::schedule::{Scheduler, StartError};
-use crate::telemetry::{Events, Metrics};
+use crate::telemetry::{Events, Log, Metrics};
 use crate::web;
 
 use super::core::{Core, CoreError, Ground};
@@ -62,7 +62,7 @@ pub enum ServeError {
 ///
 /// # Errors
 /// What keeps it from starting, or from going on.
-pub async fn serve(place: Place, settings: Settings) -> Result<(), ServeError> {
+pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), ServeError> {
     let signals =
         lifecycle::signals().map_err(|e| ServeError::Host(format!("signals can't be heard: {e}")))?;
     let (clock, random) = (Arc::new(SystemClock) as Arc<dyn Clock>, Arc::new(Random::host()));
@@ -84,7 +84,7 @@ pub async fn serve(place: Place, settings: Settings) -> Result<(), ServeError> {
     };
     let stop = CancellationToken::new();
     let door = Door::new();
-    let mut life = Life::new(place, ground, door.clone(), stop.clone());
+    let mut life = Life::new(place, ground, door.clone(), stop.clone(), log);
     life.start_server("the control socket", socket::serve(listener, door.router(), stop.clone()));
     if let Some(address) = settings.web.listen {
         match TcpListener::bind(address).await {

@@ -3,7 +3,7 @@
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 /// Where the log goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +17,17 @@ pub enum LogTo {
     },
 }
 
-/// Starts logging for the process; `filter` in the syntax of `tracing_subscriber::EnvFilter`.
+/// The log that was started.
+#[derive(Clone)]
+pub struct Log(Option<reload::Handle<EnvFilter, Registry>>);
+
+/// Starts logging for the process, from `level` on (`error` to `trace`); of the libraries only warnings are logged.
 /// Fields go to the journal as `LONGPLAY_USER=`, `LONGPLAY_EVENT=` and so on.
 ///
 /// # Errors
-/// A faulty filter, or a log that was started before.
-pub fn start_log(to: LogTo, filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let filter = EnvFilter::try_new(filter)?;
+/// A word that is no level, or a log that was started before.
+pub fn start_log(to: LogTo, level: &str) -> Result<Log, Box<dyn std::error::Error + Send + Sync>> {
+    let (filter, handle) = reload::Layer::new(filter(level)?);
     let layer = match to {
         LogTo::Journal => match tracing_journald::layer() {
             Ok(journal) => journal
@@ -35,7 +39,26 @@ pub fn start_log(to: LogTo, filter: &str) -> Result<(), Box<dyn std::error::Erro
         LogTo::StandardError { colour } => lines(colour),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
-    Ok(())
+    Ok(Log(Some(handle)))
+}
+
+impl Log {
+    /// No log: for whoever logs nothing, or elsewhere.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Logs from this level on.
+    pub fn set_level(&self, level: &str) {
+        let (Some(handle), Ok(filter)) = (&self.0, filter(level)) else { return };
+        if let Err(error) = handle.reload(filter) {
+            tracing::warn!("the log's level can't be changed: {error}");
+        }
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    EnvFilter::try_new(format!("warn,longplay={level}"))
 }
 
 fn lines<S>(colour: bool) -> Box<dyn Layer<S> + Send + Sync>

@@ -5,5 +5,5 @@ mod journal;
 mod metrics;
 
 pub use events::{Events, Note};
-pub use journal::{LogTo, start_log};
+pub use journal::{Log, LogTo, start_log};
 pub use metrics::{LoginLoss, Metrics, RefreshError, UsersSeen};
