@@ -123,7 +123,7 @@ impl Service {
                 let default = settings.apps.keys().find(|app| app.as_str() == "default");
                 let only = settings.apps.keys().next().filter(|_| settings.apps.len() == 1);
                 default.or(only).cloned().ok_or_else(|| match settings.apps.is_empty() {
-                    true => Problem::bad_request(
+                    true => unconfigured(
                         "no app is configured: add [apps.default] with your Spotify client_id, then `longplay reload`",
                     ),
                     false => Problem::bad_request(format!("which app? there is: {}", known())),
@@ -198,6 +198,10 @@ impl Service {
         }
         Ok(self.parts().tokens.rejected(user.id, generation).await?)
     }
+}
+
+fn unconfigured(detail: impl Into<String>) -> Problem {
+    Problem::new("configuration", 409, detail)
 }
 
 fn check(put: &PutUser) -> Result<(), Problem> {
