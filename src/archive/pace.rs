@@ -12,7 +12,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Stands in for a track of unknown length, and for plays that a new user has not made yet; few are shorter.
 const ORDINARY: Duration = Duration::from_secs(150);
 /// A pace is kept up for so many plays: fewer would let one skipped song count, more would mix skipping with listening.
-const STRETCH: usize = 10;
+const STRETCH: u32 = 10;
 /// How many plays may have come while music plays: well below half a page, so that a failed look or two cost nothing.
 const PLAYING: u32 = 20;
 /// How many where it rests: nothing has come yet, and ten stay in reserve.
@@ -50,9 +50,9 @@ fn fastest_pace(recent: &[(Timestamp, Option<i64>)]) -> Duration {
             track.min(since_the_last).max(SHORTEST)
         })
         .collect();
-    taken.resize(taken.len().max(STRETCH), ORDINARY);
-    let fastest = taken.windows(STRETCH).map(|stretch| stretch.iter().sum::<Duration>()).min();
-    fastest.unwrap_or(ORDINARY) / STRETCH as u32
+    taken.resize(taken.len().max(STRETCH as usize), ORDINARY);
+    let fastest = taken.windows(STRETCH as usize).map(|stretch| stretch.iter().sum::<Duration>()).min();
+    fastest.unwrap_or(ORDINARY) / STRETCH
 }
 
 #[cfg(test)]

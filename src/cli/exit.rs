@@ -53,7 +53,7 @@ impl Exit {
             "waiting" | "in_doubt" | "store" | "stopping" => Self::TryLater,
             "valid_for_too_long" | "bad_request" => Self::Usage,
             "configuration" => Self::Configuration,
-            "unknown_user" | "blocked" | "paused" | "fresh_rejected" | "file_user" => Self::Failed,
+            "unknown_user" | "exists" | "blocked" | "paused" | "fresh_rejected" | "file_user" => Self::Failed,
             _ if problem.status == 503 => Self::TryLater,
             _ => Self::Failed,
         }
@@ -200,6 +200,7 @@ mod tests {
             ("fresh_rejected", 1),
             ("unknown_user", 1),
             ("file_user", 1),
+            ("exists", 1),
             ("valid_for_too_long", 2),
             ("bad_request", 2),
             ("configuration", 78),

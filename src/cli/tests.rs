@@ -83,13 +83,13 @@ fn answer(method: &Method, path: &str) -> Response {
 }
 
 #[test]
-fn adding_somebody_who_exists_and_changing_somebody_who_does_not_fail() {
+fn adding_asks_for_somebody_new_and_changing_for_somebody_who_exists() {
     let daemon = Daemon::start();
-    assert_eq!(daemon.asked("users add alice"), (1, vec!["GET /v1/users/alice".to_owned()]));
     assert_eq!(daemon.asked("users set zoe --app b"), (1, vec!["GET /v1/users/zoe".to_owned()]));
     assert_eq!(daemon.asked("users set alice"), (2, Vec::new()));
     let (code, heard) = daemon.asked("users add zoe --timezone Europe/Berlin");
-    assert_eq!((code, heard[1].as_str()), (0, r#"PUT /v1/users/zoe {"timezone":"Europe/Berlin"}"#));
+    let put = r#"PUT /v1/users/zoe {"add":true,"timezone":"Europe/Berlin"}"#;
+    assert_eq!((code, heard), (0, vec![put.to_owned()]));
     let (code, heard) = daemon.asked("users set alice --schedule 5_*_*_*_*");
     assert_eq!((code, heard[1].as_str()), (0, r#"PUT /v1/users/alice {"schedule":"5 * * * *"}"#));
     let purged = vec!["DELETE /v1/users/alice?purge=true".to_owned()];

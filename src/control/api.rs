@@ -263,7 +263,8 @@ pub struct Health {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `urn:longplay:` and a word: `unknown_user`, `needs_login`, `blocked`, `paused`, `fresh_rejected`, `waiting`,
-    /// `in_doubt`, `valid_for_too_long`, `file_user`, `bad_request`, `configuration`, `store`, `stopping`.
+    /// `in_doubt`, `valid_for_too_long`, `file_user`, `exists`, `other_account`, `bad_request`, `configuration`,
+    /// `store`, `stopping`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The word again, for people.

@@ -16,6 +16,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::{Clock as _, SystemClock};
+
 /// How many connections are served at once; more wait.
 const CONNECTIONS: usize = 1_024;
 /// How long a client may take to send its request's head, and a kept connection may be silent.
@@ -118,7 +120,7 @@ pub async fn serve(mut listener: impl Accept, router: Router, stop: Cancellation
             Ok(io) => io,
             Err(error) => {
                 tracing::warn!("a connection can't be accepted: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                SystemClock.sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };

@@ -97,7 +97,7 @@ pub struct View {
 #[derive(Debug)]
 pub enum Outcome {
     /// New tokens are committed; or a newer state was found in the store.
-    Committed(View),
+    Committed(Box<View>),
     /// Something else is on record: read it.
     Superseded,
     /// Nothing happened at the provider.
@@ -162,7 +162,7 @@ pub enum Effect {
 #[derive(Debug, Clone)]
 pub struct Start {
     /// What it starts from.
-    pub view: View,
+    pub view: Box<View>,
     /// Why.
     pub cause: Cause,
     /// A try of a dead login.
@@ -388,7 +388,7 @@ impl Account {
         match outcome {
             Outcome::Committed(new) => {
                 if new.generation > view.generation {
-                    **view = new;
+                    *view = new;
                     self.backoff = None;
                 }
             }
@@ -505,7 +505,7 @@ impl Account {
             None => {
                 self.work = Work::Refreshing { epoch: view.epoch, generation: view.generation };
                 self.look_again = None;
-                effects.push(Effect::Refresh(Start { view: (**view).clone(), cause, probe, insist }));
+                effects.push(Effect::Refresh(Start { view: view.clone(), cause, probe, insist }));
             }
         }
     }

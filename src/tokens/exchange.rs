@@ -144,7 +144,7 @@ impl Exchange {
         let posted = self.transport.post(request).await;
         let received_at = self.clock.now();
         fail_point!("refresh-after-post");
-        let view = start.view;
+        let view = *start.view;
         let answer = match posted {
             Ok(answer) => answer,
             Err(error) => {
@@ -450,7 +450,7 @@ impl Exchange {
             Some(sent) => Held::received(access_times, sent, now),
             None => Held::read(access_times, now),
         };
-        Outcome::Committed(View {
+        Outcome::Committed(Box::new(View {
             epoch,
             generation,
             client_matches: true,
@@ -461,7 +461,7 @@ impl Exchange {
             login_ends: case.login_ends,
             doubt: None,
             refusal: None,
-        })
+        }))
     }
 
     fn refusal(&self, case: &Case<'_>, expired: bool, description: &str) -> Refusal {

@@ -1,1 +1,163 @@
+//! Every standing, and which one wins.
 
+use std::time::Duration;
+
+use super::*;
+use crate::domain::{
+    Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Origin, Owner, Refusal, Sealed, UserId,
+};
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+fn user() -> User {
+    User {
+        id: UserId(1),
+        name: "alice".parse().unwrap(),
+        app: "default".parse().unwrap(),
+        schedule: None,
+        timezone: None,
+        origin: Origin::Store,
+        paused: false,
+        active: true,
+        next_run_at: None,
+        last_run_at: None,
+        last_run_result: Some(RunResult::Ok),
+        last_run_reason: None,
+        last_archived_at: None,
+        blocked: None,
+        top_fetched_at: None,
+        plays: 0,
+        gaps: 0,
+    }
+}
+
+fn grant() -> Grant {
+    Grant {
+        user: UserId(1),
+        client_id: "id".to_owned(),
+        epoch: Epoch(1),
+        generation: Generation(1),
+        account_id: None,
+        login_at: None,
+        scope: None,
+        refresh_token: Some(Sealed(vec![1])),
+        access_token: None,
+        access_times: None,
+        committed_at: NOW,
+        born_of: None,
+        attempt: None,
+        doubt: None,
+        refusal: None,
+        read_at: NOW,
+    }
+}
+
+/// A change to what is known.
+struct Known {
+    user: User,
+    grant: Option<Grant>,
+    client_id: Option<&'static str>,
+    held_until: Option<Timestamp>,
+    fault: Option<AppFault>,
+}
+
+fn known() -> Known {
+    Known { user: user(), grant: Some(grant()), client_id: Some("id"), held_until: None, fault: None }
+}
+
+fn of(known: &Known) -> (UserState, String) {
+    let facts = Facts {
+        user: &known.user,
+        grant: known.grant.as_ref(),
+        client_id: known.client_id,
+        held_until: known.held_until,
+        fault: known.fault.clone(),
+        now: NOW,
+    };
+    let (state, reason) = standing(&facts);
+    (state, reason.unwrap_or_default())
+}
+
+/// What spoils a standing, from the weakest to the strongest: each wins over all before it.
+fn troubles() -> Vec<(fn(&mut Known), UserState, &'static str)> {
+    vec![
+        (|k| k.user.last_run_result = Some(RunResult::Unreachable), UserState::Waiting, "goes on by itself"),
+        (|k| k.held_until = Some(NOW), UserState::Waiting, "rate limit"),
+        (
+            |k| {
+                let doubt = Doubt { since: NOW, owner: Owner(uuid::Uuid::nil()), reason: "cut".to_owned() };
+                k.grant.as_mut().unwrap().doubt = Some(doubt);
+            },
+            UserState::InDoubt,
+            "cut",
+        ),
+        (|k| k.user.blocked = Some("no Premium".to_owned()), UserState::Blocked, "no Premium"),
+        (
+            |k| k.fault = Some(AppFault { reason: "bad secret".to_owned(), since: NOW, retry_at: NOW }),
+            UserState::Blocked,
+            "bad secret",
+        ),
+        (
+            |k| {
+                let reason = "Spotify refuses the login".to_owned();
+                let refusal = Refusal { since: NOW, reason, tries: 0, next_try_at: None };
+                k.grant.as_mut().unwrap().refusal = Some(refusal);
+            },
+            UserState::NeedsLogin,
+            "refuses the login",
+        ),
+        (
+            |k| k.grant.as_mut().unwrap().client_id = "other".to_owned(),
+            UserState::NeedsLogin,
+            "another client id",
+        ),
+        (|k| k.grant.as_mut().unwrap().refresh_token = None, UserState::NeedsLogin, "no login yet"),
+        (|k| k.client_id = None, UserState::Blocked, "[apps.default]"),
+        (|k| k.user.paused = true, UserState::Paused, "longplay resume alice"),
+    ]
+}
+
+#[test]
+fn all_is_well() {
+    assert_eq!(of(&known()), (UserState::Ok, String::new()));
+}
+
+#[test]
+fn each_trouble_is_told_alone_and_over_all_weaker_ones() {
+    let mut all = known();
+    for (spoil, state, words) in troubles() {
+        for known in [&mut known(), &mut all] {
+            spoil(known);
+            let (told, reason) = of(known);
+            assert_eq!(told, state, "{words}");
+            assert!(reason.contains(words), "{reason}");
+        }
+    }
+}
+
+#[test]
+fn a_user_without_a_grant_must_log_in() {
+    let (state, reason) = of(&Known { grant: None, ..known() });
+    assert_eq!(state, UserState::NeedsLogin);
+    assert!(reason.contains("longplay login alice"), "{reason}");
+}
+
+#[test]
+fn a_refresh_under_way_is_no_trouble_until_its_lease_lapses() {
+    for (lease_until, state) in [(NOW, UserState::Ok), (NOW - Duration::from_millis(1), UserState::InDoubt)] {
+        let mut known = known();
+        let (id, owner) = (AttemptId(uuid::Uuid::nil()), Owner(uuid::Uuid::nil()));
+        known.grant.as_mut().unwrap().attempt =
+            Some(Attempt { id, owner, lease_until, cause: Cause::Expiry });
+        assert_eq!(of(&known).0, state);
+    }
+}
+
+#[test]
+fn a_run_that_was_blocked_partial_or_cancelled_leaves_no_trace_here() {
+    for result in [RunResult::Blocked, RunResult::Partial, RunResult::Cancelled, RunResult::NeedsLogin] {
+        let mut known = known();
+        known.user.last_run_result = Some(result);
+        assert_eq!(of(&known).0, UserState::Ok, "{result:?}");
+    }
+}

@@ -108,7 +108,7 @@ fn a_hundred_requests_cause_one_refresh_and_all_get_its_outcome() {
     let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
     let started: usize = (1..=100).map(|id| starts(&ask(&mut account, id, Need::default(), now))).sum();
     assert_eq!(started, 1);
-    let effects = done(&mut account, Outcome::Committed(view(1, 8, now, LIFETIME)), now);
+    let effects = done(&mut account, Outcome::Committed(Box::new(view(1, 8, now, LIFETIME))), now);
     assert_eq!(given(&effects), vec![8; 100]);
 }
 
@@ -120,7 +120,10 @@ fn a_fresh_one_is_met_only_by_a_generation_after_the_request() {
     assert_eq!(starts(&ask(&mut account, 1, fresh, now)), 1);
     assert_eq!(starts(&ask(&mut account, 2, fresh, now)), 0, "joins the refresh under way");
     assert_eq!(given(&ask(&mut account, 3, Need::default(), now)), [7], "does not wait for it");
-    assert_eq!(given(&done(&mut account, Outcome::Committed(view(1, 8, now, LIFETIME)), now)), [8, 8]);
+    assert_eq!(
+        given(&done(&mut account, Outcome::Committed(Box::new(view(1, 8, now, LIFETIME))), now)),
+        [8, 8]
+    );
     assert_eq!(starts(&ask(&mut account, 4, fresh, now)), 1);
 }
 
@@ -135,7 +138,7 @@ fn twenty_rejections_of_a_generation_cause_one_refresh_and_late_ones_none() {
     assert_eq!(started, 1);
     let mut new = view(1, 8, now, LIFETIME);
     new.born.1 = Some(Cause::Rejection);
-    let effects = done(&mut account, Outcome::Committed(new), now);
+    let effects = done(&mut account, Outcome::Committed(Box::new(new)), now);
     assert_eq!(effects.iter().filter(|e| matches!(e, Effect::Settled(_))).count(), 20);
     assert!(matches!(reject(&mut account, 21, 7, now)[..], [Effect::Settled(_)]));
     let soon = reject(&mut account, 22, 8, moment(69));
@@ -329,7 +332,7 @@ fn a_login_for_another_client_id_is_no_login() {
 #[derive(Debug, Clone)]
 enum Step {
     Pass(u16),
-    StepWall(i32),
+    ClockStep(i32),
     Ask { valid_for: u16, fresh: bool, insist: bool },
     Reject { back: u8 },
     Read { fails: bool },
@@ -364,7 +367,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         3 => (0_u16..4_000).prop_map(Step::Pass),
-        1 => (-7_200_i32..7_200).prop_map(Step::StepWall),
+        1 => (-7_200_i32..7_200).prop_map(Step::ClockStep),
         6 => (0_u16..2_000, any::<bool>(), any::<bool>())
             .prop_map(|(valid_for, fresh, insist)| Step::Ask { valid_for, fresh, insist }),
         3 => (0_u8..3).prop_map(|back| Step::Reject { back }),
@@ -489,7 +492,7 @@ impl World {
                     view(start.view.epoch.0, start.view.generation.0 + 1, self.now, S * lifetime.into());
                 new.born.1 = Some(start.cause);
                 self.stored = new.clone();
-                Outcome::Committed(new)
+                Outcome::Committed(Box::new(new))
             }
             Ending::NotSent => Outcome::NotSent(waiting("no network".to_owned(), S, Trouble::Unreachable)),
             Ending::Refused => {
@@ -513,7 +516,7 @@ impl World {
                 self.now.boot.0 += passed;
                 self.now.wall = self.now.wall + passed;
             }
-            Step::StepWall(seconds) => {
+            Step::ClockStep(seconds) => {
                 self.now.wall = self.now.wall.offset_millis(i64::from(seconds) * 1_000)
             }
             Step::Ask { valid_for, fresh, insist } => {
