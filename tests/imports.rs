@@ -1,8 +1,8 @@
 //! The house rules that no compiler keeps: imports of `src` point one way, files stay short and say what they are for,
-//! nothing is left undone. Sources are read as tokens along the module tree, so that comments, strings and what is only
-//! compiled for tests don't count.
+//! nothing is left undone and nothing panics. Sources are read as tokens along the module tree, so that comments,
+//! strings and what is only compiled for tests don't count.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test says what failed")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,11 +32,20 @@ const ORDER: [&str; 15] = [
 const LIMIT: usize = 400;
 
 /// Files that may be longer: the most lines, and why they stay in one piece.
-const LONGER: [(&str, usize, &str); 3] = [
+const LONGER: [(&str, usize, &str); 5] = [
+    (
+        "src/control/service.rs",
+        450,
+        "what every way to archive shares; what stands alone is in files beside it",
+    ),
+    ("src/daemon/lifecycle.rs", 470, "one loop, which everything that happens to the daemon comes through"),
     ("src/tokens/account.rs", 720, "one state machine, whose every input meets every state"),
     ("src/tokens/actor.rs", 600, "an actor is read in one order, from what it owns to its loop"),
     ("src/tokens/exchange.rs", 570, "the steps of one refresh, which only make sense together"),
 ];
+
+/// What has no place outside tests: what isn't done, and what ends a task without an error that says why.
+const UNWANTED: [&str; 4] = ["dbg", "panic", "todo", "unimplemented"];
 
 /// Whether a top module may name another.
 fn may_use(module: &str, used: &str) -> bool {
@@ -71,8 +80,8 @@ struct Facts {
     uses: Vec<(usize, String)>,
     /// `super::` up to the crate's root, by line.
     climbs: Vec<usize>,
-    /// `todo!` and the like, with its line.
-    undone: Vec<(usize, String)>,
+    /// Macros of [`UNWANTED`], with their lines.
+    unwanted: Vec<(usize, String)>,
     /// How many lines are marked `#[cfg(test)]`.
     test_lines: usize,
 }
@@ -113,8 +122,8 @@ impl Facts {
                     tokens = tokens.get(3 * supers..).unwrap_or_default();
                     continue;
                 }
-                (name @ ("todo" | "unimplemented" | "dbg"), [bang, ..]) if bang.to_string() == "!" => {
-                    self.undone.push((line, name.to_owned()));
+                (name, [bang, ..]) if UNWANTED.contains(&name) && bang.to_string() == "!" => {
+                    self.unwanted.push((line, name.to_owned()));
                 }
                 _ => {
                     if let TokenTree::Group(group) = first {
@@ -244,9 +253,9 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
-fn nothing_is_left_undone() {
+fn nothing_is_left_undone_and_nothing_panics() {
     let faults = library().into_iter().flat_map(|Source { path, facts, .. }| {
-        facts.undone.into_iter().map(move |(line, name)| format!("{path}:{line}: `{name}!`"))
+        facts.unwanted.into_iter().map(move |(line, name)| format!("{path}:{line}: `{name}!`"))
     });
     none(&faults.collect::<Vec<_>>());
 }
@@ -299,9 +308,9 @@ mod real;
 }
 
 #[test]
-fn what_is_left_undone_is_seen_wherever_it_is() {
+fn an_unwanted_macro_is_seen_wherever_it_is() {
     let facts = Facts::of("fn f() {\n if dbg!(x) { todo!() }\n}", 1);
-    assert_eq!(facts.undone, [(2, "dbg".to_owned()), (2, "todo".to_owned())]);
+    assert_eq!(facts.unwanted, [(2, "dbg".to_owned()), (2, "todo".to_owned())]);
 }
 
 #[test]
