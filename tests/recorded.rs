@@ -1,12 +1,18 @@
 //! Answers of the real Spotify, recorded by others, through the real client. They are no part of this project: the test
 //! reads them from the folder that `LONGPLAY_RECORDED` names, or from beside the checkout, and is skipped without them.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use longplay::domain::{AccessToken, Artist};
+use longplay::clock::SystemClock;
+use longplay::domain::{AccessToken, Artist, RunResult, Timestamp, Trigger};
 use longplay::spotify::{Answer, ApiError, Client, NoAnswer, Page, Transport};
+use longplay::store::{NewUser, PageStored, PlayQuery, Store};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
@@ -76,13 +82,49 @@ fn check_page(path: &Path, page: &Page, recorded: &Value) {
     }
 }
 
+/// Stores a page as a user's first, and reads it back.
+async fn check_archive(store: &dyn Store, name: &str, page: Page) {
+    let new = NewUser {
+        name: name.parse().unwrap(),
+        app: "default".parse().unwrap(),
+        schedule: None,
+        timezone: None,
+    };
+    let user = store.put_user(&new).await.unwrap().id;
+    let at = Timestamp::from_millis(0);
+    let distinct: BTreeSet<_> = page.plays.iter().map(|p| (p.played_at, p.track.key())).collect();
+    for expected in [distinct.len(), 0] {
+        let run = store.begin_run(user, Trigger::Manual, at).await.unwrap();
+        let plays = page.plays.clone();
+        let stored = PageStored { user, run, result: RunResult::Ok, reason: None, plays, gap: None, at };
+        assert_eq!(store.store_page(&stored).await.unwrap(), expected);
+    }
+    let query = PlayQuery { limit: 1_000, ..PlayQuery::default() };
+    let read = store.plays(user, query).await.unwrap();
+    assert_eq!(read.len(), distinct.len());
+    for play in &page.plays {
+        let names = names(&play.track.artists);
+        let kept = |p: &&longplay::domain::StoredPlay| {
+            p.played_at == play.played_at && p.track_uri == play.track.uri
+        };
+        assert_eq!(
+            read.iter().find(kept).map(|p| p.artists.iter().map(String::as_str).collect()),
+            Some(names)
+        );
+    }
+}
+
 #[tokio::test]
-async fn every_item_of_a_recorded_page_becomes_a_play() {
-    for (path, body) in recordings(&["recently"]) {
+async fn every_item_of_a_recorded_page_becomes_a_play_in_the_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("longplay.db").display());
+    let store = longplay::store::open(&url, Arc::new(SystemClock)).unwrap();
+    for (number, (path, body)) in recordings(&["recently"]).into_iter().enumerate() {
         let recorded = serde_json::from_str(&body).unwrap();
         let (client, token) = client(StatusCode::OK, body);
         let page = client.recently_played("https://spotify.example", &token).await.unwrap();
         check_page(&path, &page, &recorded);
+        check_archive(&*store, &format!("user{number}"), page).await;
     }
 }
 

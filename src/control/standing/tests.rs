@@ -78,8 +78,11 @@ fn of(known: &Known) -> (UserState, String) {
     (state, reason.unwrap_or_default())
 }
 
-/// What spoils a standing, from the weakest to the strongest: each wins over all before it.
-fn troubles() -> Vec<(fn(&mut Known), UserState, &'static str)> {
+/// Something that spoils a standing, and what is then told.
+type Trouble = (fn(&mut Known), UserState, &'static str);
+
+/// From the weakest to the strongest: each wins over all before it.
+fn troubles() -> Vec<Trouble> {
     vec![
         (|k| k.user.last_run_result = Some(RunResult::Unreachable), UserState::Waiting, "goes on by itself"),
         (|k| k.held_until = Some(NOW), UserState::Waiting, "rate limit"),

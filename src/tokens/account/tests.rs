@@ -332,7 +332,7 @@ fn a_login_for_another_client_id_is_no_login() {
 #[derive(Debug, Clone)]
 enum Step {
     Pass(u16),
-    ClockStep(i32),
+    WallJump(i32),
     Ask { valid_for: u16, fresh: bool, insist: bool },
     Reject { back: u8 },
     Read { fails: bool },
@@ -367,7 +367,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         3 => (0_u16..4_000).prop_map(Step::Pass),
-        1 => (-7_200_i32..7_200).prop_map(Step::ClockStep),
+        1 => (-7_200_i32..7_200).prop_map(Step::WallJump),
         6 => (0_u16..2_000, any::<bool>(), any::<bool>())
             .prop_map(|(valid_for, fresh, insist)| Step::Ask { valid_for, fresh, insist }),
         3 => (0_u8..3).prop_map(|back| Step::Reject { back }),
@@ -516,7 +516,7 @@ impl World {
                 self.now.boot.0 += passed;
                 self.now.wall = self.now.wall + passed;
             }
-            Step::ClockStep(seconds) => {
+            Step::WallJump(seconds) => {
                 self.now.wall = self.now.wall.offset_millis(i64::from(seconds) * 1_000)
             }
             Step::Ask { valid_for, fresh, insist } => {
