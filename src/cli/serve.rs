@@ -13,6 +13,9 @@ const LAST: Duration = Duration::from_millis(500);
 
 /// Runs the daemon until it is stopped.
 pub fn run(place: &Place) -> Result<Exit, CliError> {
+    // Faults for tests, named in $FAILPOINTS.
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
     let settings = config::load(place)?;
     let terminal = std::io::stderr().is_terminal();
     let to = match place.var("JOURNAL_STREAM") {

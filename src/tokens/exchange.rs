@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fail::fail_point;
-
 use crate::clock::{BootTime, Clock};
 use crate::config::AppSettings;
 use crate::domain::{
@@ -24,6 +22,14 @@ use super::seal::{Label, Vault};
 use super::spool::{Kept, Spool};
 use super::validity::{Held, Moment, skew};
 use super::{TokenError, Trouble};
+
+/// A step of a refresh, told at debug level; a failure point of this name in builds for tests.
+macro_rules! step {
+    ($name:literal) => {
+        tracing::debug!("step {}", $name);
+        fail::fail_point!($name);
+    };
+}
 
 /// How long a daemon may take from its intent to the end of its request, by the store's clock.
 pub const LEASE: Duration = Duration::from_secs(90);
@@ -118,7 +124,7 @@ impl Exchange {
         if let Err(error) = self.spool.prepare(subject.user).await {
             self.problem(&subject, format!("no room in the spool for {}: {error}", subject.name));
         }
-        fail_point!("refresh-before-intent");
+        step!("refresh-before-intent");
         let intent = Intent {
             user: subject.user,
             epoch: start.view.epoch,
@@ -138,12 +144,12 @@ impl Exchange {
                 return Report { outcome: not_sent(reason, Trouble::Store), skew: None };
             }
         }
-        fail_point!("refresh-after-intent");
+        step!("refresh-after-intent");
         let (sent_at, sent_boot) = (self.clock.now(), self.clock.boot());
         let request = TokenRequest::refresh(&subject.app, &start.view.refresh_token);
         let posted = self.transport.post(request).await;
         let received_at = self.clock.now();
-        fail_point!("refresh-after-post");
+        step!("refresh-after-post");
         let view = *start.view;
         let answer = match posted {
             Ok(answer) => answer,
@@ -169,7 +175,7 @@ impl Exchange {
         if let Err(error) = &spooled {
             self.problem(&subject, format!("the spool can't be written: {error}"));
         }
-        fail_point!("refresh-after-spool");
+        step!("refresh-after-spool");
         let lost = match (&view.doubt, view.on_record) {
             (Some((_, seen, _)), _) => Some(seen.clone()),
             (None, Some(_)) => Some("longplay was stopped before it came".to_owned()),
@@ -185,7 +191,7 @@ impl Exchange {
             sent_boot: Some(sent_boot),
         };
         let (outcome, error) = self.conclude(&case, spooled.is_ok(), stalled).await;
-        fail_point!("refresh-after-commit");
+        step!("refresh-after-commit");
         let took = self.clock.boot().since(began);
         match error {
             None => self.metrics.refresh_succeeded(took),
