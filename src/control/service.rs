@@ -33,9 +33,9 @@ const RUNS_END: Duration = Duration::from_secs(3);
 /// How long the store may take to close.
 const STORE_CLOSES: Duration = Duration::from_secs(1);
 
-/// What reloads the configuration; the daemon's.
+/// What reloads the configuration; the daemon's. `None`: it is stopping.
 pub type Reload =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Reloaded, Faults>> + Send>> + Send + Sync>;
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Result<Reloaded, Faults>>> + Send>> + Send + Sync>;
 
 /// What a service works with.
 pub struct Parts {
@@ -150,14 +150,13 @@ impl Service {
         parts.archiver.set_limits(limits(&settings));
         parts.tokens.configure(settings.apps.clone(), settings.tokens.clone()).await;
         self.take_file_users(&settings).await?;
-        // Read everyone anew: defaults may have changed, and who was blocked is tried again.
-        self.roster().upto = 0;
         let blocked: BTreeSet<UserId> =
             self.roster().all().filter(|u| u.blocked.is_some()).map(|u| u.id).collect();
         for user in blocked {
             self.run_at(user, self.now()).await;
         }
-        self.refresh_users().await
+        // Everyone anew: defaults may have changed.
+        self.take_in(true).await
     }
 
     /// Makes the users of this daemon's files exactly those of the settings.
@@ -188,8 +187,12 @@ impl Service {
 
     /// Takes in who was added, changed or removed, by whichever program.
     pub async fn refresh_users(&self) -> Result<(), Problem> {
+        self.take_in(false).await
+    }
+
+    async fn take_in(&self, everyone: bool) -> Result<(), Problem> {
         let _one = self.0.refreshing.lock().await;
-        let since = self.roster().upto;
+        let since = if everyone { 0 } else { self.roster().upto };
         let changes = self.parts().store.users_changed(since).await?;
         let (settings, now) = (self.settings(), self.now());
         let mut faults = changes.refused;
@@ -406,7 +409,10 @@ impl Service {
     /// Loads the configuration again.
     pub async fn reload(&self) -> Result<Reloaded, Problem> {
         match self.0.reload.get() {
-            Some(reload) => Ok(reload().await?),
+            Some(reload) => match reload().await {
+                Some(outcome) => Ok(outcome?),
+                None => Err(crate::tokens::TokenError::Stopped.into()),
+            },
             None => Err(Problem::bad_request("no daemon runs: the next command reads the files anew")),
         }
     }

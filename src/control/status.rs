@@ -99,16 +99,6 @@ impl Service {
         self.parts().scheduler.as_ref().map(crate::schedule::Scheduler::last_tick)
     }
 
-    /// The store may have changed under the actor's feet: it reads everyone again.
-    pub async fn reread_everyone(&self) -> Result<(), Problem> {
-        let users: Vec<UserId> = self.roster().all().map(|user| user.id).collect();
-        for user in users {
-            self.parts().tokens.reread(user).await;
-        }
-        self.parts().gate.load(self.settings().apps.keys()).await?;
-        self.wake_troubled().await
-    }
-
     /// Prometheus text.
     pub async fn metrics(&self) -> String {
         // Without the store the counters are still worth having.

@@ -1,12 +1,13 @@
 //! What stands once the store is within reach: key, spool, actor, archiver, service. Built in one order, by the daemon
 //! and by a command without one.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret as _;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archiver, Dependencies};
 use crate::clock::Clock;
@@ -46,8 +47,8 @@ impl CoreError {
 /// What is there before the store is.
 #[derive(Clone)]
 pub struct Ground {
-    /// The settings it starts with.
-    pub settings: Arc<Settings>,
+    /// The settings in force.
+    pub settings: Current,
     /// The state directory.
     pub state: Arc<StateDir>,
     /// The store, reached or not.
@@ -60,6 +61,29 @@ pub struct Ground {
     pub metrics: Arc<Metrics>,
     /// What is told.
     pub events: Events,
+}
+
+/// The settings in force, wherever they are asked for.
+#[derive(Clone)]
+pub struct Current(Arc<RwLock<Arc<Settings>>>);
+
+impl Current {
+    /// To begin with.
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self(Arc::new(RwLock::new(settings)))
+    }
+}
+
+impl Ground {
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// New settings.
+    pub fn set_settings(&self, settings: Arc<Settings>) {
+        *self.settings.0.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
 }
 
 /// What stands once the store is within reach.
@@ -78,7 +102,7 @@ impl Core {
     /// # Errors
     /// Where the store can't be reached, or the key is not the one.
     pub async fn build(ground: &Ground, scheduler: Option<Scheduler>) -> Result<Self, CoreError> {
-        let (settings, store) = (Arc::clone(&ground.settings), Arc::clone(&ground.store));
+        let (settings, store) = (ground.settings(), Arc::clone(&ground.store));
         let deployment = store.open().await?;
         let vault = Arc::new(vault(ground, deployment).await?);
         let spool: Arc<dyn Spool> =
@@ -99,6 +123,7 @@ impl Core {
             metrics: Arc::clone(&ground.metrics),
             events: ground.events.clone(),
             owner: ground.state.owner(),
+            stopping: CancellationToken::new(),
         });
         let faults = offer(&exchange, &store, &settings).await?;
         let (tokens, actor) =
@@ -156,7 +181,7 @@ pub async fn offer(
 
 /// The key that is configured, or the one made here. A key is made only for an empty store; a wrong one is refused.
 async fn vault(ground: &Ground, deployment: uuid::Uuid) -> Result<Vault, CoreError> {
-    let tokens = &ground.settings.tokens;
+    let tokens = &ground.settings().tokens;
     let probe = ground.store.key_probe().await?;
     let key = match (&tokens.key, &probe) {
         (Some(key), _) => key.clone(),

@@ -21,7 +21,7 @@ use crate::control::{Service, routes};
 use crate::random::Random;
 use crate::telemetry::{Events, Metrics};
 
-use super::core::{Core, CoreError, Ground};
+use super::core::{Core, CoreError, Current, Ground};
 use super::state::{StateDir, StateError};
 
 /// How long another command's lock is waited for.
@@ -137,10 +137,11 @@ async fn build(place: &Place) -> Result<(Service, Arc<StateDir>), LocalError> {
     let store = crate::store::open(url, Arc::clone(&clock)).map_err(|e| CoreError::Host(e.to_string()))?;
     let events = Events::new(Arc::clone(&clock));
     let state = Arc::new(state);
+    let settings = Current::new(settings);
     let ground = Ground { settings, state, store, clock, random, metrics: Arc::new(Metrics::new()), events };
     let service = Core::build(&ground, None).await?.service;
     let started = async {
-        service.take_file_users(&ground.settings).await?;
+        service.take_file_users(&service.settings()).await?;
         service.refresh_users().await
     };
     started.await.map_err(|problem: Problem| CoreError::Host(problem.detail))?;

@@ -1,11 +1,15 @@
 //! The daemon: wiring in start order, and its life between READY and STOPPING. Only this module sees everything.
 
 mod core;
+mod door;
 mod lifecycle;
 mod local;
 mod notify;
+mod reload;
 mod serve;
 mod state;
+mod status;
+mod upkeep;
 
 pub use local::{LocalError, LocalMode};
 pub use serve::{ServeError, serve};

@@ -10,9 +10,9 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Ready, with a status line.
-pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+/// Ready, or ready again.
+pub fn ready() {
+    tell(&[NotifyState::Ready]);
 }
 
 /// The status line.

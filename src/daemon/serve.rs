@@ -4,28 +4,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
-use axum::response::{IntoResponse as _, Response};
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Faults, Place, Settings};
-use crate::control::api::{Health, Problem};
 use crate::control::socket::{self, SocketError};
-use crate::control::{Service, routes};
 use crate::random::Random;
 use crate::schedule::{Scheduler, StartError};
 use crate::telemetry::{Events, Log, Metrics};
+use crate::tokens::said;
 use crate::web;
 
-use super::core::{Core, CoreError, Ground};
+use super::core::{Current, Ground};
+use super::door::Door;
 use super::lifecycle::{self, Life};
 use super::state::{StateDir, StateError};
+use super::upkeep::Upkeep;
+use super::{notify, reload};
 
 /// How long another longplay's lock is waited for: a command may hold it for an operation.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -77,131 +74,52 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
         events: Events::new(Arc::clone(&clock)),
         metrics: Arc::new(Metrics::new()),
         state: Arc::new(state),
-        settings: Arc::clone(&settings),
+        settings: Current::new(Arc::clone(&settings)),
         store,
         clock,
         random,
     };
     let stop = CancellationToken::new();
     let door = Door::new();
-    let mut life = Life::new(place, ground, door.clone(), stop.clone(), log);
-    life.start_server("the control socket", socket::serve(listener, door.router(), stop.clone()));
+    let scheduler = scheduler(&ground, &door).await?;
+    let reload = reload::start(place, ground.clone(), door.clone(), log);
+    let served = socket::serve(listener, door.router(), stop.clone());
+    let mut servers = vec![("the control socket", tokio::spawn(served))];
+    let mut page_problem = None;
     if let Some(address) = settings.web.listen {
         match TcpListener::bind(address).await {
             Ok(listener) => {
                 let page = web::router(door.router(), settings.web.password.clone(), address);
-                life.start_server("the page", socket::serve(listener, page, stop.clone()));
+                servers.push(("the page", tokio::spawn(socket::serve(listener, page, stop.clone()))));
             }
-            Err(error) => life.set_page_problem(format!(
-                "web.listen {address} can't be had ({error}): choose another address or \"\", and restart"
-            )),
+            Err(error) => {
+                let cure = "choose another address or \"\", and restart";
+                let problem = format!("web.listen {address} can't be had ({error}): {cure}");
+                tracing::warn!("{problem}");
+                page_problem = Some(problem);
+            }
         }
     }
-    life.reach_store(STORE_PATIENCE).await?;
-    let outcome = life.run(signals).await;
+    let asked = reload.for_service();
+    let clock = Arc::clone(&ground.clock);
+    let mut upkeep = Upkeep::new(ground, door.clone(), stop.clone(), scheduler, asked, page_problem);
+    upkeep.reach_store(STORE_PATIENCE).await.map_err(|error| ServeError::Unfit(said(&error)))?;
+    upkeep.tell_status().await;
+    notify::ready();
+    tracing::info!("ready");
+    let outcome = Life { clock, door, stop, servers, reload }.run(signals, upkeep).await;
     // Left behind it would only be replaced at the next start.
     let _ = std::fs::remove_file(&settings.control.socket);
     outcome
 }
 
-/// The door to the service: open once the core stands. While that is being tried for the first time, questions wait;
-/// after that they are answered with what is wrong.
-#[derive(Clone)]
-pub(super) struct Door(watch::Sender<Behind>);
-
-#[derive(Clone)]
-enum Behind {
-    Starting,
-    Closed(Vec<String>),
-    Open(Service, Router),
-}
-
-impl Door {
-    /// Still shut.
-    pub fn new() -> Self {
-        Self(watch::Sender::new(Behind::Starting))
-    }
-
-    /// Opens it.
-    pub fn open(&self, service: Service, stop: CancellationToken) {
-        self.0.send_replace(Behind::Open(service.clone(), routes(service, stop)));
-    }
-
-    /// The service, once it stands.
-    pub fn service(&self) -> Option<Service> {
-        match &*self.0.borrow() {
-            Behind::Open(service, _) => Some(service.clone()),
-            _ => None,
-        }
-    }
-
-    /// Says why it is closed.
-    pub fn closed(&self, why: Vec<String>) {
-        self.0.send_replace(Behind::Closed(why));
-    }
-
-    /// Everything that is wrong, while it is closed.
-    pub fn problems(&self) -> Vec<String> {
-        match &*self.0.borrow() {
-            Behind::Closed(why) => why.clone(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn router(&self) -> Router {
-        let door = self.clone();
-        Router::new().fallback(move |request: Request| {
-            let door = door.clone();
-            async move { door.answer(request).await }
-        })
-    }
-
-    async fn answer(&self, request: Request) -> Response {
-        let mut behind = self.0.subscribe();
-        let decided = behind.wait_for(|behind| !matches!(behind, Behind::Starting));
-        let behind = match tokio::time::timeout(STORE_PATIENCE * 2, decided).await {
-            Ok(Ok(behind)) => behind.clone(),
-            _ => Behind::Closed(vec!["longplay is starting".to_owned()]),
-        };
-        let problems = match behind {
-            Behind::Open(_, router) => {
-                return match router.oneshot(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                };
-            }
-            Behind::Closed(problems) => problems,
-            Behind::Starting => Vec::new(),
-        };
-        if request.uri().path() == "/healthz" {
-            let health = Health { healthy: false, problems };
-            return (axum::http::StatusCode::SERVICE_UNAVAILABLE, axum::Json(health)).into_response();
-        }
-        Problem { retry_after: Some(2), ..Problem::new("store", 503, problems.join("; ")) }.into_response()
-    }
-}
-
-/// What a core that can't be built means for the daemon.
-pub(super) fn unfit(error: CoreError) -> ServeError {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    ServeError::Unfit(text)
-}
-
-/// The core, with a scheduler that fires into it.
-pub(super) async fn build(ground: &Ground, door: &Door) -> Result<Core, CoreError> {
-    let fires = door.clone();
-    let scheduler = Scheduler::start(Arc::clone(&ground.clock), move |user, due| {
-        if let Some(service) = fires.service() {
-            tokio::spawn(async move { service.run_due(user, due).await });
+/// The schedule, which fires into whatever is behind the door.
+async fn scheduler(ground: &Ground, door: &Door) -> Result<Scheduler, StartError> {
+    let door = door.clone();
+    Scheduler::start(Arc::clone(&ground.clock), move |user, due| {
+        if let Some(core) = door.core() {
+            tokio::spawn(async move { core.service.run_due(user, due).await });
         }
     })
     .await
-    .map_err(|e| CoreError::Host(e.to_string()))?;
-    Core::build(ground, Some(scheduler)).await
 }

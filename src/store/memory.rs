@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::domain::{AppName, AppState, Attempt, AttemptId, Cause, Epoch, Generation, Grant, UserId};
+use crate::domain::{AppName, AppState, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, UserId};
 
-use super::{Close, CommitIf, GrantStore, Intent, NewLogin, NewTokens, Result};
+use super::{Close, CommitIf, GrantStore, Intent, NewLogin, NewTokens, Result, STOPPED};
 
 /// How many generations are kept with their attempts.
 const KEPT: usize = 5;
@@ -90,7 +90,14 @@ impl GrantStore for MemoryGrants {
             {
                 return Ok(false);
             }
-            _ => {}
+            Some(replaced) => {
+                grant.doubt.get_or_insert_with(|| Doubt {
+                    since: replaced.lease_until - intent.lease,
+                    owner: replaced.owner,
+                    reason: STOPPED.to_owned(),
+                });
+            }
+            None => {}
         }
         grant.attempt = Some(Attempt {
             id: intent.attempt,

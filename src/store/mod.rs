@@ -103,7 +103,10 @@ pub enum LoginProgress {
     Failed(String),
 }
 
-/// Announces a refresh: step 1 of it.
+/// Why a try that was replaced is in doubt.
+pub const STOPPED: &str = "longplay was stopped before the answer to a refresh came";
+
+/// Announces a refresh: step 1 of it. Where it replaces a lapsed try, that one is noted as a doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intent {
     /// Whose grant.

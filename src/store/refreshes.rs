@@ -2,7 +2,7 @@
 //! repetition after a lost answer, a late answer and a second daemon change nothing they should not.
 
 use super::sql::{Session, params};
-use super::{Close, CommitIf, Intent, NewTokens, Result};
+use super::{Close, CommitIf, Intent, NewTokens, Result, STOPPED};
 use crate::domain::{AttemptId, Epoch, Generation, UserId};
 
 /// How many generations are kept with their attempts.
@@ -12,7 +12,13 @@ pub async fn begin(session: &mut Session, intent: &Intent) -> Result<bool> {
     let now = session.now();
     let begun = session
         .run(
-            "UPDATE grants SET attempt = $4, attempt_owner = $6, attempt_lease_until = $7, attempt_cause = $8
+            // A try that is replaced had no outcome: it leaves a doubt, until an answer ends it.
+            "UPDATE grants SET attempt = $4, attempt_owner = $6, attempt_lease_until = $7, attempt_cause = $8,
+               doubt_since = CASE WHEN attempt IS NULL THEN doubt_since
+                 ELSE COALESCE(doubt_since, attempt_lease_until - $10) END,
+               doubt_owner = CASE WHEN attempt IS NULL THEN doubt_owner
+                 ELSE COALESCE(doubt_owner, attempt_owner) END,
+               doubt_reason = CASE WHEN attempt IS NULL THEN doubt_reason ELSE COALESCE(doubt_reason, $11) END
              WHERE user_id = $1 AND epoch = $2 AND generation = $3
                AND (attempt IS NULL OR (attempt = $5 AND (attempt_lease_until < $9 OR attempt_owner = $6)))",
             params![
@@ -25,6 +31,8 @@ pub async fn begin(session: &mut Session, intent: &Intent) -> Result<bool> {
                 now + intent.lease,
                 intent.cause,
                 now,
+                intent.lease,
+                STOPPED,
             ],
         )
         .await?;

@@ -9,6 +9,8 @@ use crate::domain::{
     AccessToken, AppFault, AttemptId, Cause, Epoch, Generation, RefreshToken, Refusal, Rotation, Timestamp,
 };
 
+use crate::store::STOPPED;
+
 use super::validity::{Held, Moment};
 use super::{Need, Token, TokenError, Trouble};
 
@@ -298,6 +300,8 @@ impl Account {
             }
             Input::Done(epoch, outcome) => self.done(epoch, outcome, now, &mut effects),
             Input::LoggedIn(view) => {
+                // What is being read now may be the old login.
+                self.stale |= self.work == Work::Reading;
                 self.known = Known::Login(Box::new(view));
                 (self.backoff, self.look_again) = (None, None);
             }
@@ -316,6 +320,7 @@ impl Account {
             }
             Input::Stale => self.stale = true,
             Input::Forget => {
+                self.stale |= self.work == Work::Reading;
                 self.known = Known::NoLogin;
                 self.backoff = None;
             }
@@ -361,7 +366,8 @@ impl Account {
         }
         match read {
             Ok(Some(view)) => {
-                let older = matches!(&self.known, Known::Login(known) if known.generation > view.generation && known.epoch == view.epoch);
+                let older = matches!(&self.known, Known::Login(known)
+                    if (known.epoch, known.generation) > (view.epoch, view.generation));
                 if older {
                     return; // never back a generation
                 }
@@ -503,9 +509,16 @@ impl Account {
         match self.hindrance(view, now, weather, insist) {
             Some(error) => self.refuse_all(&error, effects),
             None => {
+                let start = Start { view: view.clone(), cause, probe, insist };
                 self.work = Work::Refreshing { epoch: view.epoch, generation: view.generation };
                 self.look_again = None;
-                effects.push(Effect::Refresh(Start { view: view.clone(), cause, probe, insist }));
+                if let Known::Login(view) = &mut self.known
+                    && let Some(replaced) = view.on_record
+                {
+                    // As the store notes it with the intent.
+                    view.doubt.get_or_insert_with(|| (replaced.ours, STOPPED.to_owned(), now.wall));
+                }
+                effects.push(Effect::Refresh(start));
             }
         }
     }

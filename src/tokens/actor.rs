@@ -14,7 +14,7 @@ use crate::config::{AppSettings, RefreshMode, TokenSettings};
 use crate::domain::{AppName, AttemptId, Epoch, Generation, Timestamp, UserId, UserName};
 
 use super::account::{Account, Effect, Input, Outcome, Rules, Start, View, WaiterId, Weather};
-use super::exchange::{Exchange, Report, Subject, said};
+use super::exchange::{Errand, Exchange, Report, Subject, said};
 use super::login::{LoginError, LoginGrant};
 use super::validity::Moment;
 use super::{Need, Token, TokenError, TokenSource};
@@ -206,6 +206,8 @@ struct Entry {
     account: Account,
     subject: Subject,
     wake: Option<BootTime>,
+    /// Removed while a refresh is under way: nobody is answered any more, and it goes with the outcome.
+    gone: bool,
 }
 
 struct Actor {
@@ -315,7 +317,11 @@ impl Actor {
                         self.input(user, Input::LoggedIn(view));
                         Ok(generation)
                     }
-                    Err(error) => Err(error),
+                    Err(error) => {
+                        // What the store has now is not certain.
+                        self.input(user, Input::Stale);
+                        Err(error)
+                    }
                 };
                 let _ = reply.send(answer);
             }
@@ -344,12 +350,15 @@ impl Actor {
                 let health = Health { refreshing: self.refreshing, skew: self.skew.clone() };
                 let _ = reply.send(health);
             }
-            Message::Stop { reply } => self.stopping.push(reply),
+            Message::Stop { reply } => {
+                self.exchange.stopping.cancel();
+                self.stopping.push(reply);
+            }
         }
     }
 
     fn waiter<T>(&mut self, user: UserId, reply: Reply<T>, kind: fn(Reply<T>) -> Waiter) -> Option<WaiterId> {
-        let refusal = match self.entries.contains_key(&user) {
+        let refusal = match self.entries.get(&user).is_some_and(|entry| !entry.gone) {
             _ if !self.stopping.is_empty() => TokenError::Stopped,
             false => TokenError::UnknownUser,
             true => {
@@ -443,10 +452,6 @@ impl Actor {
 
     fn refresh(&mut self, user: UserId, start: Start) {
         let epoch = start.view.epoch;
-        if !self.stopping.is_empty() {
-            let report = Report { outcome: Outcome::NotSent(TokenError::Stopped), skew: None };
-            return self.input(user, Input::Done(epoch, report.outcome));
-        }
         let Some(entry) = self.entries.get(&user) else { return };
         let subject = entry.subject.clone();
         if start.probe {
@@ -458,13 +463,13 @@ impl Actor {
         let attempt = AttemptId(exchange.random.uuid());
         tokio::spawn(async move {
             // Never closed; and without a permit there is only no limit.
-            let _permit = permits.acquire_owned().await.ok();
+            let permit = permits.acquire_owned().await.ok();
             let stalls = sender.clone();
             let stalled = move |why: String| {
                 // A full queue only means that those who wait are told with the next one.
                 let _ = stalls.try_send(Message::Stalled { user, why });
             };
-            let report = exchange.refresh(subject, start, attempt, &stalled).await;
+            let report = exchange.refresh(Errand { subject, start, attempt, permit }, &stalled).await;
             let _ = sender.send(Message::Done { user, epoch, report }).await;
         });
     }
@@ -491,6 +496,9 @@ impl Actor {
             false => self.in_doubt.remove(&user),
         };
         self.exchange.metrics.set_in_doubt(self.in_doubt.len());
+        if self.entries.get(&user).is_some_and(|entry| entry.gone) {
+            self.drop_entry(user);
+        }
     }
 
     fn log_in(
@@ -524,7 +532,7 @@ impl Actor {
                     entry.account.set_rules(rules);
                     let moved = entry.subject.app.name != subject.app.name
                         || entry.subject.app.client_id != subject.app.client_id;
-                    entry.subject = subject;
+                    (entry.subject, entry.gone) = (subject, false);
                     self.input(member.id, Input::Pause(member.paused));
                     if moved {
                         self.input(member.id, Input::Stale);
@@ -532,7 +540,7 @@ impl Actor {
                 }
                 None => {
                     let account = Account::new(member.name.to_string(), rules, member.paused);
-                    let entry = Entry { account, subject, wake: None };
+                    let entry = Entry { account, subject, wake: None, gone: false };
                     self.entries.insert(member.id, entry);
                 }
             }
@@ -541,6 +549,12 @@ impl Actor {
 
     fn drop_entry(&mut self, user: UserId) {
         self.input(user, Input::Pause(true));
+        if let Some(entry) = self.entries.get_mut(&user)
+            && entry.account.refreshing()
+        {
+            entry.gone = true;
+            return;
+        }
         if let Some(wake) = self.entries.remove(&user).and_then(|entry| entry.wake) {
             self.wakes.remove(&(wake, user));
         }

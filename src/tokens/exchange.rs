@@ -5,6 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
 use crate::clock::{BootTime, Clock};
 use crate::config::AppSettings;
 use crate::domain::{
@@ -14,7 +17,7 @@ use crate::domain::{
 use crate::oauth::{PostError, Reading, TokenRequest, Tokens, Transport, read};
 use crate::random::Random;
 use crate::spotify::Gate;
-use crate::store::{Close, CommitIf, GrantStore, Intent, NewTokens, Result as Stored, StoreError};
+use crate::store::{Close, CommitIf, GrantStore, Intent, NewTokens, Result as Stored, STOPPED, StoreError};
 use crate::telemetry::{Events, LoginLoss, Metrics, Note, RefreshError};
 
 use super::account::{OnRecord, Outcome, Start, View};
@@ -33,8 +36,10 @@ macro_rules! step {
 
 /// How long a daemon may take from its intent to the end of its request, by the store's clock.
 pub const LEASE: Duration = Duration::from_secs(90);
-/// The intent must stand so soon that the whole request fits into the lease.
-const INTENT_WITHIN: Duration = Duration::from_secs(25);
+/// How long the intent is tried while the store does not answer.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(25);
+/// So soon after the intent the first byte must be sent that the whole request fits into the lease.
+const SEND_WITHIN: Duration = Duration::from_secs(25);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// When a dead login is tried again, after its first refusal.
@@ -67,6 +72,20 @@ pub struct Exchange {
     pub events: Events,
     /// This daemon's state directory.
     pub owner: Owner,
+    /// Cancelled when nothing new may be started.
+    pub stopping: CancellationToken,
+}
+
+/// A refresh to be made.
+pub struct Errand {
+    /// Whose tokens.
+    pub subject: Subject,
+    /// What it starts from.
+    pub start: Start,
+    /// The name of this try.
+    pub attempt: AttemptId,
+    /// A place among the requests that may be under way; given back once there is an answer.
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Whose tokens, and by which app.
@@ -110,14 +129,12 @@ impl Exchange {
     }
 
     /// One refresh.
-    pub async fn refresh(
-        &self,
-        subject: Subject,
-        start: Start,
-        attempt: AttemptId,
-        stalled: Stalled<'_>,
-    ) -> Report {
+    pub async fn refresh(&self, errand: Errand, stalled: Stalled<'_>) -> Report {
+        let Errand { subject, start, attempt, permit } = errand;
         let (app, began) = (&subject.app.name, self.clock.boot());
+        if self.stopping.is_cancelled() {
+            return Report { outcome: Outcome::NotSent(TokenError::Stopped), skew: None };
+        }
         if let Some(outcome) = self.refused_by_gate(app, start.insist).await {
             return Report { outcome, skew: None };
         }
@@ -135,19 +152,28 @@ impl Exchange {
             lease: LEASE,
             cause: start.cause,
         };
-        match self.announce(&intent, began, stalled).await {
-            Ok(true) => {}
-            Ok(false) => return Report { outcome: Outcome::Superseded, skew: None },
+        let announced = match self.announce(&intent, began, stalled).await {
+            Ok(Some(announced)) => announced,
+            Ok(None) => {
+                self.offer_kept(&subject).await;
+                return Report { outcome: Outcome::Superseded, skew: None };
+            }
             Err(error) => {
                 self.metrics.refresh_failed(RefreshError::StoreError, self.clock.boot().since(began));
-                let reason = format!("nothing was sent: {error}");
+                let reason = format!("nothing was sent: {}", said(&error));
                 return Report { outcome: not_sent(reason, Trouble::Store), skew: None };
             }
-        }
+        };
         step!("refresh-after-intent");
-        let (sent_at, sent_boot) = (self.clock.now(), self.clock.boot());
         let request = TokenRequest::refresh(&subject.app, &start.view.refresh_token);
-        let posted = self.transport.post(request).await;
+        let (sent_at, sent_boot) = (self.clock.now(), self.clock.boot());
+        // The last thing before the first byte: this process may have been stopped for any time until here.
+        let in_time = sent_boot.since(announced) < SEND_WITHIN;
+        let posted = match in_time {
+            true => self.transport.post(request).await,
+            false => Err(PostError::NotSent("the intent is too old, nothing was sent".to_owned())),
+        };
+        drop(permit);
         let received_at = self.clock.now();
         step!("refresh-after-post");
         let view = *start.view;
@@ -178,7 +204,7 @@ impl Exchange {
         step!("refresh-after-spool");
         let lost = match (&view.doubt, view.on_record) {
             (Some((_, seen, _)), _) => Some(seen.clone()),
-            (None, Some(_)) => Some("longplay was stopped before it came".to_owned()),
+            (None, Some(_)) => Some(STOPPED.to_owned()),
             (None, None) => None,
         };
         let case = Case {
@@ -273,35 +299,39 @@ impl Exchange {
         (!may).then_some(Outcome::ClientRefused(fault.reason))
     }
 
-    /// Step 1. The same statement is repeated until the store answers, while the request still fits into the lease.
+    /// Step 1. The same statement is repeated until the store answers, for a while. Answers from when the lease counts;
+    /// `None`: something else is on record.
     async fn announce(
         &self,
         intent: &Intent,
         began: BootTime,
         stalled: Stalled<'_>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<BootTime>, StoreError> {
         let mut pause = FIRST_RETRY;
         loop {
+            let asked = self.clock.boot();
             match self.store.begin_attempt(intent).await {
-                Ok(begun) if self.clock.boot().since(began) > INTENT_WITHIN => {
-                    let doing = "announcing a refresh took too long".to_owned();
-                    if begun {
-                        let close = self.store.close_attempt(
-                            intent.user,
-                            intent.epoch,
-                            intent.attempt,
-                            &Close::Nothing,
-                        );
-                        close.await?;
-                    }
-                    return Err(StoreError::Unavailable { doing, source: "slow".into() });
+                Ok(begun) => return Ok(begun.then_some(asked)),
+                Err(error) if asked.since(began) > ANNOUNCE_WITHIN || self.stopping.is_cancelled() => {
+                    return Err(error);
                 }
-                Err(error) if self.clock.boot().since(began) < INTENT_WITHIN => {
-                    stalled(said(&error));
-                    self.clock.sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_RETRY);
-                }
-                answer => return answer,
+                Err(error) => stalled(said(&error)),
+            }
+            self.clock.sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_RETRY);
+        }
+    }
+
+    /// Offers the user's own answers: a store that lost its last commits must not be believed that an older refresh
+    /// token is the newest.
+    async fn offer_kept(&self, subject: &Subject) {
+        let kept = match self.spool.kept_of(subject.user).await {
+            Ok((kept, _)) => kept,
+            Err(error) => return tracing::warn!(user = %subject.name, "the spool can't be read: {error}"),
+        };
+        for answer in kept {
+            if let Err(error) = self.offer(subject, answer).await {
+                tracing::warn!(user = %subject.name, "an answer from the spool waits: {}", said(&error));
             }
         }
     }
@@ -441,8 +471,13 @@ impl Exchange {
             cause: kept.cause,
         };
         let keep_trying = (!spooled).then_some(kept);
-        let committed =
+        let mut committed =
             self.insist(stalled, keep_trying, || self.store.commit_tokens(&new, case.commit_if)).await;
+        if !committed && case.commit_if == CommitIf::AttemptHolds {
+            // Whatever became of the attempt: while the store is not newer, this answer is the newest there is.
+            let newest = CommitIf::NotNewerThan(kept.sent);
+            committed = self.insist(stalled, None, || self.store.commit_tokens(&new, newest)).await;
+        }
         if !committed {
             return Outcome::Superseded;
         }
@@ -489,7 +524,8 @@ impl Exchange {
             ),
             (None, None) => format!("Spotify refuses the login ({description}): run `longplay login {name}`"),
         };
-        Refusal { since, reason, tries, next_try_at: next.map(|after| (since + *after).max(now)) }
+        // After a standstill the tries that were missed are not made in a row.
+        Refusal { since, reason, tries, next_try_at: next.map(|after| (since + *after).max(now + TRIES[0])) }
     }
 
     /// Repeats a statement until the store answers; meanwhile tries the spool again, if `unspooled`.
@@ -554,7 +590,7 @@ fn not_sent(reason: String, trouble: Trouble) -> Outcome {
 }
 
 /// An error with its causes in a line.
-pub(super) fn said(error: &dyn std::error::Error) -> String {
+pub fn said(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,6 +1,8 @@
 //! Committing a login: a new epoch replaces whatever the old one was doing. A renewal by another account is refused
 //! and overwrites nothing.
 
+use std::time::Duration;
+
 use crate::domain::{Epoch, RefreshToken, Timestamp};
 use crate::oauth::Tokens;
 use crate::store::{NewLogin, StoreError};
@@ -54,6 +56,10 @@ impl From<StoreError> for LoginError {
     }
 }
 
+/// When a commit that was not answered is repeated.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
+
 /// Seals and commits; repeated where the grant moved on meanwhile.
 pub(super) async fn commit(
     exchange: &Exchange,
@@ -91,11 +97,22 @@ pub(super) async fn commit(
             refresh_token: seal(Label::Refresh(user, epoch, generation), login.refresh_token.expose()),
             access,
         };
-        if exchange.store.commit_login(&new).await? {
+        if commit_until_answered(exchange, &new).await? {
             return Ok(view(exchange, subject, &new, login));
         }
     }
     Err(LoginError::Store("the grant keeps changing".to_owned()))
+}
+
+/// Repeats the same statement for a while: it may have been committed, and only its answer lost.
+async fn commit_until_answered(exchange: &Exchange, new: &NewLogin) -> Result<bool, StoreError> {
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        match (exchange.store.commit_login(new).await, pauses.next()) {
+            (Err(_), Some(pause)) => exchange.clock.sleep(pause).await,
+            (answer, _) => return answer,
+        }
+    }
 }
 
 fn view(exchange: &Exchange, subject: &Subject, new: &NewLogin, login: LoginGrant) -> View {

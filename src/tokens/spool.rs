@@ -60,6 +60,8 @@ pub trait Spool: Send + Sync + 'static {
     async fn keep(&self, kept: &Kept) -> io::Result<()>;
     /// Everything kept, a user's newest answer first; and what can't be read, in words.
     async fn kept(&self) -> io::Result<(Vec<Kept>, Vec<String>)>;
+    /// The same, of one user.
+    async fn kept_of(&self, user: UserId) -> io::Result<(Vec<Kept>, Vec<String>)>;
     /// Forgets a user's answers.
     async fn forget(&self, user: UserId) -> io::Result<()>;
 }
@@ -100,6 +102,19 @@ impl FileSpool {
 
     fn path(&self, user: UserId) -> PathBuf {
         self.folder.join(user.0.to_string())
+    }
+
+    fn opened(&self, files: Vec<(UserId, Slots)>) -> (Vec<Kept>, Vec<String>) {
+        let (mut kept, mut faults) = (Vec::new(), Vec::new());
+        for (user, slots) in files {
+            for slot in slots {
+                match slot.and_then(|slot| self.open_kept(user, &slot)) {
+                    Ok(answer) => kept.push(answer),
+                    Err(fault) => faults.push(format!("{}: {fault}", self.path(user).display())),
+                }
+            }
+        }
+        (kept, faults)
     }
 
     fn open_kept(&self, user: UserId, slot: &Slot) -> Result<Kept, String> {
@@ -187,17 +202,18 @@ impl Spool for FileSpool {
 
     async fn kept(&self) -> io::Result<(Vec<Kept>, Vec<String>)> {
         let folder = self.folder.clone();
-        let files = blocking(move || read_folder(&folder)).await?;
-        let (mut kept, mut faults) = (Vec::new(), Vec::new());
-        for (user, slots) in files {
-            for slot in slots {
-                match slot.and_then(|slot| self.open_kept(user, &slot)) {
-                    Ok(answer) => kept.push(answer),
-                    Err(fault) => faults.push(format!("{}: {fault}", self.path(user).display())),
-                }
-            }
-        }
-        Ok((kept, faults))
+        Ok(self.opened(blocking(move || read_folder(&folder)).await?))
+    }
+
+    async fn kept_of(&self, user: UserId) -> io::Result<(Vec<Kept>, Vec<String>)> {
+        let path = self.path(user);
+        let slots = blocking(move || match File::open(path) {
+            Ok(file) => Ok(read_slots(&file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        })
+        .await?;
+        Ok(self.opened(vec![(user, slots)]))
     }
 
     async fn forget(&self, user: UserId) -> io::Result<()> {
@@ -244,20 +260,23 @@ fn written(file: &File, number: u64) -> bool {
 
 type Slots = Vec<Result<Slot, String>>;
 
+/// What is in a file, the newest first.
+fn read_slots(file: &File) -> Slots {
+    let damaged = |number| format!("the answer in slot {number} is damaged or cut");
+    let mut slots: Slots = (0..2)
+        .filter(|number| written(file, *number))
+        .map(|number| read_slot(file, number).ok_or_else(|| damaged(number)))
+        .collect();
+    slots.sort_by_key(|slot| std::cmp::Reverse(slot.as_ref().map_or(0, |slot| slot.sequence)));
+    slots
+}
+
 fn read_folder(folder: &Path) -> io::Result<Vec<(UserId, Slots)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let Some(user) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let file = File::open(entry.path())?;
-        let mut slots: Slots = (0..2)
-            .filter(|number| written(&file, *number))
-            .map(|number| {
-                read_slot(&file, number)
-                    .ok_or_else(|| format!("the answer in slot {number} is damaged or cut"))
-            })
-            .collect();
-        slots.sort_by_key(|slot| std::cmp::Reverse(slot.as_ref().map_or(0, |slot| slot.sequence)));
+        let slots = read_slots(&File::open(entry.path())?);
         files.push((UserId(user), slots));
     }
     files.sort_by_key(|(user, _)| *user);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::*;
@@ -144,6 +145,9 @@ impl Spool for Slots {
     async fn kept(&self) -> std::io::Result<(Vec<Kept>, Vec<String>)> {
         Ok((self.kept.lock().unwrap().clone(), Vec::new()))
     }
+    async fn kept_of(&self, _: UserId) -> std::io::Result<(Vec<Kept>, Vec<String>)> {
+        self.kept().await
+    }
     async fn forget(&self, _: UserId) -> std::io::Result<()> {
         Ok(())
     }
@@ -247,6 +251,7 @@ impl Scene {
             metrics: Arc::new(Metrics::new()),
             events,
             owner: Owner(Uuid::from_u128(7)),
+            stopping: CancellationToken::new(),
         });
         let app = app();
         let (keeper, _) = start(exchange.clone(), [(app.name.clone(), app.clone())].into(), settings());
@@ -548,7 +553,7 @@ async fn a_new_login_is_not_overwritten_by_the_late_answer_of_the_old_one() {
         "who waited gets the new login's"
     );
     hold.notify_one();
-    scene.until(|| scene.journal.count("tokens refused") == 1).await;
+    scene.until(|| scene.journal.count("tokens refused") == 2).await;
     assert_eq!(scene.token().await.unwrap(), "new");
 }
 

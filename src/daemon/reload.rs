@@ -1,0 +1,109 @@
+//! Reloading: one task loads and checks everything, then swaps; a fault changes nothing and is told. SIGHUP and the
+//! local API ask it.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{Faults, Place, load};
+use crate::control::Reload;
+use crate::control::api::Reloaded;
+use crate::domain::EventKind;
+use crate::telemetry::{Log, Note};
+
+use super::core::Ground;
+use super::door::Door;
+use super::notify;
+
+/// How many may wait for a reload.
+const QUEUE: usize = 16;
+
+type Reply = oneshot::Sender<Result<Reloaded, Faults>>;
+
+/// The way to the reloading task; clones share it.
+#[derive(Clone)]
+pub struct AskReload(mpsc::Sender<Reply>);
+
+impl AskReload {
+    /// Asks; whoever wants to know the outcome sees it in the journal. A queue that is full reloads anyway.
+    pub fn ask_without_waiting(&self) {
+        let _ = self.0.try_send(oneshot::channel().0);
+    }
+
+    /// Whether the task is no more.
+    pub fn is_gone(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// The same for the service, which waits.
+    pub fn for_service(&self) -> Reload {
+        let ask = self.clone();
+        Arc::new(move || {
+            let ask = ask.clone();
+            Box::pin(async move {
+                let (reply, answer) = oneshot::channel();
+                ask.0.send(reply).await.ok()?;
+                answer.await.ok()
+            })
+        })
+    }
+}
+
+/// Starts the task.
+pub fn start(place: Place, ground: Ground, door: Door, log: Log) -> AskReload {
+    let (sender, mut receiver) = mpsc::channel::<Reply>(QUEUE);
+    tokio::spawn(async move {
+        while let Some(reply) = receiver.recv().await {
+            notify::reloading();
+            let outcome = reload(&place, &ground, &door, &log).await;
+            notify::ready();
+            // Who asked may have left.
+            let _ = reply.send(outcome);
+        }
+    });
+    AskReload(sender)
+}
+
+async fn reload(place: &Place, ground: &Ground, door: &Door, log: &Log) -> Result<Reloaded, Faults> {
+    let from = place.clone();
+    // Reading files and secrets blocks. It does not panic; if it did, nothing is changed.
+    let loaded = tokio::task::spawn_blocking(move || load(&from)).await;
+    let mut new = match loaded.unwrap_or_else(|_| Err(Faults(Vec::new()))) {
+        Ok(new) => new,
+        Err(faults) => {
+            let refused = |fault| format!("the new configuration is refused: {fault}");
+            tell_problems(door, faults.0.iter().map(refused).collect());
+            return Err(faults);
+        }
+    };
+    let old = ground.settings();
+    let needs_restart: Vec<String> = old.needs_restart(&new).into_iter().map(str::to_owned).collect();
+    // What a reload can't change stays as it is.
+    (new.store, new.control) = (old.store.clone(), old.control.clone());
+    new.web.listen = old.web.listen;
+    log.set_level(&new.log.level);
+    let new = Arc::new(new);
+    ground.set_settings(Arc::clone(&new));
+    tell_problems(door, Vec::new());
+    if let Some(core) = door.core()
+        && let Err(problem) = core.service.apply(new).await
+    {
+        // The upkeep applies it when the store is back.
+        tracing::warn!("the new configuration waits for the store: {}", problem.detail);
+        core.service.set_problems("store", vec![problem.detail]);
+    }
+    let waits = match needs_restart.is_empty() {
+        true => String::new(),
+        false => format!("; a restart is needed for {}", needs_restart.join(", ")),
+    };
+    let message = format!("the configuration was read again{waits}");
+    ground.events.tell(EventKind::Reloaded, Note::default(), message);
+    Ok(Reloaded { needs_restart })
+}
+
+fn tell_problems(door: &Door, problems: Vec<String>) {
+    match door.core() {
+        Some(core) => core.service.set_problems("configuration", problems),
+        None => problems.iter().for_each(|problem| tracing::error!("{problem}")),
+    }
+}

@@ -1,0 +1,72 @@
+//! The status line, in words: what `systemctl status` shows.
+
+use std::time::Duration;
+
+use crate::control::Service;
+use crate::domain::{Timestamp, UserState};
+use crate::store::Store;
+
+/// "3 users: 2 ok, 1 must log in; last play 2 min ago", and what is wrong with the daemon.
+pub async fn line(service: &Service, store: &dyn Store, now: Timestamp) -> String {
+    let mut line = match service.status(None).await {
+        Ok(status) if status.users.is_empty() && service.settings().apps.is_empty() => {
+            "no app is configured: add [apps.default] with your Spotify client_id, then reload".to_owned()
+        }
+        Ok(status) if status.users.is_empty() => "no users yet: run `longplay login NAME`".to_owned(),
+        Ok(status) => {
+            let states: Vec<UserState> = status.users.iter().map(|user| user.state).collect();
+            counted(&states, store.newest_play().await.ok().flatten(), now)
+        }
+        Err(problem) => return format!("degraded: {}", problem.detail),
+    };
+    let problems = service.problems();
+    if !problems.is_empty() {
+        line.push_str(&format!("; degraded: {}", problems.join("; ")));
+    }
+    line
+}
+
+fn counted(states: &[UserState], newest: Option<Timestamp>, now: Timestamp) -> String {
+    let count = |state| states.iter().filter(|s| **s == state).count();
+    let parts: Vec<String> = [
+        (UserState::Ok, "ok"),
+        (UserState::NeedsLogin, "must log in"),
+        (UserState::Waiting, "waiting"),
+        (UserState::InDoubt, "in doubt"),
+        (UserState::Blocked, "blocked"),
+        (UserState::Paused, "paused"),
+    ]
+    .into_iter()
+    .filter(|(state, _)| count(*state) > 0)
+    .map(|(state, words)| format!("{} {words}", count(state)))
+    .collect();
+    let users = if states.len() == 1 { "user" } else { "users" };
+    let play = newest.map_or("no plays yet".to_owned(), |at| format!("last play {} ago", age(now.since(at))));
+    format!("{} {users}: {}; {play}", states.len(), parts.join(", "))
+}
+
+fn age(age: Duration) -> String {
+    match age.as_secs() {
+        0..60 => "less than a minute".to_owned(),
+        seconds @ 60..3_600 => format!("{} min", seconds / 60),
+        seconds @ 3_600..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_line_is_in_words() {
+        let now = Timestamp::from_millis(10_000_000);
+        let states = [UserState::Ok, UserState::NeedsLogin, UserState::Ok];
+        let played = Some(now - Duration::from_secs(125));
+        assert_eq!(counted(&states, played, now), "3 users: 2 ok, 1 must log in; last play 2 min ago");
+        assert_eq!(counted(&[UserState::Paused], None, now), "1 user: 1 paused; no plays yet");
+        assert_eq!(age(Duration::from_secs(59)), "less than a minute");
+        assert_eq!(age(Duration::from_secs(47 * 3_600)), "47 h");
+        assert_eq!(age(Duration::from_secs(50 * 3_600)), "2 days");
+    }
+}
