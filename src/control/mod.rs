@@ -4,6 +4,7 @@
 pub mod api;
 pub mod client;
 mod login;
+mod mended;
 mod problem;
 mod reading;
 mod roster;

@@ -129,6 +129,7 @@ impl Life {
         let started = async {
             service.take_file_users(&self.ground.settings).await?;
             service.refresh_users().await?;
+            service.retry_blocked();
             service.wake_troubled().await
         };
         if let Err(problem) = started.await {
