@@ -140,7 +140,7 @@ fn a_revoked_login_costs_one_request_however_often_it_is_asked_for() {
     let status = host.status("alice");
     assert_eq!((&status["state"], &status["last_run_result"]), (&"needs_login".into(), &"needs_login".into()));
     assert!(status["reason"].as_str().is_some_and(|reason| reason.contains("longplay login alice")));
-    host.run(&["status", "--check"]).fails(1);
+    assert_eq!(host.run(&["status", "--check"]).code, 1);
     assert_eq!(host.metric("token_refresh_failure_total{error_type=\"invalid_refresh_token\"}"), 1.0);
     assert_eq!(host.metric("longplay_logins_lost_total{reason=\"revoked\"}"), 1.0);
     assert_eq!(host.metric("longplay_users{state=\"needs_login\"}"), 1.0);
@@ -170,7 +170,7 @@ fn a_wrong_client_secret_costs_one_request_and_is_mended_by_a_reload() {
     let host = Host::with(Options::default(), App::with_secret("client", "right"));
     host.write("secret", "wrong\n");
     host.configure("auth = \"secret\"\nclient_secret_file = \"secret\"");
-    let _daemon = host.serve();
+    let daemon = host.serve();
     host.add_user("alice").ok();
     host.until("the app is refused", || host.user("alice")["state"] == "blocked");
     let asked = || host.spotify.requests(Endpoint::Token);
@@ -183,11 +183,24 @@ fn a_wrong_client_secret_costs_one_request_and_is_mended_by_a_reload() {
     host.run(&["token", "alice"]).fails(1);
     assert_eq!(asked(), 1);
     assert_eq!(host.metric("token_refresh_failure_total{error_type=\"client_error\"}"), 1.0);
+    // A second user changes nothing of that, and a start or a reload tries once more.
+    host.add_user("bob").ok();
+    host.until("bob is blocked too", || host.user("bob")["last_run_result"] == "blocked");
+    assert_eq!(asked(), 1);
+    assert_eq!(daemon.stop(), 0);
+    let _daemon = host.serve();
+    host.until("it is tried", || asked() == 2);
+    host.run(&["reload"]).ok();
+    host.until("it is tried", || asked() == 3);
+    host.until("in vain", || host.user("alice")["state"] == "blocked");
     host.write("secret", "right\n");
     host.run(&["reload"]).ok();
-    host.until("all is well by itself", || host.user("alice")["state"] == "ok");
-    host.until("and archived", || host.user("alice")["last_run_result"] == "ok");
-    assert!(host.spotify.login_alive("alice"));
+    for name in ["alice", "bob"] {
+        host.until("all is well by itself", || host.user(name)["state"] == "ok");
+        host.until("and archived", || host.user(name)["last_run_result"] == "ok");
+        assert!(host.spotify.login_alive(name));
+        assert_eq!(host.spotify.refreshes(name).accepted, 1);
+    }
 }
 
 #[test]
