@@ -21,7 +21,7 @@ pub struct Whom {
 
 impl Whom {
     pub async fn pause(self, place: &Place) -> Result<Exit, CliError> {
-        let client = connect(place, Needs::Daemon).await?;
+        let client = connect(place, Needs::Store).await?;
         if self.all {
             client.pause_all().await?;
             print_line("everyone is paused")?;
@@ -34,7 +34,7 @@ impl Whom {
     }
 
     pub async fn resume(self, place: &Place) -> Result<Exit, CliError> {
-        let client = connect(place, Needs::Daemon).await?;
+        let client = connect(place, Needs::Store).await?;
         if self.all {
             client.resume_all().await?;
             print_line("everyone is resumed")?;

@@ -5,6 +5,7 @@ pub mod api;
 pub mod client;
 mod ending;
 mod login;
+mod mended;
 mod problem;
 mod reading;
 mod roster;

@@ -1,7 +1,6 @@
 //! What the local API does. The daemon serves it on its socket; where no daemon runs, a command has one of its own on
 //! the store. Scheduled and manual runs meet here, and are the same.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -83,7 +82,7 @@ pub(super) struct Inner {
     /// What is wrong, by what it is about; shown until it is mended.
     problems: Mutex<std::collections::BTreeMap<&'static str, Vec<String>>>,
     pub reload: OnceLock<Reload>,
-    /// Runs of new logins that nobody waits for.
+    /// Runs that nobody waits for.
     soon: TaskTracker,
 }
 
@@ -150,13 +149,10 @@ impl Service {
         parts.archiver.set_limits(limits(&settings));
         parts.tokens.configure(settings.apps.clone(), settings.tokens.clone()).await;
         self.take_file_users(&settings).await?;
-        let blocked: BTreeSet<UserId> =
-            self.roster().all().filter(|u| u.blocked.is_some()).map(|u| u.id).collect();
-        for user in blocked {
-            self.run_at(user, self.now()).await;
-        }
         // Everyone anew: defaults may have changed.
-        self.take_in(true).await
+        self.take_in(true).await?;
+        self.retry_blocked();
+        Ok(())
     }
 
     /// Makes the users of this daemon's files exactly those of the settings.
@@ -212,7 +208,10 @@ impl Service {
                 self.unschedule(user.id);
             } else {
                 let next = plan.resume(user.next_run_at, now, settings.archive.max_interval);
-                self.plan_run(user.id, next).await;
+                match user.next_run_at == Some(next) {
+                    true => self.plan_run(user.id, next).await,
+                    false => self.run_at(user.id, next).await,
+                }
             }
         }
         self.roster().upto = changes.upto;
@@ -301,10 +300,15 @@ impl Service {
         Ok(outcome)
     }
 
+    /// Does something that nobody waits for, but for [`Service::settle`].
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.soon.spawn(work);
+    }
+
     /// Archives a new login at once, without anyone waiting for it.
     pub(super) fn run_soon(&self, user: User) {
         let service = self.clone();
-        self.0.soon.spawn(async move {
+        self.spawn(async move {
             let mut outcome = service.run(&user, Trigger::Login).await;
             // It may have joined a run that still had the old login.
             if matches!(&outcome, Ok(outcome) if outcome.result == RunResult::NeedsLogin) {
@@ -351,7 +355,7 @@ impl Service {
         Ok(())
     }
 
-    /// Waits for the runs of new logins.
+    /// Waits for the runs that nobody else waits for.
     pub async fn settle(&self) {
         self.0.soon.close();
         self.0.soon.wait().await;

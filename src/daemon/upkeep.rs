@@ -103,6 +103,7 @@ impl Upkeep {
         let started = async {
             service.take_file_users(&service.settings()).await?;
             service.refresh_users().await?;
+            service.retry_blocked();
             service.wake_troubled().await
         };
         if let Err(problem) = started.await {

@@ -20,6 +20,6 @@ pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
 pub use run::{Gap, GapCause, Run, RunId, RunResult, Trigger};
 pub use schedule::{Schedule, ScheduleError, parse_zone};
-pub use secret::{AccessToken, RefreshToken, Secret};
+pub use secret::{AccessToken, RefreshToken, Secret, without_secrets};
 pub use time::Timestamp;
 pub use user::{Origin, User, UserId, UserState};

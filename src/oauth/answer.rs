@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{AccessToken, RefreshToken, Timestamp};
+use crate::domain::{AccessToken, RefreshToken, Timestamp, without_secrets};
 
 use super::RawAnswer;
 
@@ -112,7 +112,7 @@ fn refused(status: u16, fields: &Map<String, Value>) -> Reading {
 }
 
 fn quoted(words: &str) -> String {
-    words.chars().filter(|c| !c.is_control()).take(QUOTED).collect()
+    without_secrets(words).chars().filter(|c| !c.is_control()).take(QUOTED).collect()
 }
 
 /// Reads a Retry-After header (RFC 9110, section 10.2.3): seconds or a date. `None` where it is absent or nonsense.

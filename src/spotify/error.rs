@@ -8,6 +8,7 @@ use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::lenient::shown;
 use super::wire;
+use crate::domain::without_secrets;
 
 /// How much of Spotify's own words is kept, in characters.
 const WORDS_KEPT: usize = 200;
@@ -53,7 +54,7 @@ impl ApiError {
     /// What an answer other than 200 means.
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
         let (words, reason) = wire::error(body);
-        let words = shown(&words, WORDS_KEPT);
+        let words = shown(&without_secrets(&words), WORDS_KEPT);
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
             StatusCode::FORBIDDEN => Self::Forbidden { message: forbidden(&words) },

@@ -1,0 +1,44 @@
+//! After the configuration was read: whoever a wrong one had blocked is tried again. Of an app that the token endpoint
+//! refused, one user goes first; the others follow where that mended it, so that a wrong secret costs one request.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{AppName, Trigger, User, UserId};
+
+use super::service::Service;
+
+impl Service {
+    /// Tries those again who were blocked. Nobody waits for it.
+    pub fn retry_blocked(&self) {
+        let users: Vec<User> = self.roster().all().filter(|user| !user.paused).cloned().collect();
+        let mut refused: BTreeMap<AppName, Vec<User>> = BTreeMap::new();
+        for user in users {
+            if self.parts().gate.fault(&user.app).is_some() {
+                refused.entry(user.app.clone()).or_default().push(user);
+            } else if user.blocked.is_some() {
+                self.retry_soon(vec![user.id]);
+            }
+        }
+        for (app, mut users) in refused {
+            let Some(first) = users.pop() else { continue };
+            let service = self.clone();
+            self.spawn(async move {
+                if let Err(problem) = service.run(&first, Trigger::Schedule).await {
+                    tracing::warn!(user = %first.name, "no run: {}", problem.detail);
+                }
+                if service.parts().gate.fault(&app).is_none() {
+                    service.retry_soon(users.into_iter().map(|user| user.id).collect());
+                }
+            });
+        }
+    }
+
+    fn retry_soon(&self, users: Vec<UserId>) {
+        let service = self.clone();
+        self.spawn(async move {
+            for user in users {
+                service.run_at(user, service.now()).await;
+            }
+        });
+    }
+}

@@ -1,0 +1,121 @@
+//! Kill -9: what is committed stays, what is under way is found again, and a loss is flagged.
+
+use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection, Rotation};
+
+use crate::fixture::{Host, now, reached};
+
+#[test]
+fn killed_right_after_a_refresh_the_login_lives() {
+    let host = Host::rotating(Rotation::Rotate);
+    let mut daemon = host.serve();
+    host.settled_user("alice");
+    for round in 0..10 {
+        let seen = host.token("alice", "{\"fresh\":true}").ok();
+        daemon.kill();
+        daemon = host.serve();
+        let held = host.token("alice", "").ok();
+        assert_eq!(held, seen, "round {round}: what was seen is durable");
+    }
+    host.token("alice", "{\"fresh\":true}").ok();
+    assert_eq!(host.spotify.refreshes("alice").reused, 0);
+    assert!(host.spotify.login_alive("alice"));
+    assert_eq!(host.user("alice")["state"], "ok");
+}
+
+/// Kills the daemon while Spotify holds a refresh, before or after its own commit.
+fn killed_in_a_refresh(rotation: Rotation, after: bool) -> Host {
+    let host = Host::rotating(rotation);
+    let daemon = host.serve();
+    host.settled_user("alice");
+    let gate = Gate::new();
+    let effect = Effect::Hang(gate.clone());
+    let fault = if after { Fault::after(effect) } else { Fault::before(effect) };
+    host.spotify.inject(Injection::new(Endpoint::Token, fault));
+    std::thread::scope(|scope| {
+        scope.spawn(|| host.token("alice", "{\"fresh\":true}"));
+        reached(&gate, 1);
+        daemon.kill();
+    });
+    assert!(["ok", "in_doubt"].contains(&host.status("alice")["state"].as_str().expect("a state")));
+    gate.open();
+    host.until("Spotify has ended it", || host.spotify.refreshes("alice").under_way == 0);
+    host
+}
+
+#[test]
+fn killed_while_a_refresh_is_under_way_a_login_lives_where_the_provider_lets_it() {
+    for rotation in [Rotation::Never, Rotation::RotateWithGrace(std::time::Duration::from_secs(60))] {
+        for after in [false, true] {
+            let host = killed_in_a_refresh(rotation, after);
+            let _daemon = host.serve();
+            host.until("a fresh token can be had", || host.token("alice", "{\"fresh\":true}").status == 200);
+            assert!(host.spotify.login_alive("alice"), "{rotation:?} {after}");
+            assert_eq!(host.spotify.refreshes("alice").reused, 0);
+            assert_eq!(host.user("alice")["state"], "ok");
+        }
+    }
+}
+
+#[test]
+fn killed_while_a_strict_providers_answer_was_on_its_way_the_loss_is_flagged() {
+    let host = killed_in_a_refresh(Rotation::Rotate, true);
+    let _daemon = host.serve();
+    host.until("it is said", || host.user("alice")["state"] == "needs_login");
+    let reason = host.status("alice")["reason"].as_str().expect("a reason").to_owned();
+    assert!(reason.contains("answer was lost") && reason.contains("longplay login alice"), "{reason}");
+}
+
+#[test]
+fn killed_in_a_run_the_next_one_loses_and_doubles_nothing() {
+    let host = Host::new();
+    let daemon = host.serve();
+    host.settled_user("alice");
+    host.spotify.listen_until("alice", 30, now());
+    let gate = Gate::new();
+    host.spotify.inject(Injection::new(Endpoint::Recent, Fault::after(Effect::Hang(gate.clone()))));
+    std::thread::scope(|scope| {
+        scope.spawn(|| host.run(&["archive", "alice"]));
+        reached(&gate, 1);
+        daemon.kill();
+    });
+    gate.open();
+    let _daemon = host.serve();
+    host.run(&["archive", "alice"]).ok();
+    assert_eq!(host.plays("alice").len(), 30);
+    assert_eq!(host.status("alice")["last_run_result"], "ok");
+}
+
+#[test]
+fn killed_at_any_moment_of_many_refreshes_no_login_is_lost_silently() {
+    let host = Host::rotating(Rotation::Rotate);
+    let users = ["alice", "bob", "carol", "dave"];
+    let mut daemon = host.serve();
+    for name in users {
+        host.settled_user(name);
+    }
+    for round in 0..8_u64 {
+        std::thread::scope(|scope| {
+            for name in users {
+                let host = &host;
+                scope.spawn(move || (0..5).for_each(|_| drop(host.token(name, "{\"fresh\":true}"))));
+            }
+            // A different moment each time.
+            std::thread::sleep(std::time::Duration::from_millis(5 + round * 7));
+            daemon.signal("KILL");
+        });
+        drop(daemon);
+        daemon = host.serve();
+    }
+    for name in users {
+        let decided = || match host.token(name, "{\"fresh\":true}") {
+            answer if answer.status == 200 => Some(true),
+            answer if answer.status == 409 => Some(false),
+            _ => None,
+        };
+        host.until("an answer decides", || decided().is_some());
+        let alive = decided() == Some(true);
+        assert_eq!(alive, host.spotify.login_alive(name), "{name}: what is said is the truth");
+        let state = host.user(name)["state"].clone();
+        assert_eq!(state, if alive { "ok" } else { "needs_login" });
+    }
+}

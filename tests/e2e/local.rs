@@ -1,0 +1,117 @@
+//! Without a daemon: commands work on the store themselves, one at a time, and end when their work is done.
+
+use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection, Rotation};
+
+use crate::fixture::{Host, at_once, now, reached};
+
+#[test]
+fn everything_that_reads_works_without_a_daemon() {
+    let host = Host::new();
+    host.spotify.listen_until("alice", 8, now());
+    let daemon = host.serve();
+    host.settled_user("alice");
+    let commands: [&[&str]; 7] = [
+        &["plays", "alice", "--format", "json"],
+        &["plays", "alice", "--format", "csv"],
+        &["top", "alice", "--kind", "tracks", "--json"],
+        &["top", "alice", "--source", "spotify", "--json"],
+        &["gaps", "alice", "--json"],
+        &["users", "--json"],
+        &["token", "alice"],
+    ];
+    let with: Vec<_> = commands.iter().map(|args| host.run(args).ok()).collect();
+    assert_eq!(daemon.stop(), 0);
+    let without: Vec<_> = commands.iter().map(|args| host.run(args).ok()).collect();
+    assert_eq!(without, with);
+    let status = host.run(&["status", "--json"]).json();
+    assert_eq!(status["users"][0]["plays"], 8);
+    assert_eq!(status["daemon"]["healthy"], true);
+    let told = host.run(&["status"]);
+    assert!(format!("{}{}", told.stdout, told.stderr).contains("no daemon is running"), "{told:?}");
+    // What can't be without one says so.
+    for args in [&["watch"][..], &["reload"], &["plays", "alice", "--follow"]] {
+        let error = host.run(args).fails(69);
+        assert!(error.contains("longplay serve"), "{error}");
+    }
+}
+
+#[test]
+fn a_login_is_archived_without_a_daemon_ever() {
+    let host = Host::rotating(Rotation::Rotate);
+    host.spotify.listen_until("alice", 5, now());
+    host.add_user("alice").ok();
+    assert_eq!(host.plays("alice").len(), 5, "a new login is archived at once");
+    host.run(&["archive", "alice"]).ok();
+    host.run(&["archive", "--all"]).ok();
+    assert_eq!(host.plays("alice").len(), 5);
+    for _ in 0..3 {
+        host.run(&["token", "alice", "--fresh"]).ok();
+    }
+    let counts = host.spotify.refreshes("alice");
+    assert_eq!((counts.accepted, counts.reused), (4, 0));
+    assert_eq!(host.status("alice")["state"], "ok");
+}
+
+#[test]
+fn commands_at_once_take_turns_and_never_refresh_side_by_side() {
+    let host = Host::rotating(Rotation::Rotate);
+    host.add_user("alice").ok();
+    let tokens = at_once(4, |_| host.run(&["token", "alice", "--fresh"]).ok());
+    assert!(tokens.iter().all(|token| token.starts_with("BQ")));
+    let counts = host.spotify.refreshes("alice");
+    assert_eq!((counts.reused, counts.most_at_once), (0, 1));
+    assert!(host.spotify.login_alive("alice"));
+    host.run(&["token", "alice", "--fresh"]).ok();
+}
+
+#[test]
+fn a_command_that_holds_the_lock_for_long_is_named() {
+    let host = Host::new();
+    host.add_user("alice").ok();
+    let gate = Gate::new();
+    host.spotify.inject(Injection::new(Endpoint::Token, Fault::before(Effect::Hang(gate.clone()))));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| host.run(&["token", "alice", "--fresh"]));
+        reached(&gate, 1);
+        let error = host.run(&["plays", "alice"]).fails(69);
+        assert!(error.contains("another longplay (process "), "{error}");
+        gate.open();
+        first.join().expect("it ends").ok();
+    });
+    host.run(&["plays", "alice"]).ok();
+}
+
+#[test]
+fn a_second_daemon_is_refused_and_harms_nothing() {
+    let host = Host::new();
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    let error = host.serve_in_vain().fails(1);
+    assert!(error.contains("control.sock") || error.contains("another longplay"), "{error}");
+    host.token("alice", "").ok();
+    // The same state directory under another socket.
+    let other = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
+    let other =
+        other.replace("control.sock", "other.sock").replace(&format!("\"127.0.0.1:{}\"", host.port), "\"\"");
+    host.write("other.toml", &other);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_longplay"));
+    command.args(["serve", "--config"]).arg(host.path("other.toml"));
+    let refused: crate::fixture::Ran = command.output().expect("it runs").into();
+    let error = refused.fails(1);
+    assert!(error.contains("another longplay (process "), "{error}");
+    host.token("alice", "{\"fresh\":true}").ok();
+    assert_eq!(host.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_command_and_a_daemon_see_the_same_users() {
+    let host = Host::new();
+    host.add_user("alice").ok();
+    host.run(&["users", "add", "bob"]).ok();
+    let daemon = host.serve();
+    assert_eq!(host.status("alice")["state"], "ok");
+    assert_eq!(host.status("bob")["state"], "needs_login");
+    host.run(&["users", "remove", "bob"]).ok();
+    assert_eq!(daemon.stop(), 0);
+    assert!(host.status("bob").is_null());
+}

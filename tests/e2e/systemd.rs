@@ -1,0 +1,148 @@
+//! What systemd is told, read from its end of the notify socket.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection};
+
+use crate::fixture::{Daemon, Host, PATIENCE, reached};
+
+/// systemd's end.
+struct Notified(UnixDatagram);
+
+impl Notified {
+    fn new(host: &Host) -> Self {
+        let socket = UnixDatagram::bind(host.path("notify.sock")).expect("a socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Self(socket)
+    }
+
+    /// The next message.
+    #[track_caller]
+    fn next(&self) -> String {
+        let mut buffer = vec![0; 8_192];
+        let length = self.0.recv(&mut buffer).expect("a message");
+        String::from_utf8(buffer[..length].to_vec()).expect("text")
+    }
+
+    /// The next message with this line.
+    #[track_caller]
+    fn next_with(&self, line: &str) -> String {
+        loop {
+            let message = self.next();
+            if message.lines().any(|said| said.starts_with(line)) {
+                return message;
+            }
+        }
+    }
+}
+
+/// A daemon as systemd starts it, with a watchdog of two seconds.
+fn served(host: &Host) -> Daemon {
+    host.serve_with(|command| {
+        command.env("NOTIFY_SOCKET", host.path("notify.sock")).env("WATCHDOG_USEC", "2000000");
+    })
+}
+
+#[test]
+fn ready_comes_first_with_a_status_and_the_watchdog_is_pinged() {
+    let host = Host::new();
+    let systemd = Notified::new(&host);
+    let daemon = served(&host);
+    let first = systemd.next();
+    assert!(first.lines().any(|line| line == "READY=1"), "{first}");
+    assert!(first.contains("STATUS=no users yet"), "{first}");
+    let began = std::time::Instant::now();
+    for _ in 0..3 {
+        systemd.next_with("WATCHDOG=1");
+    }
+    assert!(began.elapsed() < Duration::from_secs(6), "half of what was granted: {:?}", began.elapsed());
+    host.settled_user("alice");
+    let status = systemd.next_with("STATUS=");
+    assert!(status.contains("1 user: 1 ok"), "{status}");
+    host.spotify.revoke("alice");
+    host.run(&["token", "alice", "--fresh"]).fails(77);
+    let status = systemd.next_with("STATUS=");
+    assert!(status.contains("1 must log in"), "{status}");
+    daemon.signal("TERM");
+    systemd.next_with("STOPPING=1");
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
+fn a_watchdog_for_another_process_is_none_of_ours() {
+    let host = Host::new();
+    let systemd = Notified::new(&host);
+    let _daemon = host.serve_with(|command| {
+        command.env("NOTIFY_SOCKET", host.path("notify.sock"));
+        command.env("WATCHDOG_USEC", "200000").env("WATCHDOG_PID", "1");
+    });
+    assert!(systemd.next().contains("READY=1"));
+    systemd.0.set_read_timeout(Some(Duration::from_millis(1_000))).expect("a timeout");
+    let mut buffer = [0; 1_024];
+    while let Ok(length) = systemd.0.recv(&mut buffer) {
+        let message = String::from_utf8_lossy(&buffer[..length]);
+        assert!(!message.contains("WATCHDOG"), "{message}");
+    }
+}
+
+#[test]
+fn a_reload_is_told_with_its_time_and_ends_with_ready() {
+    let host = Host::new();
+    let systemd = Notified::new(&host);
+    let daemon = served(&host);
+    systemd.next_with("READY=1");
+    let good = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
+    for (config, problem) in [(good.clone(), false), (format!("{good}[nonsense]\n"), true)] {
+        host.write("longplay.toml", &config);
+        daemon.signal("HUP");
+        let reloading = systemd.next_with("RELOADING=1");
+        let at = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        let uptime = std::fs::read_to_string("/proc/uptime").expect("the kernel's clock");
+        let uptime: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).expect("seconds");
+        let at: f64 = at.and_then(|text| text.parse().ok()).expect("microseconds");
+        // The boot clock is never behind the monotonic one.
+        assert!(at / 1e6 <= uptime + 1.0 && at > 0.0, "{at} {uptime}");
+        let ready = systemd.next_with("READY=1");
+        assert_eq!(ready.contains("degraded") && ready.contains("nonsense"), problem, "{ready}");
+    }
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn while_it_finishes_a_refresh_the_watchdog_is_still_pinged() {
+    let host = Host::new();
+    let systemd = Notified::new(&host);
+    let daemon = served(&host);
+    host.settled_user("alice");
+    let gate = Gate::new();
+    host.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+    std::thread::scope(|scope| {
+        scope.spawn(|| host.token("alice", "{\"fresh\":true}"));
+        reached(&gate, 1);
+        daemon.signal("TERM");
+        let stopping = systemd.next_with("STOPPING=1");
+        assert!(stopping.contains("STATUS=stopping"), "{stopping}");
+        for _ in 0..2 {
+            systemd.next_with("WATCHDOG=1");
+        }
+        gate.open();
+    });
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
+fn a_daemon_whose_store_is_away_is_ready_and_says_so() {
+    let host = Host::new();
+    let config = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
+    let url = format!("sqlite://{}", host.path("disk/longplay.db").display());
+    host.write("longplay.toml", &config.replace("[store]\n", &format!("[store]\nurl = \"{url}\"\n")));
+    let systemd = Notified::new(&host);
+    let daemon = host.serve_degraded_with(|command| {
+        command.env("NOTIFY_SOCKET", host.path("notify.sock")).env("WATCHDOG_USEC", "2000000");
+    });
+    let ready = systemd.next_with("READY=1");
+    assert!(ready.contains("STATUS=degraded"), "{ready}");
+    systemd.next_with("WATCHDOG=1");
+    assert_eq!(daemon.stop(), 0);
+}
