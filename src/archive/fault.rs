@@ -1,9 +1,8 @@
 //! Why a run can't go on, as its result says it, and whether to try again within the run. Pure.
 
-use std::error::Error;
 use std::time::Duration;
 
-use crate::domain::{RunResult, Timestamp};
+use crate::domain::{RunResult, Timestamp, said};
 use crate::spotify::ApiError;
 use crate::store::StoreError;
 use crate::tokens::{TokenError, Trouble};
@@ -84,7 +83,7 @@ impl Fault {
     /// The Web API gave no page. A 429 becomes [`Fault::held`] instead, once it is known until when; a 401 is settled
     /// with the source of tokens first.
     pub fn api(error: &ApiError) -> Self {
-        let reason = chain(error);
+        let reason = said(error);
         match error {
             ApiError::Unauthorized => Self::fresh_token_refused(),
             ApiError::RateLimited { .. } => Self::new(RunResult::RateLimited, reason),
@@ -97,19 +96,8 @@ impl Fault {
     /// The store did not do what it was asked.
     pub fn store(error: &StoreError) -> Self {
         let passing = matches!(error, StoreError::Unavailable { .. });
-        Self { passing, ..Self::new(RunResult::StoreError, chain(error)) }
+        Self { passing, ..Self::new(RunResult::StoreError, said(error)) }
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        said = format!("{said}: {error}");
-        cause = error.source();
-    }
-    said
 }
 
 /// The waits of one step that are still to come.

@@ -3,10 +3,11 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::exit::{CliError, Exit, chain};
+use super::exit::{CliError, Exit};
 use crate::config::{self, Place};
 use crate::control::client::{Client, ClientError};
 use crate::daemon::{LocalError, LocalMode, StateError, become_owner};
+use crate::domain::said;
 
 /// What a command can't do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +37,9 @@ async fn local(place: &Place) -> Result<Client, CliError> {
     let local = LocalMode::open(place.clone()).await.map_err(|error| match error {
         LocalError::Configuration(faults) => CliError::from(faults),
         LocalError::State(StateError::Locked { .. }) => CliError::new(Exit::Unavailable, error.to_string()),
-        LocalError::State(_) => CliError::new(Exit::Unavailable, chain(&error)),
-        LocalError::Core(ref core) if core.passes() => CliError::new(Exit::Unavailable, chain(&error)),
-        LocalError::Core(_) => CliError::new(Exit::Configuration, chain(&error)),
+        LocalError::State(_) => CliError::new(Exit::Unavailable, said(&error)),
+        LocalError::Core(ref core) if core.passes() => CliError::new(Exit::Unavailable, said(&error)),
+        LocalError::Core(_) => CliError::new(Exit::Configuration, said(&error)),
     })?;
     Ok(Client::in_process(local.router(), local))
 }

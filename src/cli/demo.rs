@@ -87,12 +87,12 @@ async fn in_folder(
     let here = Place { config: Some(file.clone()), env: Default::default(), root: false, system_file: file };
     let settings = config::load(&here)?;
     let colour = colours(place);
-    start_log(LogTo::StandardError { colour: false }, LOG)
+    let log = start_log(LogTo::StandardError { colour: false }, LOG)
         .map_err(|e| CliError::failed(format!("the log can't be started: {e}")))?;
     print(&introduction(folder.path(), &here.system_file, &spotify, &page))?;
 
     let socket = settings.control.socket.clone();
-    let daemon = tokio::spawn(daemon::serve(here.clone(), settings));
+    let daemon = tokio::spawn(daemon::serve(here.clone(), settings, log));
     let mut printer = Printer::start(colour);
     run_until_stopped(daemon, &socket, &spotify, &mut printer, signals).await?;
     let client = connect(&here, Needs::Store).await?;

@@ -3,7 +3,7 @@
 use crate::config::Faults;
 use crate::control::api::Problem;
 use crate::control::client::ClientError;
-use crate::domain::{RunResult, UserName};
+use crate::domain::{RunResult, UserName, said};
 
 use super::{connect, output};
 
@@ -122,7 +122,7 @@ impl From<ClientError> for CliError {
                 Self::new(Exit::Unavailable, format!("{error}: {}", connect::permission(socket)))
             }
             ClientError::Problem(problem) => Self::from(*problem),
-            ClientError::Lost { .. } => Self::new(Exit::Unavailable, chain(&error)),
+            ClientError::Lost { .. } => Self::new(Exit::Unavailable, said(&error)),
         }
     }
 }
@@ -158,17 +158,6 @@ pub fn about(user: &UserName, line: &str) -> String {
         true => line.to_owned(),
         false => format!("{user}: {line}"),
     }
-}
-
-/// An error with its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    line
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::archive::Outcome;
 use crate::config::Faults;
-use crate::domain::{RunResult, UserName};
+use crate::domain::{RunResult, UserName, said};
 use crate::store::StoreError;
 use crate::tokens::{LoginError, TokenError};
 
@@ -62,14 +62,7 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        let mut detail = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            detail.push_str(": ");
-            detail.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        Self::later("store", detail, Duration::from_secs(5))
+        Self::later("store", said(&error), Duration::from_secs(5))
     }
 }
 

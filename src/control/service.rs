@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -84,6 +85,7 @@ pub(super) struct Inner {
     pub reload: OnceLock<Reload>,
     /// Runs that nobody waits for.
     soon: TaskTracker,
+    stopping: AtomicBool,
 }
 
 impl Service {
@@ -99,6 +101,7 @@ impl Service {
             problems: Mutex::default(),
             reload: OnceLock::new(),
             soon: TaskTracker::new(),
+            stopping: AtomicBool::new(false),
         }))
     }
 
@@ -294,7 +297,7 @@ impl Service {
         let (plan, _) = Plan::of(user, &settings);
         let who = plan.who(user, &app, self.now(), settings.archive.max_interval);
         let outcome = self.parts().archiver.archive(who, trigger).await;
-        if outcome.result != RunResult::Cancelled {
+        if !self.0.stopping.load(Ordering::Relaxed) {
             self.run_at(user.id, self.next_after(&outcome, &plan)).await;
         }
         Ok(outcome)
@@ -364,6 +367,7 @@ impl Service {
     /// Starts nothing new, finishes every refresh under way within `drain`, and closes the store. True where nothing
     /// was left behind.
     pub async fn finish(&self, drain: Duration) -> bool {
+        self.0.stopping.store(true, Ordering::Relaxed);
         let parts = self.parts();
         if let Some(scheduler) = &parts.scheduler {
             scheduler.stop().await;

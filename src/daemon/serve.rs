@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Faults, Place, Settings};
 use crate::control::socket::{self, SocketError};
+use crate::domain::said;
 use crate::random::Random;
 use crate::schedule::{Scheduler, StartError};
 use crate::telemetry::{Events, Log, Metrics};
-use crate::tokens::said;
 use crate::web;
 
 use super::core::{Current, Ground};

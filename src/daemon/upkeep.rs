@@ -9,9 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::BootTime;
 use crate::control::api::Problem;
 use crate::control::{Reload, Service};
-use crate::domain::{AppName, EventKind, Timestamp};
+use crate::domain::{AppName, EventKind, Timestamp, said};
 use crate::schedule::Scheduler;
-use crate::tokens::said;
 
 use super::core::{Core, CoreError, Ground, offer};
 use super::door::Door;

@@ -6,6 +6,7 @@ mod grant;
 mod name;
 mod play;
 mod run;
+mod said;
 mod schedule;
 mod secret;
 mod time;
@@ -19,6 +20,7 @@ pub use grant::{
 pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
 pub use run::{Gap, GapCause, Run, RunId, RunResult, Trigger};
+pub use said::said;
 pub use schedule::{Schedule, ScheduleError, parse_zone};
 pub use secret::{AccessToken, RefreshToken, Secret, without_secrets};
 pub use time::Timestamp;

@@ -44,7 +44,7 @@ pub enum Reading {
     },
     /// `invalid_client` or `unauthorized_client`: the app is set up wrongly.
     ClientRefused(String),
-    /// Another OAuth error (RFC 6749, section 5.2): our request is at fault.
+    /// Another error of RFC 6749, section 5.2: our request is at fault. Words that are not in there prove nothing.
     RequestRefused(String),
     /// Anything else. Whether something happened at the provider can't be told.
     Unclear(String),
@@ -107,7 +107,10 @@ fn refused(status: u16, fields: &Map<String, Value>) -> Reading {
         "invalid_client" | "unauthorized_client" => {
             Reading::ClientRefused(format!("{} ({description})", quoted(error)))
         }
-        _ => Reading::RequestRefused(format!("{} ({description})", quoted(error))),
+        "invalid_request" | "invalid_scope" | "unsupported_grant_type" => {
+            Reading::RequestRefused(format!("{} ({description})", quoted(error)))
+        }
+        _ => Reading::Unclear(format!("status {status}, {}", quoted(error))),
     }
 }
 
@@ -205,6 +208,7 @@ mod tests {
             (400, "<html></html>"),
             (400, r#"{"error":{"status":400,"message":"x"}}"#),
             (404, ""),
+            (408, r#"{"error":"Request Timeout"}"#),
             (500, r#"{"error":"invalid_grant"}"#),
             (503, "upstream connect error"),
         ] {

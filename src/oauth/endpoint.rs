@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use crate::config::{AppSettings, Auth};
-use crate::domain::{RefreshToken, Secret};
+use crate::domain::{RefreshToken, Secret, said};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a token request takes, connecting included.
@@ -142,8 +142,8 @@ impl Transport for HttpTransport {
             builder = builder.header(AUTHORIZATION, authorization.expose_secret());
         }
         let mut response = builder.send().await.map_err(|error| match error.is_connect() {
-            true => PostError::NotSent(said(error)),
-            false => PostError::Lost(said(error)),
+            true => PostError::NotSent(words(error)),
+            false => PostError::Lost(words(error)),
         })?;
         let text = |headers: &HeaderMap, name| {
             headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
@@ -152,7 +152,7 @@ impl Transport for HttpTransport {
         let retry_after = text(response.headers(), RETRY_AFTER);
         let date = text(response.headers(), DATE);
         let mut body = Zeroizing::new(Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(|e| PostError::Lost(said(e)))? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| PostError::Lost(words(e)))? {
             if body.len() + chunk.len() > LONGEST_BODY {
                 return Err(PostError::Lost(format!("an answer of more than {LONGEST_BODY} bytes")));
             }
@@ -162,17 +162,9 @@ impl Transport for HttpTransport {
     }
 }
 
-/// The whole chain of an error in a line.
-fn said(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+/// The error in words, without the address: it is no secret, but said elsewhere.
+fn words(error: reqwest::Error) -> String {
+    said(&error.without_url())
 }
 
 #[cfg(test)]

@@ -36,19 +36,21 @@ impl Gate {
         Self { clock, store, events, states: Arc::default(), saving: Arc::default() }
     }
 
-    /// Reads what the store remembers of these apps; a longer hold that is known here stays. A fault on record may be
+    /// Reads what the store remembers of apps that are not known here yet: of the others memory is newer. A fault may be
     /// tried again at once: the configuration has just been read.
     pub async fn load<'a>(&self, apps: impl IntoIterator<Item = &'a AppName>) -> Result<(), StoreError> {
         let now = self.clock.now();
         for app in apps {
-            let mut state = self.store.app_state(app).await?;
+            let known = self.states().contains_key(app);
+            let stored = match known {
+                true => None,
+                false => Some(self.store.app_state(app).await?),
+            };
+            let mut states = self.states();
+            let state = states.entry(app.clone()).or_insert_with(|| stored.unwrap_or_default());
             if let Some(fault) = &mut state.fault {
                 fault.retry_at = now;
             }
-            let mut states = self.states();
-            let known = states.entry(app.clone()).or_default();
-            state.hold_until = state.hold_until.max(known.hold_until);
-            *known = state;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::domain::{
 
 use crate::store::STOPPED;
 
+use super::exchange::LEASE;
 use super::validity::{Held, Moment};
 use super::{Need, Token, TokenError, Trouble};
 
@@ -66,6 +67,8 @@ pub struct OnRecord {
     pub attempt: AttemptId,
     /// Whether this daemon sent it.
     pub ours: bool,
+    /// When it was announced.
+    pub sent: BootTime,
     /// When its lease lapses.
     pub lapses: BootTime,
 }
@@ -293,7 +296,7 @@ impl Account {
             }
             Input::Rejected(id, generation) => self.wait(id, Want::Settle { generation, reread: false }),
             Input::Look(id) => self.wait(id, Want::Look),
-            Input::Read(read) => self.read(read, &mut effects),
+            Input::Read(read) => self.read(read, now, &mut effects),
             Input::Stalled(why) => {
                 let error = waiting(why, LOOK_AGAIN, Trouble::Store);
                 self.refuse_all(&error, &mut effects);
@@ -331,8 +334,14 @@ impl Account {
 
     /// When [`Input::Wake`] is wanted next.
     pub fn wake_at(&self, now: Moment, weather: &Weather) -> Option<BootTime> {
+        if self.paused || self.work != Work::Idle {
+            return None;
+        }
+        if self.stale {
+            return Some(self.look_again.unwrap_or(now.boot));
+        }
         let Known::Login(view) = &self.known else { return None };
-        if self.paused || self.work != Work::Idle || !view.client_matches {
+        if !view.client_matches {
             return None;
         }
         let held = weather.held_until.max(weather.fault.as_ref().map(|fault| fault.retry_at));
@@ -360,7 +369,7 @@ impl Account {
         self.waiters.push(Waiter { id, want, rounds: 0 });
     }
 
-    fn read(&mut self, read: Result<Option<View>, String>, effects: &mut Vec<Effect>) {
+    fn read(&mut self, read: Result<Option<View>, String>, now: Moment, effects: &mut Vec<Effect>) {
         if self.work == Work::Reading {
             self.work = Work::Idle;
         }
@@ -375,7 +384,13 @@ impl Account {
             }
             Ok(None) => self.known = Known::NoLogin,
             Err(why) => {
+                // What memory holds may still satisfy some; the others are told, and it is read again.
+                if !self.stale {
+                    self.answer_ready(now, effects);
+                }
                 self.refuse_all(&waiting(why, LOOK_AGAIN, Trouble::Store), effects);
+                self.stale = true;
+                self.look_again = Some(BootTime(now.boot.0 + LOOK_AGAIN));
             }
         }
     }
@@ -404,6 +419,8 @@ impl Account {
                     TokenError::Waiting { trouble: Trouble::RateLimited, .. } => None,
                     _ => Some(self.back_off(now, error.clone())),
                 };
+                // Whether the intent is on record is not certain where the store did not answer.
+                self.stale |= matches!(&error, TokenError::Waiting { trouble: Trouble::Store, .. });
                 self.refuse_all(&with_retry(error, wait), effects);
             }
             Outcome::ClientRefused(reason) => self.refuse_all(&TokenError::Blocked(reason), effects),
@@ -462,7 +479,12 @@ impl Account {
         }
         let unread = matches!(self.known, Known::Unread);
         if self.work == Work::Idle && (self.stale || unread && !self.waiters.is_empty()) {
-            self.stale = false;
+            if self.stale && self.look_again.is_some_and(|at| at > now.boot) {
+                // The store was asked a moment ago and did not answer.
+                let why = "the store can't be read".to_owned();
+                return self.refuse_all(&waiting(why, LOOK_AGAIN, Trouble::Store), effects);
+            }
+            (self.stale, self.look_again) = (false, None);
             self.work = Work::Reading;
             effects.push(Effect::Read);
         }
@@ -503,7 +525,8 @@ impl Account {
                 self.look_again = None;
                 return self.reread(effects);
             }
-            self.look_again = Some(BootTime(now.boot.0 + LOOK_AGAIN));
+            // Who asks in between doesn't put it off.
+            self.look_again.get_or_insert(BootTime(now.boot.0 + LOOK_AGAIN));
             return;
         }
         match self.hindrance(view, now, weather, insist) {
@@ -658,19 +681,15 @@ impl Account {
 
     /// Until when a doubt is left to the daemon that sent; `None`: this one may try.
     fn strangers_until(&self, view: &View, now: Moment, weather: &Weather) -> Option<BootTime> {
-        if weather.rotation == Rotation::Keeps {
-            return view.on_record.filter(|record| !record.ours).map(|record| record.lapses);
+        let (since, lapses) = match (view.on_record.filter(|record| !record.ours), &view.doubt) {
+            (Some(record), _) => (record.sent, record.lapses),
+            (None, Some((false, _, since))) => (now.boot_at(*since), now.boot_at(*since + LEASE)),
+            (None, _) => return None,
+        };
+        if weather.rotation == Rotation::Keeps || now.boot.since(since) < self.rules.rotation_grace {
+            return Some(lapses);
         }
-        if let Some(record) = view.on_record.filter(|record| !record.ours) {
-            return Some(BootTime(record.lapses.0 + STRANGERS_DOUBT));
-        }
-        match &view.doubt {
-            Some((false, _, since)) => {
-                let in_grace = now.wall.since(*since) < self.rules.rotation_grace;
-                (!in_grace).then(|| now.boot_of(*since + STRANGERS_DOUBT))
-            }
-            _ => None,
-        }
+        Some(BootTime(lapses.0 + STRANGERS_DOUBT))
     }
 
     /// Whether a refresh is due that nobody waits for.

@@ -2,27 +2,32 @@
 //! starts tasks, and their outcomes come back as messages. Over users refreshes run side by side under a limit.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::BootTime;
 use crate::config::{AppSettings, RefreshMode, TokenSettings};
-use crate::domain::{AppName, AttemptId, Epoch, Generation, Timestamp, UserId, UserName};
+use crate::domain::{AppName, AttemptId, Epoch, Generation, Timestamp, UserId, UserName, said};
 
 use super::account::{Account, Effect, Input, Outcome, Rules, Start, View, WaiterId, Weather};
-use super::exchange::{Errand, Exchange, Report, Subject, said};
+use super::exchange::{Errand, Exchange, Report, Subject};
 use super::login::{LoginError, LoginGrant};
 use super::validity::Moment;
 use super::{Need, Token, TokenError, TokenSource};
 
 /// How many messages may wait for the actor.
 const QUEUE: usize = 4_096;
-/// The longest that the actor sleeps.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
+/// The longest that the actor sleeps: timers stand still while the host is suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// What is said of a task that panicked; the journal has the rest.
+const BROKE_OFF: &str = "reading the login broke off: this is a fault of longplay";
 
 /// What the actor knows of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -441,11 +446,15 @@ impl Actor {
         let (app, sender) = (entry.subject.app.clone(), self.sender.clone());
         let (exchange, skew) = (Arc::clone(&self.exchange), self.skew.get(&app.name).copied().unwrap_or(0));
         tokio::spawn(async move {
-            let read = match exchange.store.grant(user).await {
-                Ok(Some(grant)) => exchange.view(&app, grant, exchange.moment(skew)),
-                Ok(None) => Ok(None),
-                Err(error) => Err(said(&error)),
+            let reading = async {
+                match exchange.store.grant(user).await {
+                    Ok(Some(grant)) => exchange.view(&app, grant, exchange.moment(skew)),
+                    Ok(None) => Ok(None),
+                    Err(error) => Err(said(&error)),
+                }
             };
+            let read =
+                AssertUnwindSafe(reading).catch_unwind().await.unwrap_or_else(|_| Err(BROKE_OFF.to_owned()));
             let _ = sender.send(Message::Read { user, read }).await;
         });
     }
@@ -469,7 +478,10 @@ impl Actor {
                 // A full queue only means that those who wait are told with the next one.
                 let _ = stalls.try_send(Message::Stalled { user, why });
             };
-            let report = exchange.refresh(Errand { subject, start, attempt, permit }, &stalled).await;
+            let refresh = exchange.refresh(Errand { subject, start, attempt, permit }, &stalled);
+            // Whatever it had begun is on record: it is read and tried again.
+            let broken = Report { outcome: Outcome::Superseded, skew: None };
+            let report = AssertUnwindSafe(refresh).catch_unwind().await.unwrap_or(broken);
             let _ = sender.send(Message::Done { user, epoch, report }).await;
         });
     }

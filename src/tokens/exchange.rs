@@ -12,7 +12,7 @@ use crate::clock::{BootTime, Clock};
 use crate::config::AppSettings;
 use crate::domain::{
     AccessTimes, AppName, AttemptId, Doubt, Epoch, EventKind, Grant, Owner, Refusal, Timestamp, UserId,
-    UserName,
+    UserName, said,
 };
 use crate::oauth::{PostError, Reading, TokenRequest, Tokens, Transport, read};
 use crate::random::Random;
@@ -276,10 +276,15 @@ impl Exchange {
             refresh_token,
             access,
             born: (born, grant.born_of),
-            on_record: grant.attempt.map(|attempt| OnRecord {
-                attempt: attempt.id,
-                ours: attempt.owner == self.owner,
-                lapses: BootTime(now.boot.0 + attempt.lease_until.since(grant.read_at)),
+            on_record: grant.attempt.map(|attempt| {
+                // By the store's clock; the boot clock goes on where it was read.
+                let lapses = Moment { wall: grant.read_at, ..now }.boot_at(attempt.lease_until);
+                OnRecord {
+                    attempt: attempt.id,
+                    ours: attempt.owner == self.owner,
+                    sent: BootTime(lapses.0.saturating_sub(LEASE)),
+                    lapses,
+                }
             }),
             login_ends: login_ends(app, grant.login_at),
             doubt: grant.doubt.map(|doubt| (doubt.owner == self.owner, doubt.reason, doubt.since)),
@@ -403,10 +408,15 @@ impl Exchange {
         let (close, outcome, error) = match reading {
             Reading::Granted(tokens) => {
                 let outcome = self.commit(case, tokens, spooled, stalled).await;
-                return (outcome, None);
+                let lost = matches!(outcome, Outcome::Superseded).then_some(RefreshError::StoreError);
+                return (outcome, lost);
             }
             Reading::RateLimited(retry_after) => {
-                let until = self.gate.hold(app, retry_after).await;
+                // An old answer's wait is over, or was noted when it came.
+                let until = match case.sent_boot {
+                    Some(_) => self.gate.hold(app, retry_after).await,
+                    None => self.clock.now(),
+                };
                 let reason = format!("Spotify's rate limit holds the app until {until}");
                 let retry_after = until.since(self.clock.now());
                 let error = TokenError::Waiting { reason, retry_after, trouble: Trouble::RateLimited };
@@ -416,14 +426,14 @@ impl Exchange {
                 let reason = format!(
                     "Spotify refuses app {app}: {words}; check its client_id, auth and secret, then `longplay reload`"
                 );
-                self.gate.refuse(app, &reason).await;
+                self.refuse_app(case, &reason).await;
                 (Close::Nothing, Outcome::ClientRefused(reason), RefreshError::ClientError)
             }
             Reading::RequestRefused(words) => {
                 let reason = format!(
                     "Spotify refuses the token request of app {app}: {words}; check the app's settings"
                 );
-                self.gate.refuse(app, &reason).await;
+                self.refuse_app(case, &reason).await;
                 (Close::Nothing, Outcome::ClientRefused(reason), RefreshError::ClientError)
             }
             Reading::GrantRefused { expired, description } => {
@@ -503,6 +513,13 @@ impl Exchange {
             doubt: None,
             refusal: None,
         }))
+    }
+
+    /// An old answer says nothing of the app as it is set up now.
+    async fn refuse_app(&self, case: &Case<'_>, reason: &str) {
+        if case.sent_boot.is_some() {
+            self.gate.refuse(&case.subject.app.name, reason).await;
+        }
     }
 
     fn refusal(&self, case: &Case<'_>, expired: bool, description: &str) -> Refusal {
@@ -587,16 +604,4 @@ fn note(subject: &Subject, attempt: AttemptId) -> Note {
 
 fn not_sent(reason: String, trouble: Trouble) -> Outcome {
     Outcome::NotSent(TokenError::Waiting { reason, retry_after: Duration::ZERO, trouble })
-}
-
-/// An error with its causes in a line.
-pub fn said(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use crate::domain::{Epoch, RefreshToken, Timestamp};
+use crate::domain::{Epoch, RefreshToken, Timestamp, said};
 use crate::oauth::Tokens;
 use crate::store::{NewLogin, StoreError};
 
 use super::account::View;
-use super::exchange::{Exchange, Subject, said, times};
+use super::exchange::{Exchange, Subject, times};
 use super::seal::Label;
 use super::validity::Held;
 

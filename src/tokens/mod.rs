@@ -17,7 +17,7 @@ use crate::domain::{AccessToken, Generation, Timestamp, UserId};
 use crate::store::StoreError;
 
 pub use actor::{Health, Member, TokenKeeper, start};
-pub use exchange::{Exchange, Subject, login_ends, said};
+pub use exchange::{Exchange, Subject, login_ends};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
 pub use spool::{FileSpool, Kept, Spool};

@@ -147,7 +147,7 @@ impl Spool for FileSpool {
     async fn prepare(&self, user: UserId) -> io::Result<()> {
         let path = self.path(user);
         blocking(move || {
-            if path.exists() {
+            if std::fs::metadata(&path).is_ok_and(|file| file.len() >= SLOT + PREALLOCATED) {
                 return Ok(());
             }
             let file = create(&path)?;
@@ -276,7 +276,11 @@ fn read_folder(folder: &Path) -> io::Result<Vec<(UserId, Slots)>> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let Some(user) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let slots = read_slots(&File::open(entry.path())?);
+        // One file that can't be read hides no other.
+        let slots = match File::open(entry.path()) {
+            Ok(file) => read_slots(&file),
+            Err(error) => vec![Err(error.to_string())],
+        };
         files.push((UserId(user), slots));
     }
     files.sort_by_key(|(user, _)| *user);

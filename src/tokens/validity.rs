@@ -30,6 +30,12 @@ impl Moment {
     pub fn boot_of(&self, wall: Timestamp) -> BootTime {
         BootTime(self.boot.0.saturating_add(wall.since(self.wall)))
     }
+
+    /// When a wall time came, or comes, on the boot clock.
+    pub fn boot_at(&self, wall: Timestamp) -> BootTime {
+        let (ahead, behind) = (wall.since(self.wall), self.wall.since(wall));
+        BootTime(self.boot.0.saturating_add(ahead).saturating_sub(behind))
+    }
 }
 
 /// The times of an access token in memory.

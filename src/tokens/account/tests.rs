@@ -236,7 +236,8 @@ fn another_daemons_refresh_is_waited_for_and_its_doubt_left_to_it_where_the_prov
     let mut stranger = view(1, 7, moment(0), LIFETIME);
     stranger.access = None;
     let attempt = AttemptId(uuid::Uuid::from_u128(1));
-    stranger.on_record = Some(OnRecord { attempt, ours: false, lapses: moment(90).boot });
+    stranger.on_record =
+        Some(OnRecord { attempt, ours: false, sent: moment(0).boot, lapses: moment(90).boot });
     let rotates = Weather { rotation: Rotation::Rotates, ..Weather::default() };
     let mut account = account();
     ask(&mut account, 1, Need::default(), moment(0));
@@ -259,7 +260,7 @@ fn another_daemons_refresh_is_waited_for_and_its_doubt_left_to_it_where_the_prov
 fn a_restarted_sender_tries_at_once() {
     let mut ours = view(1, 7, moment(0), LIFETIME);
     let attempt = AttemptId(uuid::Uuid::from_u128(1));
-    ours.on_record = Some(OnRecord { attempt, ours: true, lapses: moment(90).boot });
+    ours.on_record = Some(OnRecord { attempt, ours: true, sent: moment(0).boot, lapses: moment(90).boot });
     let mut account = account();
     account.on(Input::Read(Ok(Some(ours))), moment(1), &Weather::default());
     assert_eq!(account.wake_at(moment(1), &Weather::default()), Some(moment(1).boot));
