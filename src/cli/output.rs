@@ -33,9 +33,11 @@ pub fn note(text: &str) {
     }
 }
 
-/// Text of others without control characters, which could move the cursor or change what a terminal shows.
+/// Text of others without what could move the cursor or turn the writing's direction: control characters (Unicode Cc)
+/// and the bidirectional ones (UAX 9).
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect()
 }
 
 /// Whether standard output takes colours (<https://no-color.org>).

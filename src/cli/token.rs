@@ -43,7 +43,7 @@ impl Token {
     fn question(&self) -> TokenQuestion {
         // A part of a second counts as a whole one: less than was asked for is never given.
         let whole = |d: Duration| d.as_secs() + u64::from(d.subsec_nanos() > 0);
-        TokenQuestion { valid_for: self.valid_for.map(whole), fresh: self.fresh }
+        TokenQuestion { valid_for: self.valid_for.map(whole), fresh: self.fresh.then_some(true) }
     }
 }
 
@@ -56,6 +56,6 @@ mod tests {
         let token = |valid_for| Token { user: "alice".parse().unwrap(), valid_for, fresh: true };
         assert_eq!(token(Some(Duration::from_millis(1_500))).question().valid_for, Some(2));
         assert_eq!(token(None).question().valid_for, None);
-        assert!(token(None).question().fresh);
+        assert_eq!(token(None).question().fresh, Some(true));
     }
 }

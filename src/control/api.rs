@@ -134,9 +134,9 @@ pub struct TokenQuestion {
     /// The least validity in seconds; absent: the buffer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<u64>,
-    /// Refresh first.
-    #[serde(default)]
-    pub fresh: bool,
+    /// Refresh first; absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<bool>,
 }
 
 /// A token.

@@ -369,8 +369,10 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> axum::extract::FromRequest<S
             .map_err(|_| {
                 Problem::new("too_large", 413, format!("no request is longer than {LONGEST_BODY} bytes"))
             })?;
-        if bytes.trim_ascii().is_empty() {
-            return Ok(Self(T::default()));
+        match bytes.trim_ascii() {
+            [] => return Ok(Self(T::default())),
+            [b'{', ..] => {}
+            _ => return Err(Problem::bad_request("the body is no JSON object")),
         }
         serde_json::from_slice(&bytes)
             .map(Self)

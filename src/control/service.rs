@@ -269,6 +269,11 @@ impl Service {
         if user.paused {
             return Err(crate::tokens::TokenError::Paused.into());
         }
+        if self.parts().gate.fault(&user.app).is_some() {
+            // A person asks: the app is tried too, whose present token may still be valid. The run tells the rest.
+            let insist = Need { fresh: true, insist: true, ..Need::default() };
+            let _ = self.parts().tokens.token(user.id, insist).await;
+        }
         let outcome = self.run(&user, Trigger::Manual).await?;
         if outcome.result.archived() {
             let Outcome { result, reason, new_plays, gap, .. } = outcome;
@@ -297,6 +302,9 @@ impl Service {
         let (plan, _) = Plan::of(user, &settings);
         let who = plan.who(user, &app, self.now(), settings.archive.max_interval);
         let outcome = self.parts().archiver.archive(who, trigger).await;
+        if user.blocked.is_some() || outcome.result == RunResult::Blocked {
+            self.look_again(&user.name).await;
+        }
         if !self.0.stopping.load(Ordering::Relaxed) {
             self.run_at(user.id, self.next_after(&outcome, &plan)).await;
         }
@@ -306,6 +314,15 @@ impl Service {
     /// Does something that nobody waits for, but for [`Service::settle`].
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.0.soon.spawn(work);
+    }
+
+    /// Whether Spotify refuses a user is learnt by runs, which are no changes that the roster is told of.
+    async fn look_again(&self, name: &UserName) {
+        match self.parts().store.user(name).await {
+            Ok(Some(user)) => drop(self.roster().put(user)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(user = %name, "how {name} is now can't be read: {error}"),
+        }
     }
 
     /// Archives a new login at once, without anyone waiting for it.

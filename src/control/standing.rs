@@ -14,11 +14,13 @@ pub struct Facts<'a> {
     pub held_until: Option<Timestamp>,
     /// Why the token endpoint refuses the app.
     pub fault: Option<AppFault>,
+    /// Why the last refresh failed, where it is to be tried again.
+    pub backing_off: Option<&'a str>,
     /// Now.
     pub now: Timestamp,
 }
 
-/// The state, and the reason with its cure; none for `ok`.
+/// The state, and the reason with its cure; for `ok` only where the last page could not be read whole.
 pub fn standing(facts: &Facts<'_>) -> (UserState, Option<String>) {
     let user = facts.user;
     if user.paused {
@@ -47,7 +49,11 @@ pub fn standing(facts: &Facts<'_>) -> (UserState, Option<String>) {
         let why = format!("Spotify's rate limit holds app {} until {until}; it goes on by itself", user.app);
         return (UserState::Waiting, Some(why));
     }
+    if let Some(why) = facts.backing_off {
+        return (UserState::Waiting, Some(format!("{why}; it goes on by itself")));
+    }
     match user.last_run_result {
+        Some(RunResult::Partial) => (UserState::Ok, user.last_run_reason.clone()),
         Some(
             RunResult::Unreachable | RunResult::BadAnswer | RunResult::StoreError | RunResult::RateLimited,
         ) => {

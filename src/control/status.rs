@@ -26,6 +26,8 @@ impl Service {
             _ => self.parts().store.grants().await?,
         };
         let grants: HashMap<UserId, Grant> = grants.into_iter().map(|grant| (grant.user, grant)).collect();
+        // The actor is this process's own; without an answer it is stopping.
+        let backing_off = self.parts().tokens.health().await.unwrap_or_default().backing_off;
         let (settings, now, gate) = (self.settings(), self.now(), &self.parts().gate);
         let users = users
             .iter()
@@ -39,6 +41,7 @@ impl Service {
                     client_id: app.map(|app| app.client_id.as_str()),
                     held_until: gate.held_until(&user.app),
                     fault: gate.fault(&user.app),
+                    backing_off: backing_off.get(&user.id).map(String::as_str),
                     now,
                 };
                 let (state, reason) = standing(&facts);

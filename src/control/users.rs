@@ -173,12 +173,10 @@ impl Service {
     /// A token for a program.
     pub async fn token(&self, name: &UserName, question: TokenQuestion) -> Result<TokenAnswer, Problem> {
         let user = self.find(name).await?;
-        if !user.paused {
-            self.app_of(&user)?;
-        }
+        self.not_blocked(&user)?;
         let need = Need {
             valid_for: Duration::from_secs(question.valid_for.unwrap_or(0)),
-            fresh: question.fresh,
+            fresh: question.fresh.unwrap_or(false),
             insist: false,
             program: true,
         };
@@ -190,12 +188,30 @@ impl Service {
         })
     }
 
+    /// Refuses who is blocked: with a token that is still valid they would only be refused by Spotify.
+    fn not_blocked(&self, user: &User) -> Result<(), Problem> {
+        if user.paused {
+            return Ok(()); // the actor says so
+        }
+        let app = self.app_of(user)?;
+        let fault = self.parts().gate.fault(&app.name).map(|fault| fault.reason);
+        match fault.or_else(|| user.blocked.clone()) {
+            Some(reason) => Err(Problem::new("blocked", 409, reason)),
+            None => Ok(()),
+        }
+    }
+
     /// Spotify answered a program 401.
     pub async fn rejected(&self, name: &UserName, generation: Generation) -> Result<(), Problem> {
-        let user = self.find(name).await?;
-        if !user.paused {
-            self.app_of(&user)?;
+        if generation < Generation(1) {
+            return Err(Problem::new(
+                "bad_request",
+                422,
+                format!("generation {generation} was never given out"),
+            ));
         }
+        let user = self.find(name).await?;
+        self.not_blocked(&user)?;
         Ok(self.parts().tokens.rejected(user.id, generation).await?)
     }
 }

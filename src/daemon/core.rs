@@ -72,17 +72,15 @@ impl Current {
     pub fn new(settings: Arc<Settings>) -> Self {
         Self(Arc::new(RwLock::new(settings)))
     }
-}
 
-impl Ground {
-    /// The settings in force.
-    pub fn settings(&self) -> Arc<Settings> {
-        Arc::clone(&self.settings.0.read().unwrap_or_else(PoisonError::into_inner))
+    /// As they are now.
+    pub fn get(&self) -> Arc<Settings> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// New settings.
-    pub fn set_settings(&self, settings: Arc<Settings>) {
-        *self.settings.0.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    /// New ones.
+    pub fn set(&self, settings: Arc<Settings>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 }
 
@@ -102,7 +100,7 @@ impl Core {
     /// # Errors
     /// Where the store can't be reached, or the key is not the one.
     pub async fn build(ground: &Ground, scheduler: Option<Scheduler>) -> Result<Self, CoreError> {
-        let (settings, store) = (ground.settings(), Arc::clone(&ground.store));
+        let (settings, store) = (ground.settings.get(), Arc::clone(&ground.store));
         let deployment = store.open().await?;
         let vault = Arc::new(vault(ground, deployment).await?);
         let spool: Arc<dyn Spool> =
@@ -181,7 +179,7 @@ pub async fn offer(
 
 /// The key that is configured, or the one made here. A key is made only for an empty store; a wrong one is refused.
 async fn vault(ground: &Ground, deployment: uuid::Uuid) -> Result<Vault, CoreError> {
-    let tokens = &ground.settings().tokens;
+    let tokens = &ground.settings.get().tokens;
     let probe = ground.store.key_probe().await?;
     let key = match (&tokens.key, &probe) {
         (Some(key), _) => key.clone(),

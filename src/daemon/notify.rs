@@ -10,9 +10,9 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Ready, or ready again.
-pub fn ready() {
-    tell(&[NotifyState::Ready]);
+/// Ready, or ready again, with a status line.
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// The status line.

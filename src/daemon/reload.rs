@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::Clock;
 use crate::config::{Faults, Place, load};
 use crate::control::Reload;
 use crate::control::api::Reloaded;
 use crate::domain::EventKind;
-use crate::telemetry::{Log, Note};
+use crate::store::Store;
+use crate::telemetry::{Events, Log, Note};
 
-use super::core::Ground;
+use super::core::{Current, Ground};
 use super::door::Door;
-use super::notify;
+use super::{notify, status};
 
 /// How many may wait for a reload.
 const QUEUE: usize = 16;
@@ -49,14 +51,34 @@ impl AskReload {
     }
 }
 
+/// What a reload works with. It does not hold the state directory: the task may outlive the daemon's loop.
+struct Reloader {
+    place: Place,
+    settings: Current,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    events: Events,
+    door: Door,
+    log: Log,
+}
+
 /// Starts the task.
-pub fn start(place: Place, ground: Ground, door: Door, log: Log) -> AskReload {
+pub fn start(place: Place, ground: &Ground, door: Door, log: Log) -> AskReload {
     let (sender, mut receiver) = mpsc::channel::<Reply>(QUEUE);
+    let reloader = Reloader {
+        place,
+        settings: ground.settings.clone(),
+        store: Arc::clone(&ground.store),
+        clock: Arc::clone(&ground.clock),
+        events: ground.events.clone(),
+        door,
+        log,
+    };
     tokio::spawn(async move {
         while let Some(reply) = receiver.recv().await {
             notify::reloading();
-            let outcome = reload(&place, &ground, &door, &log).await;
-            notify::ready();
+            let outcome = reload(&reloader).await;
+            notify::ready(&status::line(&reloader.door, &*reloader.store, reloader.clock.now()).await);
             // Who asked may have left.
             let _ = reply.send(outcome);
         }
@@ -64,8 +86,8 @@ pub fn start(place: Place, ground: Ground, door: Door, log: Log) -> AskReload {
     AskReload(sender)
 }
 
-async fn reload(place: &Place, ground: &Ground, door: &Door, log: &Log) -> Result<Reloaded, Faults> {
-    let from = place.clone();
+async fn reload(with: &Reloader) -> Result<Reloaded, Faults> {
+    let (door, from) = (&with.door, with.place.clone());
     // Reading files and secrets blocks. It does not panic; if it did, nothing is changed.
     let loaded = tokio::task::spawn_blocking(move || load(&from)).await;
     let mut new = match loaded.unwrap_or_else(|_| Err(Faults(Vec::new()))) {
@@ -76,14 +98,14 @@ async fn reload(place: &Place, ground: &Ground, door: &Door, log: &Log) -> Resul
             return Err(faults);
         }
     };
-    let old = ground.settings();
+    let old = with.settings.get();
     let needs_restart: Vec<String> = old.needs_restart(&new).into_iter().map(str::to_owned).collect();
     // What a reload can't change stays as it is.
     (new.store, new.control) = (old.store.clone(), old.control.clone());
     new.web.listen = old.web.listen;
-    log.set_level(&new.log.level);
+    with.log.set_level(&new.log.level);
     let new = Arc::new(new);
-    ground.set_settings(Arc::clone(&new));
+    with.settings.set(Arc::clone(&new));
     tell_problems(door, Vec::new());
     if let Some(core) = door.core()
         && let Err(problem) = core.service.apply(new).await
@@ -97,7 +119,7 @@ async fn reload(place: &Place, ground: &Ground, door: &Door, log: &Log) -> Resul
         false => format!("; a restart is needed for {}", needs_restart.join(", ")),
     };
     let message = format!("the configuration was read again{waits}");
-    ground.events.tell(EventKind::Reloaded, Note::default(), message);
+    with.events.tell(EventKind::Reloaded, Note::default(), message);
     Ok(Reloaded { needs_restart })
 }
 

@@ -82,7 +82,7 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
     let stop = CancellationToken::new();
     let door = Door::new();
     let scheduler = scheduler(&ground, &door).await?;
-    let reload = reload::start(place, ground.clone(), door.clone(), log);
+    let reload = reload::start(place, &ground, door.clone(), log);
     let served = socket::serve(listener, door.router(), stop.clone());
     let mut servers = vec![("the control socket", tokio::spawn(served))];
     let mut page_problem = None;
@@ -104,9 +104,9 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
     let clock = Arc::clone(&ground.clock);
     let mut upkeep = Upkeep::new(ground, door.clone(), stop.clone(), scheduler, asked, page_problem);
     upkeep.reach_store(STORE_PATIENCE).await.map_err(|error| ServeError::Unfit(said(&error)))?;
-    upkeep.tell_status().await;
-    notify::ready();
-    tracing::info!("ready");
+    let status = upkeep.status_line().await;
+    notify::ready(&status);
+    tracing::info!("ready: {status}");
     let outcome = Life { clock, door, stop, servers, reload }.run(signals, upkeep).await;
     // Left behind it would only be replaced at the next start.
     let _ = std::fs::remove_file(&settings.control.socket);

@@ -6,8 +6,17 @@ use crate::control::Service;
 use crate::domain::{Timestamp, UserState};
 use crate::store::Store;
 
+use super::door::Door;
+
 /// "3 users: 2 ok, 1 must log in; last play 2 min ago", and what is wrong with the daemon.
-pub async fn line(service: &Service, store: &dyn Store, now: Timestamp) -> String {
+pub async fn line(door: &Door, store: &dyn Store, now: Timestamp) -> String {
+    match door.core() {
+        Some(core) => of_service(&core.service, store, now).await,
+        None => format!("degraded: {}", door.problems().join("; ")),
+    }
+}
+
+async fn of_service(service: &Service, store: &dyn Store, now: Timestamp) -> String {
     let mut line = match service.status(None).await {
         Ok(status) if status.users.is_empty() && service.settings().apps.is_empty() => {
             "no app is configured: add [apps.default] with your Spotify client_id, then reload".to_owned()

@@ -129,12 +129,13 @@ impl Upkeep {
         self.tell_status().await;
     }
 
-    /// Tells systemd how things are, if that changed.
-    pub async fn tell_status(&mut self) {
-        let line = match self.door.core() {
-            Some(core) => status::line(&core.service, &*self.ground.store, self.ground.clock.now()).await,
-            None => format!("degraded: {}", self.door.problems().join("; ")),
-        };
+    /// How things are, in words.
+    pub async fn status_line(&self) -> String {
+        status::line(&self.door, &*self.ground.store, self.ground.clock.now()).await
+    }
+
+    async fn tell_status(&mut self) {
+        let line = self.status_line().await;
         if line != self.status {
             notify::status(&line);
             tracing::info!("{line}");

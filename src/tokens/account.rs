@@ -279,6 +279,11 @@ impl Account {
         matches!(&self.known, Known::Login(view) if view.doubt.is_some())
     }
 
+    /// Why the last refresh failed, where it is to be tried again.
+    pub fn backing_off(&self) -> Option<String> {
+        self.backoff.as_ref().map(|backoff| backoff.why.to_string())
+    }
+
     /// Takes an input and says what is to be done.
     pub fn on(&mut self, input: Input, now: Moment, weather: &Weather) -> Vec<Effect> {
         let mut effects = Vec::new();

@@ -49,6 +49,8 @@ pub struct Health {
     pub refreshing: usize,
     /// By how many milliseconds the wall clock is ahead of the provider's, by app.
     pub skew: BTreeMap<AppName, i64>,
+    /// Whose last refresh failed and is to be tried again, and why.
+    pub backing_off: BTreeMap<UserId, String>,
 }
 
 /// The way to the actor; clones share it.
@@ -229,6 +231,7 @@ struct Actor {
     /// Token URLs at which a dead login is being tried, with whose.
     probing: HashMap<String, UserId>,
     in_doubt: BTreeSet<UserId>,
+    backing_off: BTreeMap<UserId, String>,
     refreshing: usize,
     stopping: Vec<oneshot::Sender<()>>,
 }
@@ -249,6 +252,7 @@ pub fn start(exchange: Arc<Exchange>, apps: Apps, settings: TokenSettings) -> (T
         skew: BTreeMap::new(),
         probing: HashMap::new(),
         in_doubt: BTreeSet::new(),
+        backing_off: BTreeMap::new(),
         refreshing: 0,
         stopping: Vec::new(),
     };
@@ -320,6 +324,7 @@ impl Actor {
                     Ok(view) => {
                         let generation = view.generation;
                         self.input(user, Input::LoggedIn(view));
+                        self.note_troubles(user);
                         Ok(generation)
                     }
                     Err(error) => {
@@ -352,7 +357,11 @@ impl Actor {
             Message::Stalled { user, why } => self.input(user, Input::Stalled(why)),
             Message::Done { user, epoch, report } => self.done(user, epoch, report),
             Message::Health { reply } => {
-                let health = Health { refreshing: self.refreshing, skew: self.skew.clone() };
+                let health = Health {
+                    refreshing: self.refreshing,
+                    skew: self.skew.clone(),
+                    backing_off: self.backing_off.clone(),
+                };
                 let _ = reply.send(health);
             }
             Message::Stop { reply } => {
@@ -503,14 +512,23 @@ impl Actor {
                 self.input(other, Input::Release);
             }
         }
-        match self.entries.get(&user).is_some_and(|entry| entry.account.in_doubt()) {
-            true => self.in_doubt.insert(user),
-            false => self.in_doubt.remove(&user),
-        };
+        self.note_troubles(user);
         self.exchange.metrics.set_in_doubt(self.in_doubt.len());
         if self.entries.get(&user).is_some_and(|entry| entry.gone) {
             self.drop_entry(user);
         }
+    }
+
+    fn note_troubles(&mut self, user: UserId) {
+        let Some(entry) = self.entries.get(&user) else { return };
+        match entry.account.in_doubt() {
+            true => self.in_doubt.insert(user),
+            false => self.in_doubt.remove(&user),
+        };
+        match entry.account.backing_off() {
+            Some(why) => self.backing_off.insert(user, why),
+            None => self.backing_off.remove(&user),
+        };
     }
 
     fn log_in(
@@ -570,6 +588,8 @@ impl Actor {
         if let Some(wake) = self.entries.remove(&user).and_then(|entry| entry.wake) {
             self.wakes.remove(&(wake, user));
         }
+        self.in_doubt.remove(&user);
+        self.backing_off.remove(&user);
     }
 
     fn configure(&mut self, apps: Apps, settings: TokenSettings) {

@@ -203,7 +203,7 @@ impl Story {
         let alice = user("alice")?;
         let accepted = || self.spotify.refreshes("alice").accepted;
         let before = accepted();
-        let fresh = TokenQuestion { fresh: true, ..TokenQuestion::default() };
+        let fresh = TokenQuestion { fresh: Some(true), ..TokenQuestion::default() };
         let answers = join_all((0..CROWD).map(|_| self.client.token(&alice, &fresh))).await;
         let valid = answers.iter().flatten().filter(|answer| self.spotify.access_valid(&answer.access_token));
         let (valid, refreshes) = (valid.count(), accepted() - before);
@@ -217,7 +217,7 @@ impl Story {
         )
         .await;
         self.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Drop)).of("dave"));
-        let fresh = TokenQuestion { fresh: true, ..TokenQuestion::default() };
+        let fresh = TokenQuestion { fresh: Some(true), ..TokenQuestion::default() };
         refusable(self.client.token(&user("dave")?, &fresh).await.map(drop))
     }
 

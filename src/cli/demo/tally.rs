@@ -120,7 +120,7 @@ async fn login(
     if matches!(state, UserState::Paused | UserState::Waiting | UserState::Blocked) {
         return Ok(Login::Alive);
     }
-    let fresh = TokenQuestion { fresh: true, ..TokenQuestion::default() };
+    let fresh = TokenQuestion { fresh: Some(true), ..TokenQuestion::default() };
     match client.token(&user(name)?, &fresh).await {
         Ok(answer) if spotify.access_valid(&answer.access_token) => Ok(Login::Proven),
         Ok(_) => Ok(Login::Lost),

@@ -73,7 +73,7 @@ fn served() -> (TempDir, PathBuf) {
 }
 
 async fn everything_is_carried(client: Client) {
-    let question = TokenQuestion { valid_for: Some(600), fresh: true };
+    let question = TokenQuestion { valid_for: Some(600), fresh: Some(true) };
     let answer = client.token(&alice(), &question).await.unwrap();
     assert_eq!(answer.access_token, r#"alice {"valid_for":600,"fresh":true}"#);
     assert_eq!(answer.generation, Generation(7));

@@ -59,10 +59,18 @@ struct Known {
     client_id: Option<&'static str>,
     held_until: Option<Timestamp>,
     fault: Option<AppFault>,
+    backing_off: Option<&'static str>,
 }
 
 fn known() -> Known {
-    Known { user: user(), grant: Some(grant()), client_id: Some("id"), held_until: None, fault: None }
+    Known {
+        user: user(),
+        grant: Some(grant()),
+        client_id: Some("id"),
+        held_until: None,
+        fault: None,
+        backing_off: None,
+    }
 }
 
 fn of(known: &Known) -> (UserState, String) {
@@ -72,6 +80,7 @@ fn of(known: &Known) -> (UserState, String) {
         client_id: known.client_id,
         held_until: known.held_until,
         fault: known.fault.clone(),
+        backing_off: known.backing_off,
         now: NOW,
     };
     let (state, reason) = standing(&facts);
@@ -85,6 +94,7 @@ type Trouble = (fn(&mut Known), UserState, &'static str);
 fn troubles() -> Vec<Trouble> {
     vec![
         (|k| k.user.last_run_result = Some(RunResult::Unreachable), UserState::Waiting, "goes on by itself"),
+        (|k| k.backing_off = Some("no network"), UserState::Waiting, "no network"),
         (|k| k.held_until = Some(NOW), UserState::Waiting, "rate limit"),
         (
             |k| {
@@ -157,8 +167,16 @@ fn a_refresh_under_way_is_no_trouble_until_its_lease_lapses() {
 }
 
 #[test]
-fn a_run_that_was_blocked_partial_or_cancelled_leaves_no_trace_here() {
-    for result in [RunResult::Blocked, RunResult::Partial, RunResult::Cancelled, RunResult::NeedsLogin] {
+fn a_page_that_could_not_be_read_whole_is_ok_but_said() {
+    let mut known = known();
+    known.user.last_run_result = Some(RunResult::Partial);
+    known.user.last_run_reason = Some("an item without a track".to_owned());
+    assert_eq!(of(&known), (UserState::Ok, "an item without a track".to_owned()));
+}
+
+#[test]
+fn a_run_that_was_blocked_or_cancelled_leaves_no_trace_here() {
+    for result in [RunResult::Blocked, RunResult::Cancelled, RunResult::NeedsLogin] {
         let mut known = known();
         known.user.last_run_result = Some(result);
         assert_eq!(of(&known).0, UserState::Ok, "{result:?}");
