@@ -44,7 +44,8 @@ fn the_description_lists_every_route_and_every_listed_route_is_there() {
     }
     for (path, methods) in description["paths"].as_object().expect("paths") {
         for method in methods.as_object().expect("methods").keys() {
-            let (method, path) = (method.to_uppercase(), path.replace("{name}", "nobody").replace("{state}", "x"));
+            let (method, path) =
+                (method.to_uppercase(), path.replace("{name}", "nobody").replace("{state}", "x"));
             if path == "/v1/events" {
                 continue; // it has no end
             }
@@ -109,7 +110,11 @@ fn a_user_is_put_and_deleted_by_a_program() {
     let put = |body: Value| host.ask("PUT", "/v1/users/alice", &body.to_string());
     let alice = put(json!({"schedule": "5 * * * *"})).ok();
     assert_eq!(alice["schedule"], "5 * * * *");
-    assert_eq!(put(json!({"timezone": "Europe/Berlin"})).ok()["schedule"], "5 * * * *", "what isn't given stays");
+    assert_eq!(
+        put(json!({"timezone": "Europe/Berlin"})).ok()["schedule"],
+        "5 * * * *",
+        "what isn't given stays"
+    );
     host.spotify.listen_until("alice", 3, now());
     let token = host.spotify.grant("alice", "client", &crate::fixture::SCOPES);
     put(json!({"refresh_token": token})).ok();
@@ -149,9 +154,14 @@ fn metrics_have_their_fixed_names_on_both_addresses() {
     host.settled_user("bob");
     host.run(&["pause", "bob"]).ok();
     assert_eq!(host.metric("token_refresh_success_total"), 2.0);
-    for error in
-        ["invalid_refresh_token", "network_error", "rate_limited", "provider_error", "client_error", "store_error"]
-    {
+    for error in [
+        "invalid_refresh_token",
+        "network_error",
+        "rate_limited",
+        "provider_error",
+        "client_error",
+        "store_error",
+    ] {
         assert_eq!(host.metric(&format!("token_refresh_failure_total{{error_type=\"{error}\"}}")), 0.0);
     }
     for bucket in [60, 180, 300, 600, 1_800, 3_600] {
@@ -172,7 +182,8 @@ fn metrics_have_their_fixed_names_on_both_addresses() {
         let line = |line: &str| line.split(['{', ' ']).next().unwrap_or_default().to_owned();
         text.lines().filter(|line| !line.starts_with('#')).map(line).filter(|name| !name.is_empty()).collect()
     };
-    let fixed = ["token_refresh_success_total", "token_refresh_failure_total", "token_time_until_expiry_seconds"];
+    let fixed =
+        ["token_refresh_success_total", "token_refresh_failure_total", "token_time_until_expiry_seconds"];
     for name in names(&socket.text) {
         assert!(name.starts_with("longplay_") || fixed.iter().any(|fixed| name.starts_with(fixed)), "{name}");
     }
@@ -204,7 +215,10 @@ fn on_the_pages_address_a_foreign_host_is_misdirected_and_the_api_is_not_open() 
 fn a_page_that_is_off_listens_nowhere() {
     let host = Host::new();
     let config = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
-    host.write("longplay.toml", &config.replace(&format!("listen = \"127.0.0.1:{}\"", host.port), "listen = \"\""));
+    host.write(
+        "longplay.toml",
+        &config.replace(&format!("listen = \"127.0.0.1:{}\"", host.port), "listen = \"\""),
+    );
     let _daemon = host.serve();
     assert_eq!(host.page("/healthz", "localhost").status, 0);
 }

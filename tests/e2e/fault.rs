@@ -138,7 +138,10 @@ fn a_revoked_login_costs_one_request_however_often_it_is_asked_for() {
     let dead = host.spotify.refreshes("alice").asked;
     assert_eq!(dead, before + 1);
     let status = host.status("alice");
-    assert_eq!((&status["state"], &status["last_run_result"]), (&"needs_login".into(), &"needs_login".into()));
+    assert_eq!(
+        (&status["state"], &status["last_run_result"]),
+        (&"needs_login".into(), &"needs_login".into())
+    );
     assert!(status["reason"].as_str().is_some_and(|reason| reason.contains("longplay login alice")));
     assert_eq!(host.run(&["status", "--check"]).code, 1);
     assert_eq!(host.metric("token_refresh_failure_total{error_type=\"invalid_refresh_token\"}"), 1.0);

@@ -91,7 +91,8 @@ fn a_second_daemon_is_refused_and_harms_nothing() {
     host.token("alice", "").ok();
     // The same state directory under another socket.
     let other = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
-    let other = other.replace("control.sock", "other.sock").replace(&format!("\"127.0.0.1:{}\"", host.port), "\"\"");
+    let other =
+        other.replace("control.sock", "other.sock").replace(&format!("\"127.0.0.1:{}\"", host.port), "\"\"");
     host.write("other.toml", &other);
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_longplay"));
     command.args(["serve", "--config"]).arg(host.path("other.toml"));

@@ -18,7 +18,8 @@ fn as_it_is(address: String) -> String {
 
 /// The page's answer to a browser that follows this address.
 fn followed(host: &Host, address: &str) -> Answer {
-    let path = address.strip_prefix(&format!("http://127.0.0.1:{}", host.port)).expect("the daemon's address");
+    let path =
+        address.strip_prefix(&format!("http://127.0.0.1:{}", host.port)).expect("the daemon's address");
     host.page(path, &format!("127.0.0.1:{}", host.port))
 }
 

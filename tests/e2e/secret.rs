@@ -13,7 +13,10 @@ struct Seen(Vec<(String, Vec<u8>)>);
 impl Seen {
     fn run(&mut self, host: &Host, args: &[&str]) {
         let ran = host.run(args);
-        self.0.push((format!("longplay {}", args.join(" ")), format!("{}{}", ran.stdout, ran.stderr).into_bytes()));
+        self.0.push((
+            format!("longplay {}", args.join(" ")),
+            format!("{}{}", ran.stdout, ran.stderr).into_bytes(),
+        ));
     }
 
     fn get(&mut self, host: &Host, path: &str) {
@@ -33,7 +36,8 @@ impl Seen {
         for secret in secrets {
             let parts = [&secret[..20], &secret[secret.len() - 20..]];
             for (place, bytes) in &self.0 {
-                let found = parts.iter().any(|part| bytes.windows(20).any(|window| window == part.as_bytes()));
+                let found =
+                    parts.iter().any(|part| bytes.windows(20).any(|window| window == part.as_bytes()));
                 assert!(!found, "{place} holds {secret}:\n{}", String::from_utf8_lossy(bytes));
             }
         }

@@ -100,11 +100,17 @@ fn secrets_are_hidden_and_plain_http_is_for_loopback_only() {
 fn a_page_that_others_reach_needs_a_password() {
     let host = Host::new();
     let config = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
-    let config = config.replace(&format!("listen = \"127.0.0.1:{}\"", host.port), &format!("listen = \"0.0.0.0:{}\"", host.port));
+    let config = config.replace(
+        &format!("listen = \"127.0.0.1:{}\"", host.port),
+        &format!("listen = \"0.0.0.0:{}\"", host.port),
+    );
     host.write("longplay.toml", &config);
     assert!(host.run(&["check"]).fails(78).contains("password_file"));
     host.write("password", "open sesame\n");
-    host.write("longplay.toml", &config.replace("[apps.default]", "password_file = \"password\"\n[apps.default]"));
+    host.write(
+        "longplay.toml",
+        &config.replace("[apps.default]", "password_file = \"password\"\n[apps.default]"),
+    );
     host.run(&["check"]).ok();
     let _daemon = host.serve();
     assert_eq!(host.page("/metrics", "127.0.0.1").status, 401);

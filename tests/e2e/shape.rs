@@ -33,9 +33,15 @@ fn status_has_its_fields() {
             "access_expires_at app gaps last_archived_at last_run_at last_run_result login_at login_expires_at name \
              next_run_at plays reason schedule state timezone"
         );
-        assert_eq!((&user["app"], &user["schedule"], &user["timezone"]), (&"default".into(), &"adaptive".into(), &"UTC".into()));
+        assert_eq!(
+            (&user["app"], &user["schedule"], &user["timezone"]),
+            (&"default".into(), &"adaptive".into(), &"UTC".into())
+        );
     }
-    assert_eq!((&alice["name"], &alice["state"], &alice["plays"], &alice["gaps"]), (&"alice".into(), &"ok".into(), &5.into(), &0.into()));
+    assert_eq!(
+        (&alice["name"], &alice["state"], &alice["plays"], &alice["gaps"]),
+        (&"alice".into(), &"ok".into(), &5.into(), &0.into())
+    );
     assert_eq!((&alice["reason"], &alice["last_run_result"]), (&Value::Null, &"ok".into()));
     for time in ["last_run_at", "last_archived_at", "next_run_at", "access_expires_at"] {
         is_time(&alice[time]);
@@ -109,7 +115,10 @@ fn users_and_gaps_and_top_and_config_are_lists() {
         assert_eq!(fields(gap), "at_most cause closed_at from to");
     }
     assert_eq!(gaps[0]["to"], "1970-01-01T00:00:06.001Z", "newest first");
-    assert_eq!((&gaps[0]["closed_at"], &gaps[1]["closed_at"]), (&"1970-01-01T00:00:09.000Z".into(), &Value::Null));
+    assert_eq!(
+        (&gaps[0]["closed_at"], &gaps[1]["closed_at"]),
+        (&"1970-01-01T00:00:09.000Z".into(), &Value::Null)
+    );
     let top = host.run(&["top", "alice", "--json"]).json();
     assert!(top[0]["plays"].is_u64() && top[0]["name"].is_string(), "{top}");
     let config = host.run(&["config", "--json"]).json();

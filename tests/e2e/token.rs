@@ -113,7 +113,8 @@ fn a_401_costs_one_refresh_and_the_call_is_made_once_more() {
     host.settled_user("alice");
     host.spotify.listen_until("alice", 3, now());
     host.spotify.kill_access_tokens("alice");
-    let (refreshes, pages) = (host.spotify.refreshes("alice").asked, host.requests("alice", Endpoint::Recent));
+    let (refreshes, pages) =
+        (host.spotify.refreshes("alice").asked, host.requests("alice", Endpoint::Recent));
     assert_eq!(host.run(&["archive", "alice"]).ok().trim(), "alice: 3 new plays");
     assert_eq!(host.spotify.refreshes("alice").asked, refreshes + 1);
     assert_eq!(host.requests("alice", Endpoint::Recent), pages + 2);
@@ -125,7 +126,8 @@ fn a_401_to_the_fresh_token_too_ends_the_run_as_a_bad_answer() {
     let host = Host::new();
     let _daemon = host.serve();
     host.settled_user("alice");
-    let (refreshes, pages) = (host.spotify.refreshes("alice").asked, host.requests("alice", Endpoint::Recent));
+    let (refreshes, pages) =
+        (host.spotify.refreshes("alice").asked, host.requests("alice", Endpoint::Recent));
     let refused = Fault::answer(longplay::sim::Reply::false_unauthorized());
     host.spotify.inject(Injection::new(Endpoint::Recent, refused).times(2));
     let error = host.run(&["archive", "alice"]).fails(75);

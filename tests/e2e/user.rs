@@ -96,7 +96,10 @@ fn a_user_who_was_removed_can_still_be_purged() {
 fn for_a_user_that_a_file_declares_the_file_wins() {
     let host = Host::new();
     std::fs::create_dir(host.path("conf.d")).expect("a folder");
-    host.write("conf.d/users.toml", "[users.alice]\nschedule = \"5 * * * *\"\ntimezone = \"Europe/Berlin\"\n");
+    host.write(
+        "conf.d/users.toml",
+        "[users.alice]\nschedule = \"5 * * * *\"\ntimezone = \"Europe/Berlin\"\n",
+    );
     let _daemon = host.serve();
     let listed = || host.run(&["users", "--json"]).json();
     assert_eq!(
