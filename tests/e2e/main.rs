@@ -20,6 +20,7 @@ mod login;
 mod secret;
 mod setting;
 mod shape;
+mod store;
 mod systemd;
 mod token;
 mod user;
