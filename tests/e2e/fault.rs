@@ -242,3 +242,62 @@ fn while_spotify_is_away_users_wait_and_lose_nothing() {
     host.until("a fresh token can be had", || host.token("alice", "{\"fresh\":true}").status == 200);
     assert!(host.spotify.login_alive("alice"));
 }
+
+#[test]
+fn a_clock_that_is_wrong_is_shown_and_the_pessimistic_reading_counts() {
+    let host = Host::new();
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    let sound = host.token("alice", "").ok();
+    // This host's clock is behind Spotify's, so that tokens end earlier here than it seems.
+    host.spotify.set_clock_skew(chrono::TimeDelta::minutes(10));
+    let skewed = host.token("alice", "{\"fresh\":true}").ok();
+    host.until("it is shown", || {
+        let health = host.get("/healthz");
+        health.status == 503 && health.text.contains("clock") && health.text.contains("behind")
+    });
+    host.spotify.set_clock_skew(chrono::TimeDelta::zero());
+    host.token("alice", "{\"fresh\":true}").ok();
+    host.until("it is well again", || host.get("/healthz").status == 200);
+    for token in [sound, skewed] {
+        let until = longplay::domain::Timestamp::parse(token["expires_at"].as_str().expect("a time"));
+        assert!(until.expect("a time") <= now() + std::time::Duration::from_secs(3_600), "{token}");
+    }
+}
+
+#[test]
+fn a_login_of_another_client_id_must_be_given_anew() {
+    let host = Host::new();
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    let config = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
+    host.write("longplay.toml", &config.replace("client_id = \"client\"", "client_id = \"other\""));
+    host.run(&["reload"]).ok();
+    let asked = host.spotify.seen().len();
+    host.run(&["token", "alice"]).fails(77);
+    host.run(&["archive", "alice"]).fails(77);
+    let status = host.status("alice");
+    assert_eq!(status["state"], "needs_login");
+    assert!(status["reason"].as_str().is_some_and(|reason| reason.contains("client id")), "{status}");
+    assert_eq!(host.spotify.seen().len(), asked, "Spotify is not asked");
+    host.write("longplay.toml", &config);
+    host.run(&["reload"]).ok();
+    host.run(&["archive", "alice"]).ok();
+}
+
+#[test]
+fn an_app_that_leaves_the_configuration_blocks_its_users_until_it_is_back() {
+    let host = Host::new();
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    let config = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
+    host.write("longplay.toml", &config.replace("[apps.default]", "[apps.new]"));
+    host.run(&["reload"]).ok();
+    assert_eq!(host.user("alice")["state"], "blocked");
+    assert_eq!(host.token("alice", "").problem(409), "blocked");
+    host.run(&["archive", "alice"]).fails(1);
+    host.write("longplay.toml", &config);
+    host.run(&["reload"]).ok();
+    host.until("it goes on", || host.user("alice")["state"] == "ok");
+    host.token("alice", "").ok();
+}

@@ -1,6 +1,11 @@
 //! The shipped program against a simulated Spotify, driven as its users drive it: by command line, configuration and
 //! local API. One binary, since each would link the whole crate.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the program runs in real time, and so does whoever waits for it"
+)]
+
 #[path = "../fixture/mod.rs"]
 mod fixture;
 
@@ -15,6 +20,7 @@ mod login;
 mod secret;
 mod setting;
 mod shape;
+mod store;
 mod systemd;
 mod token;
 mod user;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection, Rotation};
 use serde_json::Value;
 
-use crate::fixture::{Host, at_once, now, reached};
+use crate::fixture::{Answer, Host, at_once, now, reached};
 
 /// The next refresh of anyone waits at this gate.
 fn held_refresh(host: &Host) -> Gate {
@@ -14,25 +14,16 @@ fn held_refresh(host: &Host) -> Gate {
     gate
 }
 
-/// Asks for `count` tokens at once while the refresh is held, and opens the gate when all have asked.
-fn crowd(host: &Host, gate: &Gate, count: usize, body: &str) -> Vec<Value> {
-    std::thread::scope(|scope| {
-        let asked = scope.spawn(|| at_once(count, |_| host.token("alice", body).ok()));
-        reached(gate, 1);
-        // Nobody can be seen to wait, but their connections can.
-        host.until("all have asked", || open_connections(host) >= count);
-        gate.open();
-        asked.join().expect("all are answered")
-    })
-}
-
-/// How many connections to the daemon's socket there are, as the kernel tells.
-fn open_connections(host: &Host) -> usize {
-    let path = host.path("run/control.sock");
-    let path = path.to_str().expect("text");
-    let table = std::fs::read_to_string("/proc/net/unix").expect("the kernel's table");
-    // One line of them is the listener's.
-    table.lines().filter(|line| line.ends_with(path)).count().saturating_sub(1)
+/// Asks `count` times at once while the refresh is held, and opens the gate when the daemon has heard all of them.
+fn crowd(host: &Host, gate: &Gate, count: usize, path: &str, body: &str) -> Vec<Answer> {
+    let asked: Vec<_> = (0..count).map(|_| host.send("POST", path, body)).collect();
+    reached(gate, 1);
+    // Each of these came after all of the others, and has gone through the store and back.
+    for _ in 0..20 {
+        host.token("nobody", "").problem(404);
+    }
+    gate.open();
+    asked.into_iter().map(|asked| asked.answer().expect("an answer")).collect()
 }
 
 #[test]
@@ -42,7 +33,8 @@ fn a_hundred_who_want_a_fresh_token_at_once_cost_one_refresh() {
     host.settled_user("alice");
     let before = host.spotify.refreshes("alice");
     let gate = held_refresh(&host);
-    let answers = crowd(&host, &gate, 100, "{\"fresh\":true}");
+    let answers = crowd(&host, &gate, 100, "/v1/users/alice/token", "{\"fresh\":true}");
+    let answers: Vec<Value> = answers.into_iter().map(Answer::ok).collect();
     assert_eq!(answers.len(), 100);
     assert!(answers.iter().all(|answer| answer == &answers[0]), "all receive the same token");
     assert!(host.spotify.access_valid(answers[0]["access_token"].as_str().expect("a token")));
@@ -57,7 +49,8 @@ fn a_hundred_who_want_a_token_while_there_is_none_cost_one_refresh() {
     let _daemon = host.serve();
     let gate = held_refresh(&host);
     host.add_user("alice").ok();
-    let answers = crowd(&host, &gate, 100, "");
+    let answers = crowd(&host, &gate, 100, "/v1/users/alice/token", "");
+    let answers: Vec<Value> = answers.into_iter().map(Answer::ok).collect();
     assert!(answers.iter().all(|answer| answer == &answers[0]));
     assert_eq!(host.spotify.refreshes("alice").asked, 1);
 }
@@ -86,7 +79,9 @@ fn twenty_rejections_of_one_generation_cost_one_refresh() {
     let generation = first["generation"].as_u64().expect("a generation");
     host.spotify.kill_access_tokens("alice");
     let before = host.spotify.refreshes("alice").asked;
-    for answer in at_once(20, |_| host.reject("alice", generation)) {
+    let gate = held_refresh(&host);
+    let said = format!("{{\"generation\":{generation}}}");
+    for answer in crowd(&host, &gate, 20, "/v1/users/alice/token/rejected", &said) {
         assert_eq!((answer.status, answer.text.as_str()), (204, ""));
     }
     assert_eq!(host.spotify.refreshes("alice").asked, before + 1);

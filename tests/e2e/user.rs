@@ -22,6 +22,12 @@ fn a_refresh_token_from_elsewhere_comes_from_a_file_or_from_standard_input() {
     let status = host.status("alice");
     crate::fixture::is_time(&status["login_at"]);
     crate::fixture::is_time(&status["login_expires_at"]);
+    let token = host.spotify.grant("erin", "client", &SCOPES);
+    let given = ["users", "add", "erin", "--refresh-token-file", "-", "--login-at", "2026-08-31T10:00:00Z"];
+    host.run_with(&given, &token).ok();
+    assert_eq!(host.status("erin")["login_at"], "2026-08-31T10:00:00.000Z");
+    assert_eq!(host.status("erin")["login_expires_at"], "2027-02-28T10:00:00.000Z", "calendar months");
+    host.run(&["users", "remove", "erin", "--purge"]).ok();
     let token = host.spotify.grant("dave", "client", &SCOPES);
     host.run_with(&["users", "add", "dave", "--refresh-token-file", "-"], &token).ok();
     host.until("it is archived", || host.user("dave")["last_run_result"] == "ok");
