@@ -145,7 +145,7 @@ impl Upkeep {
 
     async fn look_at_store(&mut self, core: &Core) {
         let service = &core.service;
-        let looked = match self.store_was_away {
+        let looked = match self.store_was_away || self.ground.store.trouble().is_some() {
             false => service.refresh_users().await,
             true => self.welcome_store(core).await,
         };
@@ -169,6 +169,7 @@ impl Upkeep {
     /// is done now.
     async fn welcome_store(&self, core: &Core) -> Result<(), Problem> {
         let service = &core.service;
+        self.ground.store.probe().await?;
         let faults = offer(&core.exchange, &self.ground.store, &service.settings()).await?;
         service.set_problems("spool", faults);
         service.apply(service.settings()).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::sql::Session;
+use super::sql::{Session, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
     Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginProgress, NewLogin, NewTokens, NewUser,
@@ -23,11 +23,12 @@ use crate::domain::{
 pub(super) struct SqlStore {
     pub(super) file: SqliteFile,
     clock: Arc<dyn Clock>,
+    trouble: Arc<Trouble>,
 }
 
 impl SqlStore {
     pub fn new(file: SqliteFile, clock: Arc<dyn Clock>) -> Self {
-        Self { file, clock }
+        Self { file, clock, trouble: Arc::default() }
     }
 
     async fn reading(&self, doing: impl Into<String>) -> Result<Session> {
@@ -35,7 +36,8 @@ impl SqlStore {
     }
 
     pub(super) async fn writing(&self, doing: impl Into<String>) -> Result<Session> {
-        Session::writing(&self.file.pools().await?.writer, &*self.clock, doing.into()).await
+        let trouble = Arc::clone(&self.trouble);
+        Session::writing(&self.file.pools().await?.writer, &*self.clock, doing.into(), trouble).await
     }
 }
 
@@ -117,6 +119,16 @@ impl Store for SqlStore {
 
     fn describe(&self) -> String {
         self.file.to_string()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.get()
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let mut session = self.writing(format!("trying whether {} can be written", self.file)).await?;
+        meta::touch(&mut session).await?;
+        session.commit(()).await
     }
 
     async fn key_probe(&self) -> Result<Option<Sealed>> {

@@ -303,6 +303,11 @@ pub trait Store: GrantStore {
     /// What and where it is, without secrets: `SQLite /var/lib/longplay/longplay.db`.
     fn describe(&self) -> String;
 
+    /// Why the last method that writes failed; `None` once one has succeeded.
+    fn trouble(&self) -> Option<String>;
+    /// Writes a little, to see whether it can be written.
+    async fn probe(&self) -> Result<()>;
+
     /// A text sealed by the token key, to tell a wrong key; `None` in a store that never had a key.
     async fn key_probe(&self) -> Result<Option<Sealed>>;
     /// Keeps the probe where there is none; answers the one on record.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct SqliteFile {
 pub(super) struct Pools {
     pub writer: SqlitePool,
     pub readers: SqlitePool,
+    /// Which file was opened: device and inode.
+    identity: (u64, u64),
 }
 
 /// What is in the file, where it can be used.
@@ -62,7 +64,24 @@ impl SqliteFile {
 
     /// The open database. Whoever comes first opens it, the others wait; after a failure the next one tries again.
     pub async fn pools(&self) -> Result<&Pools> {
-        self.pools.get_or_try_init(|| self.open()).await
+        let pools = self.pools.get_or_try_init(|| self.open()).await?;
+        // What is written to a file that nobody finds again is lost.
+        match self.identity() {
+            Ok(identity) if identity == pools.identity => Ok(pools),
+            Ok(_) => Err(self.gone("it was replaced while longplay had it open: restart longplay")),
+            Err(e) => {
+                Err(self.gone(&format!("it was removed while longplay had it open ({e}): restart longplay")))
+            }
+        }
+    }
+
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        let file = fs::metadata(&self.path)?;
+        Ok((file.dev(), file.ino()))
+    }
+
+    fn gone(&self, why: &str) -> StoreError {
+        StoreError::Unavailable { doing: format!("using {self}"), source: why.into() }
     }
 
     /// Closes it, if it was open.
@@ -101,7 +120,8 @@ impl SqliteFile {
                 .map_err(|e| store_error(self.opening(), e))?;
         }
         let readers = kept.max_connections(READERS).connect_lazy_with(self.options().read_only(true));
-        Ok(Pools { writer, readers })
+        let identity = self.identity().map_err(|e| store_error(self.opening(), e.into()))?;
+        Ok(Pools { writer, readers, identity })
     }
 
     /// Makes the file where there is none. SQLite gives its companions (-wal, -shm) the same permissions.

@@ -121,6 +121,12 @@ impl GrantStore for FakeStore {
 
 #[async_trait]
 impl Store for FakeStore {
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
     fn describe(&self) -> String {
         "memory".to_owned()
     }

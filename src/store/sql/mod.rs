@@ -4,17 +4,19 @@
 mod fault;
 mod value;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::Row as _;
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{Row as _, Transaction};
 
 pub(super) use fault::{primary_code, store_error};
 pub(super) use value::{Bind, Read, Value};
 
 use super::Result;
 use crate::clock::Clock;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, said};
 
 /// The parameters `$1`, `$2` ... of a statement.
 macro_rules! params {
@@ -22,15 +24,28 @@ macro_rules! params {
 }
 pub(super) use params;
 
-enum Connection {
-    Reading(PoolConnection<Sqlite>),
-    Writing(Transaction<'static, Sqlite>),
+/// What kept the last writing method from its end; nothing once one has come to it.
+#[derive(Default)]
+pub(super) struct Trouble(Mutex<Option<String>>);
+
+impl Trouble {
+    /// In words.
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, trouble: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
 }
 
-/// One connection while one method of the store works: a reader, or a transaction that has the write lock. What is
-/// not committed is rolled back when this is dropped.
+/// One connection while one method of the store works: a reader, or a transaction that has the write lock. A
+/// transaction that is not committed ends with its connection: after a failure (a full disk, say) nobody can tell
+/// whether SQLite has rolled back already.
 pub(super) struct Session {
-    connection: Connection,
+    connection: PoolConnection<Sqlite>,
+    /// Set while a transaction is open.
+    writing: Option<Arc<Trouble>>,
     doing: String,
     now: Timestamp,
     statements: u32,
@@ -40,21 +55,35 @@ impl Session {
     /// For a method that reads with one statement.
     pub async fn reading(pool: &SqlitePool, clock: &dyn Clock, doing: String) -> Result<Self> {
         match pool.acquire().await {
-            Ok(connection) => Ok(Self::over(Connection::Reading(connection), clock, doing)),
+            Ok(connection) => Ok(Self { connection, writing: None, doing, now: clock.now(), statements: 0 }),
             Err(e) => Err(store_error(doing, e)),
         }
     }
 
     /// For a method that writes. It takes the write lock at once, so that what it reads stays true until the commit.
-    pub async fn writing(pool: &SqlitePool, clock: &dyn Clock, doing: String) -> Result<Self> {
-        match pool.begin_with("BEGIN IMMEDIATE").await {
-            Ok(transaction) => Ok(Self::over(Connection::Writing(transaction), clock, doing)),
-            Err(e) => Err(store_error(doing, e)),
-        }
-    }
-
-    fn over(connection: Connection, clock: &dyn Clock, doing: String) -> Self {
-        Self { connection, doing, now: clock.now(), statements: 0 }
+    pub async fn writing(
+        pool: &SqlitePool,
+        clock: &dyn Clock,
+        doing: String,
+        trouble: Arc<Trouble>,
+    ) -> Result<Self> {
+        let failed = |doing: String, e| {
+            let error = store_error(doing, e);
+            trouble.set(Some(said(&error)));
+            error
+        };
+        let connection = match pool.acquire().await {
+            Ok(connection) => connection,
+            Err(e) => return Err(failed(doing, e)),
+        };
+        let mut session =
+            Self { connection, writing: Some(trouble.clone()), doing, now: clock.now(), statements: 0 };
+        sqlx::query("BEGIN IMMEDIATE")
+            .execute(&mut *session.connection)
+            .await
+            .map_err(|e| failed(session.doing.clone(), e))?;
+        session.now = clock.now();
+        Ok(session)
     }
 
     /// The store's clock.
@@ -108,23 +137,35 @@ impl Session {
     }
 
     /// Makes what was written durable, and answers `outcome`.
-    pub async fn commit<T>(self, outcome: T) -> Result<T> {
-        if let Connection::Writing(transaction) = self.connection {
-            transaction.commit().await.map_err(|e| store_error(self.doing, e))?;
+    pub async fn commit<T>(mut self, outcome: T) -> Result<T> {
+        if self.writing.is_some() {
+            sqlx::query("COMMIT").execute(&mut *self.connection).await.map_err(|e| self.error(e))?;
+        }
+        if let Some(trouble) = self.writing.take() {
+            trouble.set(None);
         }
         Ok(outcome)
     }
 
     fn connection(&mut self) -> &mut SqliteConnection {
         self.statements += 1;
-        match &mut self.connection {
-            Connection::Reading(connection) => connection,
-            Connection::Writing(transaction) => transaction,
-        }
+        &mut self.connection
     }
 
     fn error(&self, e: sqlx::Error) -> super::StoreError {
-        store_error(self.doing.clone(), e)
+        let error = store_error(self.doing.clone(), e);
+        if let Some(trouble) = &self.writing {
+            trouble.set(Some(said(&error)));
+        }
+        error
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.writing.is_some() {
+            self.connection.close_on_drop();
+        }
     }
 }
 

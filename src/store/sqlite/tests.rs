@@ -14,7 +14,7 @@ use crate::clock::SimulatedClock;
 use crate::domain::Play;
 use crate::store::backend::SqlStore;
 use crate::store::conformance::{Bench, HERE, START, THERE, every_behaviour, new_user, tokens};
-use crate::store::{CommitIf, PageStored, Store, StoreError, pages};
+use crate::store::{CommitIf, NewUser, PageStored, Store, StoreError, pages};
 
 every_behaviour!(bench);
 
@@ -245,6 +245,50 @@ async fn a_locked_or_full_database_is_unavailable_and_loses_nothing() {
     sqlx::raw_sql("PRAGMA max_page_count = 1000000").execute(writer).await.unwrap();
     assert_eq!(store.store_page(&page).await.unwrap(), 50);
     assert!(bench.store.commit_tokens(&new, CommitIf::AttemptHolds).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_of_and_over_once_there_is_room_again() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    store.put_user(&new_user("alice")).await.unwrap();
+    let mut session = store.writing("test").await.unwrap();
+    session.run("PRAGMA max_page_count = 1", vec![]).await.unwrap();
+    session.commit(()).await.unwrap();
+    let mut full = None;
+    for number in 0..2_000 {
+        let user = NewUser { schedule: Some("x".repeat(1_000)), ..new_user(&format!("u{number}")) };
+        if let Err(error) = store.put_user(&user).await {
+            full = Some((user, error));
+            break;
+        }
+    }
+    let (user, error) = full.unwrap();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    assert!(store.trouble().unwrap().contains("full"), "{:?}", store.trouble());
+    // The limit was of the connection that failed, and went with it.
+    store.put_user(&user).await.unwrap();
+    assert_eq!(store.trouble(), None);
+}
+
+#[tokio::test]
+async fn a_database_that_is_removed_or_replaced_under_it_is_used_no_more() {
+    for replaced in [false, true] {
+        let shelf = Shelf::new();
+        let store = shelf.store();
+        store.put_user(&new_user("alice")).await.unwrap();
+        let elsewhere = shelf.folder.path().join("elsewhere");
+        fs::rename(shelf.path(), &elsewhere).unwrap();
+        if replaced {
+            fs::copy(&elsewhere, shelf.path()).unwrap();
+        }
+        for outcome in [store.users().await.map(drop), store.probe().await] {
+            let error = outcome.unwrap_err();
+            assert!(crate::domain::said(&error).contains("restart longplay"), "{error}");
+        }
+        fs::rename(&elsewhere, shelf.path()).unwrap();
+        store.probe().await.unwrap();
+    }
 }
 
 #[tokio::test]
