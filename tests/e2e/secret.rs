@@ -124,6 +124,7 @@ fn words_of_the_providers_that_repeat_a_token_are_not_repeated() {
     host.settled_user("alice");
     host.settled_user("bob");
     host.settled_user("carol");
+    let access = host.token("carol", "").ok()["access_token"].as_str().expect("a token").to_owned();
     let mut seen = Seen::default();
     for (name, error) in [("alice", "invalid_grant"), ("bob", "invalid_request")] {
         let token = host.spotify.current_refresh_token(name).expect("a login");
@@ -136,7 +137,6 @@ fn words_of_the_providers_that_repeat_a_token_are_not_repeated() {
         seen.run(&host, &["status", name, "--json"]);
     }
     // The Web API as well, in words of its own.
-    let access = host.token("carol", "").ok()["access_token"].as_str().expect("a token").to_owned();
     let reply = Reply::new(403, "text/plain", format!("not with Bearer {access}"));
     host.spotify.inject(Injection::new(Endpoint::Recent, Fault::answer(reply)).of("carol"));
     seen.run(&host, &["archive", "carol"]);

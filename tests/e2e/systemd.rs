@@ -45,7 +45,7 @@ fn served(host: &Host) -> Daemon {
 }
 
 #[test]
-fn ready_comes_first_with_a_status_and_the_watchdog_is_pinged() {
+fn ready_comes_with_a_status_and_the_watchdog_is_pinged() {
     let host = Host::new();
     let systemd = Notified::new(&host);
     let daemon = served(&host);

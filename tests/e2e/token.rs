@@ -209,3 +209,123 @@ fn a_run_too_gets_only_a_token_that_is_valid_for_the_buffer() {
     assert_eq!(host.metric("token_time_until_expiry_seconds_bucket{le=\"180\"}"), 0.0);
     assert_eq!(host.metric("token_time_until_expiry_seconds_bucket{le=\"300\"}"), 1.0);
 }
+
+#[test]
+fn a_late_answer_for_a_user_who_was_removed_brings_nobody_back() {
+    let host = Host::rotating(Rotation::Rotate);
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    let gate = held_refresh(&host);
+    let asked = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
+    reached(&gate, 1);
+    host.run(&["users", "remove", "alice"]).ok();
+    gate.open();
+    assert_ne!(asked.answer().expect("an answer").status, 200, "no token of a user who is gone");
+    host.until("Spotify has ended it", || host.spotify.refreshes("alice").under_way == 0);
+    host.run(&["users", "add", "alice"]).ok();
+    assert_eq!(host.token("alice", "").problem(409), "needs_login");
+    assert_eq!(host.user("alice")["state"], "needs_login");
+}
+
+#[test]
+fn a_late_answer_of_an_old_login_changes_nothing_of_the_new_one() {
+    let host = Host::rotating(Rotation::Rotate);
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    let gate = Gate::new();
+    host.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+    let asked = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
+    reached(&gate, 1);
+    let mut login = host.talk(&["login", "alice", "--paste"]);
+    let address = login.line();
+    login.answer(&host.open_in_browser(&address)).ok();
+    let renewed = host.token("alice", "").ok();
+    gate.open();
+    let answered = asked.answer().expect("an answer");
+    if answered.status == 200 {
+        let token = answered.json()["access_token"].as_str().expect("a token").to_owned();
+        assert!(host.spotify.access_valid(&token));
+    }
+    host.until("Spotify has ended it", || host.spotify.refreshes("alice").under_way == 0);
+    let now = host.token("alice", "{\"fresh\":true}").ok();
+    assert!(now["generation"].as_u64() > renewed["generation"].as_u64());
+    assert_eq!(host.spotify.refreshes("alice").reused, 0);
+    assert!(host.spotify.login_alive("alice"), "the refresh was of the new login");
+}
+
+#[test]
+fn a_pause_during_a_refresh_loses_nothing() {
+    let host = Host::rotating(Rotation::Rotate);
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    let gate = Gate::new();
+    host.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+    let asked = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
+    reached(&gate, 1);
+    host.run(&["pause", "alice"]).ok();
+    gate.open();
+    assert_eq!(asked.answer().expect("an answer").problem(409), "paused");
+    host.until("Spotify has ended it", || host.spotify.refreshes("alice").under_way == 0);
+    host.run(&["resume", "alice"]).ok();
+    host.token("alice", "{\"fresh\":true}").ok();
+    assert_eq!(host.spotify.refreshes("alice").reused, 0);
+}
+
+#[test]
+fn no_more_refreshes_are_under_way_than_the_configuration_says() {
+    let host = Host::new();
+    host.configure("[tokens]\nconcurrency = 3");
+    let _daemon = host.serve();
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    for name in names {
+        host.settled_user(name);
+    }
+    let before = host.spotify.requests(Endpoint::Token);
+    let gate = Gate::new();
+    let held = Fault::before(Effect::Hang(gate.clone()));
+    host.spotify.inject(Injection::new(Endpoint::Token, held).until_cleared());
+    let asked = names.map(|name| host.send("POST", &format!("/v1/users/{name}/token"), "{\"fresh\":true}"));
+    reached(&gate, 3);
+    for _ in 0..20 {
+        host.token("nobody", "").problem(404);
+    }
+    assert_eq!(host.spotify.requests(Endpoint::Token), before + 3);
+    // Whoever needs none is not kept waiting.
+    host.token("a", "").ok();
+    host.spotify.clear_faults();
+    gate.open();
+    for asked in asked {
+        asked.answer().expect("an answer").ok();
+    }
+    assert_eq!(host.spotify.requests(Endpoint::Token), before + 7);
+}
+
+#[test]
+fn one_users_slow_refresh_delays_nobody_else() {
+    let host = Host::new();
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    host.settled_user("bob");
+    let gate = held_refresh(&host);
+    let slow = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
+    reached(&gate, 1);
+    host.token("bob", "{\"fresh\":true}").ok();
+    host.run(&["archive", "bob"]).ok();
+    host.run(&["archive", "alice"]).ok();
+    gate.open();
+    slow.answer().expect("an answer").ok();
+}
+
+#[test]
+fn whoever_gives_up_stops_nothing() {
+    let host = Host::rotating(Rotation::Rotate);
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    let gate = held_refresh(&host);
+    let gone = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
+    reached(&gate, 1);
+    drop(gone);
+    gate.open();
+    host.until("it is committed all the same", || host.token("alice", "").ok()["generation"] == 3);
+    assert_eq!(host.spotify.refreshes("alice").asked, 2);
+}
