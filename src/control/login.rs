@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::AppSettings;
 use crate::domain::{EventKind, Timestamp, User, UserName};
 use crate::oauth::{Reading, TokenRequest, Tokens, authorize, missing_scopes, read, read_callback};
+use crate::spotify::ApiError;
 use crate::store::{LoginProgress, NewUser, PendingLogin};
 use crate::telemetry::Note;
 use crate::tokens::{Label, LoginGrant};
@@ -16,6 +17,30 @@ use super::service::Service;
 
 /// How long a browser may take.
 const PENDING: Duration = Duration::from_secs(600);
+
+/// How long an outage is given before it is worth logging in again.
+const OUTAGE: Duration = Duration::from_secs(60);
+
+/// Why a login came to nothing.
+enum Failure {
+    /// It was refused: here, by the user, or by Spotify.
+    Refused(String),
+    /// Spotify is down, or limits the rate.
+    Outage(String),
+}
+
+impl Failure {
+    fn message(&self) -> &str {
+        let (Self::Refused(message) | Self::Outage(message)) = self;
+        message
+    }
+}
+
+impl<T: Into<String>> From<T> for Failure {
+    fn from(message: T) -> Self {
+        Self::Refused(message.into())
+    }
+}
 
 impl Service {
     /// Begins a login of a user, who may not exist yet.
@@ -80,17 +105,21 @@ impl Service {
             return Ok(LoginState { progress: Progress::Failed, message: unknown_state() });
         };
         let outcome = match callback.code {
-            Err(error) => Err(format!("Spotify did not grant the login ({error}): nothing was changed")),
+            Err(error) => {
+                Err(format!("Spotify did not grant the login ({error}): nothing was changed").into())
+            }
             Ok(code) => self.redeem(&pending, &code).await,
         };
-        self.parts().store.end_login(&pending.state, &outcome).await?;
-        Ok(match outcome {
-            Ok(message) => LoginState { progress: Progress::Done, message },
-            Err(message) => LoginState { progress: Progress::Failed, message },
-        })
+        let ended = outcome.as_ref().map(Clone::clone).map_err(|failure| failure.message().to_owned());
+        self.parts().store.end_login(&pending.state, &ended).await?;
+        match outcome {
+            Ok(message) => Ok(LoginState { progress: Progress::Done, message }),
+            Err(Failure::Refused(message)) => Ok(LoginState { progress: Progress::Failed, message }),
+            Err(Failure::Outage(message)) => Err(Problem::later("waiting", message, OUTAGE)),
+        }
     }
 
-    async fn redeem(&self, pending: &PendingLogin, code: &crate::domain::Secret) -> Result<String, String> {
+    async fn redeem(&self, pending: &PendingLogin, code: &crate::domain::Secret) -> Result<String, Failure> {
         let name = &pending.user;
         let settings = self.settings();
         let app = settings.apps.get(&pending.app).ok_or("the app is not configured any more")?;
@@ -102,16 +131,13 @@ impl Service {
         let missing = missing_scopes(tokens.scope.as_deref());
         if !missing.is_empty() {
             let missing = missing.join(" and ");
-            return Err(format!(
-                "the scope {missing} was not granted: nothing was changed; log in and agree to it"
-            ));
+            let cure = "nothing was changed; log in and agree to it";
+            return Err(format!("the scope {missing} was not granted: {cure}").into());
         }
-        let me = self.parts().client.me(&app.api_url, &tokens.access_token).await;
-        let account = me
-            .map_err(|e| format!("whose account it is can't be told: {e}; nothing was changed, try again"))?;
+        let account = self.account_of(app, &tokens).await?;
         let user = self.user_for_login(pending).await.map_err(|problem| problem.detail)?;
         let login = LoginGrant {
-            account: Some(account.id),
+            account: Some(account),
             login_at: Some(sent_at),
             refresh_token,
             answer: Some((tokens, sent_at)),
@@ -123,12 +149,31 @@ impl Service {
         Ok(message)
     }
 
+    /// Whose login it is.
+    async fn account_of(&self, app: &AppSettings, tokens: &Tokens) -> Result<String, Failure> {
+        let parts = self.parts();
+        parts.metrics.api_called(&app.name);
+        let error = match parts.client.me(&app.api_url, &tokens.access_token).await {
+            Ok(account) => return Ok(account.id),
+            Err(error) => error,
+        };
+        if let ApiError::RateLimited { retry_after, .. } = &error {
+            parts.gate.hold(&app.name, *retry_after).await;
+        }
+        let message =
+            format!("whose account it is can't be told: {error}; nothing was changed, log in again");
+        match error {
+            ApiError::Forbidden { .. } | ApiError::Unauthorized => Err(Failure::Refused(message)),
+            _ => Err(Failure::Outage(message)),
+        }
+    }
+
     async fn exchange_code(
         &self,
         app: &AppSettings,
         pending: &PendingLogin,
         code: &crate::domain::Secret,
-    ) -> Result<(Tokens, Timestamp), String> {
+    ) -> Result<(Tokens, Timestamp), Failure> {
         let parts = self.parts();
         let verifier = parts
             .vault
@@ -136,25 +181,28 @@ impl Service {
             .map_err(|e| format!("the login that was begun: {e}"))?;
         let verifier = String::from_utf8(verifier.to_vec()).map_err(|_| "the verifier is no text")?.into();
         let sent_at = self.now();
-        let answer = parts
-            .transport
-            .post(TokenRequest::code(app, code, &verifier))
-            .await
-            .map_err(|e| format!("Spotify's token endpoint can't be reached: {e}; log in again"))?;
+        let answer = parts.transport.post(TokenRequest::code(app, code, &verifier)).await.map_err(|e| {
+            Failure::Outage(format!("Spotify's token endpoint can't be reached: {e}; log in again"))
+        })?;
         match read(&answer, self.now()) {
             Reading::Granted(tokens) => Ok((tokens, sent_at)),
             Reading::RateLimited(retry_after) => {
                 let until = parts.gate.hold(&app.name, retry_after).await;
-                Err(format!("Spotify's rate limit holds app {} until {until}: log in again then", app.name))
+                let why =
+                    format!("Spotify's rate limit holds app {} until {until}: log in again then", app.name);
+                Err(Failure::Outage(why))
             }
             Reading::GrantRefused { description, .. } => {
-                Err(format!("Spotify refuses the login's code ({description}): log in again"))
+                Err(format!("Spotify refuses the login's code ({description}): log in again").into())
             }
             Reading::ClientRefused(words) | Reading::RequestRefused(words) => Err(format!(
                 "Spotify refuses app {}: {words}; check its client_id, auth, secret and redirect_uri",
                 app.name
-            )),
-            Reading::Unclear(what) => Err(format!("Spotify's token endpoint failed ({what}): log in again")),
+            )
+            .into()),
+            Reading::Unclear(what) => {
+                Err(Failure::Outage(format!("Spotify's token endpoint failed ({what}): log in again")))
+            }
         }
     }
 

@@ -39,7 +39,8 @@ impl Problem {
         Self::new("bad_request", 400, detail)
     }
 
-    fn later(word: &str, detail: impl Into<String>, after: Duration) -> Self {
+    /// What may work again after a while.
+    pub fn later(word: &str, detail: impl Into<String>, after: Duration) -> Self {
         // Whole seconds, rounded up: who comes back at that time should not be too early.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         Self { retry_after: Some(seconds.max(1)), ..Self::new(word, 503, detail) }

@@ -145,7 +145,14 @@ impl Upkeep {
 
     async fn look_at_store(&mut self, core: &Core) {
         let service = &core.service;
-        let looked = match self.store_was_away || self.ground.store.trouble().is_some() {
+        if let Some(trouble) = self.ground.store.trouble() {
+            // Shown until a look finds that nothing failed since; a write that succeeds ends it.
+            service.set_problems("store", vec![format!("{trouble}; it is tried again")]);
+            self.store_was_away = true;
+            let _ = self.ground.store.probe().await;
+            return;
+        }
+        let looked = match self.store_was_away {
             false => service.refresh_users().await,
             true => self.welcome_store(core).await,
         };

@@ -73,6 +73,8 @@ impl ApiError {
             }
             _ if status.is_redirection() => {
                 let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
+                // What follows the path may repeat the token.
+                let to = to.split(['?', '#']).next().unwrap_or_default();
                 let to = shown(to, WORDS_KEPT);
                 Self::BadAnswer {
                     message: format!("{} to {to}: is the app's api_url right?", said(status, "")),
@@ -193,8 +195,9 @@ mod tests {
         for status in [204, 400, 404, 418] {
             assert!(matches!(of(status, &[], ""), ApiError::BadAnswer { .. }), "{status}");
         }
-        let redirect = of(302, &[("location", "https://elsewhere.example/")], "");
+        let redirect = of(302, &[("location", "https://elsewhere.example/?access_token=BQ")], "");
         assert!(redirect.to_string().contains("302 to https://elsewhere.example/"), "{redirect}");
+        assert!(!redirect.to_string().contains("BQ"), "{redirect}");
         assert!(matches!(of(401, &[], "gone"), ApiError::Unauthorized));
     }
 }

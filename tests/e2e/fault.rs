@@ -193,9 +193,10 @@ fn a_wrong_client_secret_costs_one_request_and_is_mended_by_a_reload() {
     assert_eq!(daemon.stop(), 0);
     let _daemon = host.serve();
     host.until("it is tried", || asked() == 2);
+    host.until("in vain", || host.metric("longplay_runs_total{result=\"blocked\"}") == 1.0);
     host.run(&["reload"]).ok();
     host.until("it is tried", || asked() == 3);
-    host.until("in vain", || host.user("alice")["state"] == "blocked");
+    host.until("in vain again", || host.metric("longplay_runs_total{result=\"blocked\"}") == 2.0);
     host.write("secret", "right\n");
     host.run(&["reload"]).ok();
     for name in ["alice", "bob"] {
