@@ -22,7 +22,7 @@ const PENDING: Duration = Duration::from_secs(600);
 const OUTAGE: Duration = Duration::from_secs(60);
 
 /// Why a login came to nothing.
-enum Failure {
+pub(super) enum Failure {
     /// It was refused: here, by the user, or by Spotify.
     Refused(String),
     /// Spotify is down, or limits the rate.
@@ -33,6 +33,15 @@ impl Failure {
     fn message(&self) -> &str {
         let (Self::Refused(message) | Self::Outage(message)) = self;
         message
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(message) => Self::new("refused", 409, message),
+            Failure::Outage(message) => Self::later("waiting", message, OUTAGE),
+        }
     }
 }
 
@@ -150,7 +159,7 @@ impl Service {
     }
 
     /// Whose login it is.
-    async fn account_of(&self, app: &AppSettings, tokens: &Tokens) -> Result<String, Failure> {
+    pub(super) async fn account_of(&self, app: &AppSettings, tokens: &Tokens) -> Result<String, Failure> {
         let parts = self.parts();
         parts.metrics.api_called(&app.name);
         let error = match parts.client.me(&app.api_url, &tokens.access_token).await {
@@ -193,7 +202,7 @@ impl Service {
                 Err(Failure::Outage(why))
             }
             Reading::GrantRefused { description, .. } => {
-                Err(format!("Spotify refuses the login's code ({description}): log in again").into())
+                Err(format!("Spotify refuses it ({description}): log in again").into())
             }
             Reading::ClientRefused(words) | Reading::RequestRefused(words) => Err(format!(
                 "Spotify refuses app {}: {words}; check its client_id, auth, secret and redirect_uri",

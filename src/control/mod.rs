@@ -10,6 +10,7 @@ mod problem;
 mod reading;
 mod roster;
 mod routes;
+mod runs;
 mod service;
 pub mod socket;
 mod standing;

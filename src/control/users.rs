@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::{
     AppName, EventKind, Generation, RefreshToken, Schedule, Timestamp, User, UserName, parse_zone,
 };
+use crate::oauth::TokenRequest;
 use crate::store::NewUser;
 use crate::telemetry::Note;
 use crate::tokens::{LoginGrant, Need, TokenSource as _};
@@ -93,13 +94,31 @@ impl Service {
         refresh_token: RefreshToken,
         login_at: Option<Timestamp>,
     ) -> Result<(), Problem> {
-        let login = LoginGrant { account: None, login_at, refresh_token, answer: None };
+        let account = self.parts().store.grant(user.id).await?.and_then(|grant| grant.account_id);
+        let login = match account {
+            None => LoginGrant { account, login_at, refresh_token, answer: None },
+            Some(_) => self.proven(user, refresh_token, login_at).await?,
+        };
         self.parts().tokens.login(user.id, login).await?;
         let note = Note::of(&user.name, &user.app);
         let message = format!("{}: a refresh token from elsewhere was taken over", user.name);
         self.parts().events.tell(EventKind::LoggedIn, note, message);
         self.run_soon(user.clone());
         Ok(())
+    }
+
+    /// A bare token for a user whose account is known: whose it is must be asked before anything is overwritten.
+    async fn proven(
+        &self,
+        user: &User,
+        token: RefreshToken,
+        login_at: Option<Timestamp>,
+    ) -> Result<LoginGrant, Problem> {
+        let app = self.app_of(user)?;
+        let (tokens, sent_at) = self.ask_for_tokens(&app, TokenRequest::refresh(&app, &token)).await?;
+        let account = Some(self.account_of(&app, &tokens).await?);
+        let refresh_token = tokens.refresh_token.clone().unwrap_or(token);
+        Ok(LoginGrant { account, login_at, refresh_token, answer: Some((tokens, sent_at)) })
     }
 
     /// The app that is asked for, the user's, `default`, or the only one.

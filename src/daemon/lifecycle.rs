@@ -55,6 +55,7 @@ impl Life {
         let ping = notify::watchdog().unwrap_or(LOOK).min(LOOK);
         let mut looking = start_look(upkeep);
         let mut rested: Option<Upkeep> = None;
+        let mut due = self.clock.boot().0 + ping;
         let outcome = loop {
             tokio::select! {
                 signal = signals.next() => match signal {
@@ -65,7 +66,8 @@ impl Life {
                     Ok(upkeep) => rested = Some(upkeep),
                     Err(_) => break Err(ServeError::TaskEnded("the upkeep")),
                 },
-                () = self.clock.sleep(ping) => {
+                () = self.clock.sleep(due.saturating_sub(self.clock.boot().0)) => {
+                    due = self.clock.boot().0 + ping;
                     if let Some(name) = self.ended() {
                         break Err(ServeError::TaskEnded(name));
                     }

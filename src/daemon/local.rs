@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Faults, Place, load};
+use crate::config::{Faults, Place, RefreshMode, load};
 use crate::control::api::Problem;
 use crate::control::{Service, routes};
 use crate::random::Random;
@@ -130,7 +130,10 @@ fn here(routes: Router, runtime: Handle) -> Router {
 }
 
 async fn build(place: &Place) -> Result<(Service, Arc<StateDir>), LocalError> {
-    let settings = Arc::new(load(place)?);
+    let mut settings = load(place)?;
+    // A command asks once: nothing is refreshed ahead for it.
+    settings.tokens.refresh = RefreshMode::OnDemand;
+    let settings = Arc::new(settings);
     let (clock, random) = (Arc::new(SystemClock) as Arc<dyn Clock>, Arc::new(Random::host()));
     let state = StateDir::lock(&settings.store.state_dir, PATIENCE, &*clock, &random).await?;
     let url = settings.store.url.expose_secret();

@@ -2,179 +2,25 @@
 //! means. It promises: at most one refresh under way, no token under the buffer, generations only rise, every waiter
 //! gets an answer. It does no I/O; [`Account::on`] turns an input into effects.
 
+mod judge;
+mod message;
+mod timer;
+
 use std::time::Duration;
 
 use crate::clock::BootTime;
-use crate::domain::{
-    AccessToken, AppFault, AttemptId, Cause, Epoch, Generation, RefreshToken, Refusal, Rotation, Timestamp,
-};
-
+use crate::domain::{Cause, Epoch, Generation, Refusal, Timestamp};
 use crate::store::STOPPED;
 
-use super::exchange::LEASE;
-use super::validity::{Held, Moment};
-use super::{Need, Token, TokenError, Trouble};
+use super::validity::Moment;
+use super::{Need, TokenError, Trouble};
+use judge::Verdict;
+pub use message::{Effect, Input, OnRecord, Outcome, Rules, Start, View, WaiterId, Weather};
 
-/// A generation born of a rejection so recently is not refreshed for another rejection.
-const FRESH_REJECTION: Duration = Duration::from_secs(60);
-/// How long before its next run a user's token is kept fresh.
-const RUN_AHEAD: Duration = Duration::from_secs(10 * 60);
-/// How long after a program's question a user's token is kept fresh.
-const PROGRAM_AHEAD: Duration = Duration::from_secs(3_600);
-/// How long a daemon that is not the sender leaves a doubt alone on a provider that rotates strictly.
-const STRANGERS_DOUBT: Duration = Duration::from_secs(15 * 60);
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// When to look again while another daemon refreshes, or another dead login is being tried.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Wall times are converted to boot times for so long at most, since the wall clock can step.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
-/// A waiter that so many refreshes did not satisfy is told so.
-const ROUNDS: u8 = 4;
-
-/// Names a waiter; the actor knows who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WaiterId(pub u64);
-
-/// What the configuration says about this user's tokens.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// The least validity ever given out.
-    pub buffer: Duration,
-    /// Whether tokens are refreshed before they are asked for.
-    pub ahead: bool,
-    /// How long a spent refresh token may still be retried.
-    pub rotation_grace: Duration,
-}
-
-/// What is known of the app and the provider now.
-#[derive(Debug, Clone, Default)]
-pub struct Weather {
-    /// No call before this moment.
-    pub held_until: Option<Timestamp>,
-    /// The token endpoint refuses the app.
-    pub fault: Option<AppFault>,
-    /// How the provider rotates.
-    pub rotation: Rotation,
-    /// Another dead login of the same token URL is being tried.
-    pub probe_taken: bool,
-}
-
-/// A refresh that is on record without an outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OnRecord {
-    /// Its name.
-    pub attempt: AttemptId,
-    /// Whether this daemon sent it.
-    pub ours: bool,
-    /// When it was announced.
-    pub sent: BootTime,
-    /// When its lease lapses.
-    pub lapses: BootTime,
-}
-
-/// What memory holds of a grant.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// Which login.
-    pub epoch: Epoch,
-    /// Which generation.
-    pub generation: Generation,
-    /// Whether the login was given to the app's present client id.
-    pub client_matches: bool,
-    /// What a refresh sends.
-    pub refresh_token: RefreshToken,
-    /// What callers receive.
-    pub access: Option<(AccessToken, Held)>,
-    /// When this generation came, and whether a rejection was the reason.
-    pub born: (BootTime, Option<Cause>),
-    /// A refresh without an outcome.
-    pub on_record: Option<OnRecord>,
-    /// When the login comes to its age.
-    pub login_ends: Option<Timestamp>,
-    /// Unknown whether the refresh token is spent; whether this daemon is the sender, what was seen, and since when.
-    pub doubt: Option<(bool, String, Timestamp)>,
-    /// The provider refuses the refresh token.
-    pub refusal: Option<Refusal>,
-}
-
-/// How a refresh ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// New tokens are committed; or a newer state was found in the store.
-    Committed(Box<View>),
-    /// Something else is on record: read it.
-    Superseded,
-    /// Nothing happened at the provider.
-    NotSent(TokenError),
-    /// The app is refused, or our request.
-    ClientRefused(String),
-    /// `invalid_grant`.
-    Refused(Refusal),
-    /// Unknown.
-    Doubt(String, Timestamp),
-}
-
-/// What happens to an account.
-#[derive(Debug)]
-pub enum Input {
-    /// Somebody wants a token.
-    Ask(WaiterId, Need),
-    /// Spotify answered 401.
-    Rejected(WaiterId, Generation),
-    /// Somebody wants to know how long the present token is valid.
-    Look(WaiterId),
-    /// The store was read; `None`: there is no login.
-    Read(Result<Option<View>, String>),
-    /// The refresh under way can't be brought to its end: the store can't be written.
-    Stalled(String),
-    /// The refresh under way ended.
-    Done(Epoch, Outcome),
-    /// A login was committed.
-    LoggedIn(View),
-    /// The time of [`Account::wake_at`] has come.
-    Wake,
-    /// Suspended, or going on.
-    Pause(bool),
-    /// A run is due then.
-    RunDue(Option<Timestamp>),
-    /// Another dead login of the token URL came back: try this one now.
-    Release,
-    /// What was read may be old: read again before the next answer.
-    Stale,
-    /// The tokens are gone.
-    Forget,
-}
-
-/// What the actor has to do.
-#[derive(Debug)]
-pub enum Effect {
-    /// Read the grant from the store.
-    Read,
-    /// Start a refresh.
-    Refresh(Start),
-    /// Give a waiter the token.
-    Give(WaiterId, Token),
-    /// Tell a waiter that its rejection is settled.
-    Settled(WaiterId),
-    /// Tell a waiter how long the token is valid.
-    Left(WaiterId, Option<Duration>),
-    /// Tell a waiter why not.
-    Refuse(WaiterId, TokenError),
-}
-
-/// A refresh to be started.
-#[derive(Debug, Clone)]
-pub struct Start {
-    /// What it starts from.
-    pub view: Box<View>,
-    /// Why.
-    pub cause: Cause,
-    /// A try of a dead login.
-    pub probe: bool,
-    /// A person asked: try a refused app too.
-    pub insist: bool,
-}
 
 #[derive(Debug)]
 enum Want {
@@ -237,12 +83,6 @@ pub struct Account {
     /// While another daemon refreshes, or another dead login is tried.
     look_again: Option<BootTime>,
     stale: bool,
-}
-
-/// What becomes of a waiter now.
-enum Verdict {
-    Answer(Effect),
-    Wait(Cause),
 }
 
 impl Account {
@@ -335,32 +175,6 @@ impl Account {
         }
         self.settle(now, weather, woken, &mut effects);
         effects
-    }
-
-    /// When [`Input::Wake`] is wanted next.
-    pub fn wake_at(&self, now: Moment, weather: &Weather) -> Option<BootTime> {
-        if self.paused || self.work != Work::Idle {
-            return None;
-        }
-        if self.stale {
-            return Some(self.look_again.unwrap_or(now.boot));
-        }
-        let Known::Login(view) = &self.known else { return None };
-        if !view.client_matches {
-            return None;
-        }
-        let held = weather.held_until.max(weather.fault.as_ref().map(|fault| fault.retry_at));
-        let held_off =
-            self.backoff.as_ref().map(|b| b.until).max(self.look_again).max(held.map(|at| now.boot_of(at)));
-        let due = if let Some(refusal) = &view.refusal {
-            now.boot_of(refusal.next_try_at?)
-        } else if view.doubt.is_some() || view.on_record.is_some() || !self.waiters.is_empty() {
-            self.strangers_until(view, now, weather).unwrap_or(now.boot)
-        } else {
-            self.ahead_at(view, now)?
-        };
-        let latest = BootTime(now.boot.0 + LONGEST_SLEEP);
-        Some(due.max(held_off.unwrap_or(due)).min(latest))
     }
 
     fn generation(&self) -> Option<Generation> {
@@ -559,172 +373,6 @@ impl Account {
         }
         self.work = Work::Reading;
         effects.push(Effect::Read);
-    }
-
-    /// Another daemon's refresh is under way, or another dead login is being tried.
-    fn looks_elsewhere(&self, view: &View, now: Moment, weather: &Weather, probe: bool) -> bool {
-        let strangers = view.on_record.is_some_and(|r| !r.ours && r.lapses > now.boot);
-        strangers || (probe && weather.probe_taken)
-    }
-
-    fn verdict(&self, waiter: &mut Waiter, now: Moment) -> Verdict {
-        let refuse = |error| Verdict::Answer(Effect::Refuse(waiter.id, error));
-        let view = match &self.known {
-            Known::Unread => return Verdict::Wait(Cause::Expiry),
-            Known::NoLogin if matches!(waiter.want, Want::Look) => {
-                return Verdict::Answer(Effect::Left(waiter.id, None));
-            }
-            Known::NoLogin => {
-                return refuse(TokenError::NeedsLogin(format!(
-                    "no login yet: run `longplay login {}`",
-                    self.name
-                )));
-            }
-            Known::Login(view) => view,
-        };
-        match &mut waiter.want {
-            Want::Look => {
-                let left = view
-                    .access
-                    .as_ref()
-                    .filter(|_| self.rejected != Some(view.generation))
-                    .map(|(_, held)| held.left(now));
-                Verdict::Answer(Effect::Left(waiter.id, left))
-            }
-            Want::Settle { generation, .. } if *generation < view.generation => {
-                Verdict::Answer(Effect::Settled(waiter.id))
-            }
-            Want::Settle { generation, reread } if *generation > view.generation => {
-                if *reread {
-                    refuse(TokenError::NeverIssued(*generation))
-                } else {
-                    Verdict::Wait(Cause::Rejection)
-                }
-            }
-            Want::Settle { .. } => match self.dead_end(view) {
-                Some(error) => refuse(error),
-                None if view.born.1 == Some(Cause::Rejection)
-                    && now.boot.since(view.born.0) < FRESH_REJECTION
-                    && !self.refreshing() =>
-                {
-                    refuse(TokenError::FreshRejected)
-                }
-                None => Verdict::Wait(Cause::Rejection),
-            },
-            Want::Token { need, at_least } => {
-                if need.fresh && at_least.is_none() {
-                    *at_least = Some(view.generation.next());
-                }
-                let at_least = at_least.unwrap_or_default();
-                if let Some(error) = self.dead_end(view) {
-                    return refuse(error);
-                }
-                if let Some((token, held)) = &view.access {
-                    let least = self.least(held, need);
-                    if need.valid_for > held.lifetime() / 2 {
-                        return refuse(TokenError::TooLong { at_most: held.lifetime() / 2 });
-                    }
-                    if self.rejected != Some(view.generation)
-                        && view.generation >= at_least
-                        && held.left(now) >= least
-                    {
-                        let token = Token {
-                            access_token: token.clone(),
-                            expires_at: held.expires_at(now),
-                            generation: view.generation,
-                        };
-                        return Verdict::Answer(Effect::Give(waiter.id, token));
-                    }
-                }
-                if waiter.rounds >= ROUNDS {
-                    let why = "Spotify's token answers come too late to be of use".to_owned();
-                    return refuse(waiting(why, LONGEST_BACKOFF, Trouble::Unreachable));
-                }
-                Verdict::Wait(if need.fresh { Cause::Asked } else { Cause::Expiry })
-            }
-        }
-    }
-
-    fn least(&self, held: &Held, need: &Need) -> Duration {
-        self.buffer(held).max(need.valid_for)
-    }
-
-    fn buffer(&self, held: &Held) -> Duration {
-        self.rules.buffer.min(held.lifetime() / 4)
-    }
-
-    /// Why no refresh can help.
-    fn dead_end(&self, view: &View) -> Option<TokenError> {
-        if !view.client_matches {
-            return Some(TokenError::NeedsLogin(format!(
-                "the login was given to another client id than the app has now: run `longplay login {}`",
-                self.name
-            )));
-        }
-        view.refusal.as_ref().map(|refusal| TokenError::NeedsLogin(refusal.reason.clone()))
-    }
-
-    /// Why no refresh may start now.
-    fn hindrance(&self, view: &View, now: Moment, weather: &Weather, insist: bool) -> Option<TokenError> {
-        if let Some(until) = weather.held_until.filter(|until| *until > now.wall) {
-            return Some(waiting(
-                format!("Spotify's rate limit holds the app until {until}"),
-                until.since(now.wall),
-                Trouble::RateLimited,
-            ));
-        }
-        if let Some(fault) = weather.fault.as_ref().filter(|f| !insist && f.retry_at > now.wall) {
-            return Some(TokenError::Blocked(fault.reason.clone()));
-        }
-        if let Some(until) = self.strangers_until(view, now, weather).filter(|until| *until > now.boot) {
-            let reason = "another daemon's refresh has no outcome yet".to_owned();
-            return Some(TokenError::InDoubt { reason, retry_after: until.since(now.boot) });
-        }
-        let backoff = self.backoff.as_ref().filter(|b| !insist && b.until > now.boot)?;
-        Some(with_retry(backoff.why.clone(), Some(backoff.until.since(now.boot))))
-    }
-
-    /// Until when a doubt is left to the daemon that sent; `None`: this one may try.
-    fn strangers_until(&self, view: &View, now: Moment, weather: &Weather) -> Option<BootTime> {
-        let (since, lapses) = match (view.on_record.filter(|record| !record.ours), &view.doubt) {
-            (Some(record), _) => (record.sent, record.lapses),
-            (None, Some((false, _, since))) => (now.boot_at(*since), now.boot_at(*since + LEASE)),
-            (None, _) => return None,
-        };
-        if weather.rotation == Rotation::Keeps || now.boot.since(since) < self.rules.rotation_grace {
-            return Some(lapses);
-        }
-        Some(BootTime(lapses.0 + STRANGERS_DOUBT))
-    }
-
-    /// Whether a refresh is due that nobody waits for.
-    fn wanted_unasked(&self, now: Moment) -> bool {
-        let Known::Login(view) = &self.known else { return false };
-        if !view.client_matches {
-            return false;
-        }
-        if let Some(refusal) = &view.refusal {
-            return refusal.next_try_at.is_some_and(|at| at <= now.wall);
-        }
-        view.doubt.is_some()
-            || view.on_record.is_some()
-            || self.ahead_at(view, now).is_some_and(|at| at <= now.boot)
-    }
-
-    /// When the token is refreshed without being asked for; `None`: not, as things are.
-    fn ahead_at(&self, view: &View, now: Moment) -> Option<BootTime> {
-        let (_, held) = view.access.as_ref().filter(|_| self.rules.ahead)?;
-        let lead = (self.buffer(held) * 2).min(held.lifetime() / 2) + held.jitter();
-        let soonest = BootTime((now.boot.0 + held.left(now)).saturating_sub(lead));
-        let asked = self
-            .asked_by_program
-            .map(|at| BootTime(at.0 + PROGRAM_AHEAD))
-            .is_some_and(|until| until > soonest.max(now.boot));
-        if asked {
-            return Some(soonest);
-        }
-        let due = now.boot_of(self.run_due?);
-        Some(soonest.max(BootTime(due.0.saturating_sub(RUN_AHEAD))))
     }
 }
 

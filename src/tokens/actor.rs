@@ -1,25 +1,27 @@
 //! The refresh actor: it owns every account and receives everything as messages. Its loop never waits for I/O: it
 //! starts tasks, and their outcomes come back as messages. Over users refreshes run side by side under a limit.
 
+mod members;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::BootTime;
-use crate::config::{AppSettings, RefreshMode, TokenSettings};
-use crate::domain::{AppName, AttemptId, Epoch, Generation, Timestamp, UserId, UserName, said};
+use crate::config::{AppSettings, TokenSettings};
+use crate::domain::{AppName, AttemptId, Epoch, Generation, UserId, said};
 
-use super::account::{Account, Effect, Input, Outcome, Rules, Start, View, WaiterId, Weather};
+use super::account::{Account, Effect, Input, Outcome, Start, WaiterId, Weather};
 use super::exchange::{Errand, Exchange, Report, Subject};
+use super::handle::{Apps, Health, Message, Reply, TokenKeeper};
 use super::login::{LoginError, LoginGrant};
 use super::validity::Moment;
-use super::{Need, Token, TokenError, TokenSource};
+use super::{Token, TokenError};
 
 /// How many messages may wait for the actor.
 const QUEUE: usize = 4_096;
@@ -28,180 +30,6 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What is said of a task that panicked; the journal has the rest.
 const BROKE_OFF: &str = "reading the login broke off: this is a fault of longplay";
-
-/// What the actor knows of a user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// The store's number.
-    pub id: UserId,
-    /// The short name.
-    pub name: UserName,
-    /// The app of the login.
-    pub app: AppName,
-    /// Whether the user is suspended.
-    pub paused: bool,
-}
-
-/// How the actor is.
-#[derive(Debug, Clone, Default)]
-pub struct Health {
-    /// Refreshes under way.
-    pub refreshing: usize,
-    /// By how many milliseconds the wall clock is ahead of the provider's, by app.
-    pub skew: BTreeMap<AppName, i64>,
-    /// Whose last refresh failed and is to be tried again, and why.
-    pub backing_off: BTreeMap<UserId, String>,
-}
-
-/// The way to the actor; clones share it.
-#[derive(Clone)]
-pub struct TokenKeeper {
-    sender: mpsc::Sender<Message>,
-}
-
-enum Message {
-    Token {
-        user: UserId,
-        need: Need,
-        reply: Reply<Token>,
-    },
-    Rejected {
-        user: UserId,
-        generation: Generation,
-        reply: Reply<()>,
-    },
-    Left {
-        user: UserId,
-        reply: Reply<Option<Duration>>,
-    },
-    Login {
-        user: UserId,
-        login: Box<LoginGrant>,
-        reply: oneshot::Sender<Result<Generation, LoginError>>,
-    },
-    LoginDone {
-        user: UserId,
-        result: Result<View, LoginError>,
-        reply: oneshot::Sender<Result<Generation, LoginError>>,
-    },
-    Members {
-        members: Vec<Member>,
-        reply: oneshot::Sender<()>,
-    },
-    Remove {
-        user: UserId,
-        reply: oneshot::Sender<()>,
-    },
-    Configure {
-        apps: Apps,
-        settings: Box<TokenSettings>,
-        reply: oneshot::Sender<()>,
-    },
-    Forget {
-        user: UserId,
-        reply: oneshot::Sender<()>,
-    },
-    RunDue {
-        user: UserId,
-        at: Option<Timestamp>,
-    },
-    Reread {
-        user: UserId,
-    },
-    Read {
-        user: UserId,
-        read: Result<Option<View>, String>,
-    },
-    Stalled {
-        user: UserId,
-        why: String,
-    },
-    Done {
-        user: UserId,
-        epoch: Epoch,
-        report: Report,
-    },
-    Health {
-        reply: oneshot::Sender<Health>,
-    },
-    Stop {
-        reply: oneshot::Sender<()>,
-    },
-}
-
-type Reply<T> = oneshot::Sender<Result<T, TokenError>>;
-type Apps = BTreeMap<AppName, AppSettings>;
-
-impl TokenKeeper {
-    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, TokenError> {
-        let (reply, answer) = oneshot::channel();
-        self.sender.send(message(reply)).await.map_err(|_| TokenError::Stopped)?;
-        answer.await.map_err(|_| TokenError::Stopped)
-    }
-
-    /// Commits a login that the user has given; whatever refresh of the old one is under way changes nothing more.
-    pub async fn login(&self, user: UserId, login: LoginGrant) -> Result<Generation, LoginError> {
-        let login = Box::new(login);
-        self.ask(|reply| Message::Login { user, login, reply }).await.map_err(|_| LoginError::Stopped)?
-    }
-
-    /// Adds users, or changes them.
-    pub async fn members(&self, members: Vec<Member>) {
-        // A stopped actor needs no users.
-        let _ = self.ask(|reply| Message::Members { members, reply }).await;
-    }
-
-    /// Lets go of a user.
-    pub async fn remove(&self, user: UserId) {
-        let _ = self.ask(|reply| Message::Remove { user, reply }).await;
-    }
-
-    /// New settings.
-    pub async fn configure(&self, apps: Apps, settings: TokenSettings) {
-        let settings = Box::new(settings);
-        let _ = self.ask(|reply| Message::Configure { apps, settings, reply }).await;
-    }
-
-    /// The user's tokens are gone from the store.
-    pub async fn forget(&self, user: UserId) {
-        let _ = self.ask(|reply| Message::Forget { user, reply }).await;
-    }
-
-    /// A run of the user is due then; its token is kept fresh for that.
-    pub async fn run_due(&self, user: UserId, at: Option<Timestamp>) {
-        let _ = self.sender.send(Message::RunDue { user, at }).await;
-    }
-
-    /// What the store has of the user changed under the actor's feet.
-    pub async fn reread(&self, user: UserId) {
-        let _ = self.sender.send(Message::Reread { user }).await;
-    }
-
-    /// How it is; also shows that it answers.
-    pub async fn health(&self) -> Result<Health, TokenError> {
-        self.ask(|reply| Message::Health { reply }).await
-    }
-
-    /// Starts nothing new, and returns when every refresh under way is finished.
-    pub async fn stop(&self) {
-        let _ = self.ask(|reply| Message::Stop { reply }).await;
-    }
-}
-
-#[async_trait]
-impl TokenSource for TokenKeeper {
-    async fn token(&self, user: UserId, need: Need) -> Result<Token, TokenError> {
-        self.ask(|reply| Message::Token { user, need, reply }).await?
-    }
-
-    async fn rejected(&self, user: UserId, generation: Generation) -> Result<(), TokenError> {
-        self.ask(|reply| Message::Rejected { user, generation, reply }).await?
-    }
-
-    async fn left(&self, user: UserId) -> Option<Duration> {
-        self.ask(|reply| Message::Left { user, reply }).await.ok()?.ok()?
-    }
-}
 
 enum Waiter {
     Token(Reply<Token>),
@@ -547,82 +375,6 @@ impl Actor {
             let result = super::login::commit(&exchange, &subject, login).await;
             let _ = sender.send(Message::LoginDone { user, result, reply }).await;
         });
-    }
-
-    fn set_members(&mut self, members: Vec<Member>) {
-        for member in members {
-            let Some(app) = self.apps.get(&member.app).cloned() else {
-                self.drop_entry(member.id);
-                continue;
-            };
-            let rules = self.rules(&app);
-            let subject = Subject { user: member.id, name: member.name.clone(), app };
-            match self.entries.get_mut(&member.id) {
-                Some(entry) => {
-                    entry.account.set_rules(rules);
-                    let moved = entry.subject.app.name != subject.app.name
-                        || entry.subject.app.client_id != subject.app.client_id;
-                    (entry.subject, entry.gone) = (subject, false);
-                    self.input(member.id, Input::Pause(member.paused));
-                    if moved {
-                        self.input(member.id, Input::Stale);
-                    }
-                }
-                None => {
-                    let account = Account::new(member.name.to_string(), rules, member.paused);
-                    let entry = Entry { account, subject, wake: None, gone: false };
-                    self.entries.insert(member.id, entry);
-                }
-            }
-        }
-    }
-
-    fn drop_entry(&mut self, user: UserId) {
-        self.input(user, Input::Pause(true));
-        if let Some(entry) = self.entries.get_mut(&user)
-            && entry.account.refreshing()
-        {
-            entry.gone = true;
-            return;
-        }
-        if let Some(wake) = self.entries.remove(&user).and_then(|entry| entry.wake) {
-            self.wakes.remove(&(wake, user));
-        }
-        self.in_doubt.remove(&user);
-        self.backing_off.remove(&user);
-    }
-
-    fn configure(&mut self, apps: Apps, settings: TokenSettings) {
-        self.permits = Arc::new(Semaphore::new(settings.concurrency));
-        self.settings = settings;
-        self.set_apps(apps);
-        for user in self.users_of(|_| true) {
-            let Some(entry) = self.entries.get_mut(&user) else { continue };
-            if let Some(app) = self.apps.get(&entry.subject.app.name) {
-                entry.subject.app = Arc::clone(app);
-                let rules = self.rules(app);
-                if let Some(entry) = self.entries.get_mut(&user) {
-                    entry.account.set_rules(rules);
-                }
-                self.input(user, Input::Stale);
-            }
-        }
-    }
-
-    fn set_apps(&mut self, apps: Apps) {
-        self.apps = apps.into_iter().map(|(name, app)| (name, Arc::new(app))).collect();
-    }
-
-    fn rules(&self, app: &AppSettings) -> Rules {
-        Rules {
-            buffer: self.settings.buffer,
-            ahead: self.settings.refresh == RefreshMode::Ahead,
-            rotation_grace: app.rotation_grace,
-        }
-    }
-
-    fn users_of(&self, which: impl Fn(&Subject) -> bool) -> Vec<UserId> {
-        self.entries.values().map(|entry| &entry.subject).filter(|s| which(s)).map(|s| s.user).collect()
     }
 }
 

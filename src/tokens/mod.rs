@@ -3,6 +3,7 @@
 mod account;
 mod actor;
 mod exchange;
+mod handle;
 mod login;
 mod seal;
 mod spool;
@@ -16,8 +17,9 @@ use crate::domain::{AccessToken, Generation, Timestamp, UserId};
 
 use crate::store::StoreError;
 
-pub use actor::{Health, Member, TokenKeeper, start};
+pub use actor::start;
 pub use exchange::{Exchange, Subject, login_ends};
+pub use handle::{Health, Member, TokenKeeper};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
 pub use spool::{FileSpool, Kept, Spool};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use crate::domain::AccessTimes;
+use crate::domain::{AccessTimes, AppFault, AttemptId, Rotation};
 
+use super::super::validity::Held;
 use super::*;
 
 const BUFFER: Duration = Duration::from_secs(300);

@@ -1,0 +1,91 @@
+//! Whom the actor serves, and by which settings.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::config::{AppSettings, RefreshMode, TokenSettings};
+use crate::domain::UserId;
+
+use super::super::account::{Account, Input, Rules};
+use super::super::exchange::Subject;
+use super::super::handle::{Apps, Member};
+use super::{Actor, Entry};
+
+impl Actor {
+    pub(super) fn set_members(&mut self, members: Vec<Member>) {
+        for member in members {
+            let Some(app) = self.apps.get(&member.app).cloned() else {
+                self.drop_entry(member.id);
+                continue;
+            };
+            let rules = self.rules(&app);
+            let subject = Subject { user: member.id, name: member.name.clone(), app };
+            match self.entries.get_mut(&member.id) {
+                Some(entry) => {
+                    entry.account.set_rules(rules);
+                    let moved = entry.subject.app.name != subject.app.name
+                        || entry.subject.app.client_id != subject.app.client_id;
+                    (entry.subject, entry.gone) = (subject, false);
+                    self.input(member.id, Input::Pause(member.paused));
+                    if moved {
+                        self.input(member.id, Input::Stale);
+                    }
+                }
+                None => {
+                    let account = Account::new(member.name.to_string(), rules, member.paused);
+                    let entry = Entry { account, subject, wake: None, gone: false };
+                    self.entries.insert(member.id, entry);
+                }
+            }
+        }
+    }
+
+    pub(super) fn drop_entry(&mut self, user: UserId) {
+        self.input(user, Input::Pause(true));
+        if let Some(entry) = self.entries.get_mut(&user)
+            && entry.account.refreshing()
+        {
+            entry.gone = true;
+            return;
+        }
+        if let Some(wake) = self.entries.remove(&user).and_then(|entry| entry.wake) {
+            self.wakes.remove(&(wake, user));
+        }
+        self.in_doubt.remove(&user);
+        self.backing_off.remove(&user);
+    }
+
+    pub(super) fn configure(&mut self, apps: Apps, settings: TokenSettings) {
+        self.permits = Arc::new(Semaphore::new(settings.concurrency));
+        self.settings = settings;
+        self.set_apps(apps);
+        for user in self.users_of(|_| true) {
+            let Some(entry) = self.entries.get_mut(&user) else { continue };
+            if let Some(app) = self.apps.get(&entry.subject.app.name) {
+                entry.subject.app = Arc::clone(app);
+                let rules = self.rules(app);
+                if let Some(entry) = self.entries.get_mut(&user) {
+                    entry.account.set_rules(rules);
+                }
+                self.input(user, Input::Stale);
+            }
+        }
+    }
+
+    pub(super) fn set_apps(&mut self, apps: Apps) {
+        self.apps = apps.into_iter().map(|(name, app)| (name, Arc::new(app))).collect();
+    }
+
+    pub(super) fn rules(&self, app: &AppSettings) -> Rules {
+        Rules {
+            buffer: self.settings.buffer,
+            ahead: self.settings.refresh == RefreshMode::Ahead,
+            rotation_grace: app.rotation_grace,
+        }
+    }
+
+    pub(super) fn users_of(&self, which: impl Fn(&Subject) -> bool) -> Vec<UserId> {
+        self.entries.values().map(|entry| &entry.subject).filter(|s| which(s)).map(|s| s.user).collect()
+    }
+}

@@ -1,0 +1,283 @@
+//! What an answer, or its absence, means for a grant: read, committed or closed, and told.
+
+use std::time::Duration;
+
+use crate::clock::BootTime;
+use crate::domain::{AttemptId, Doubt, Epoch, EventKind, Refusal, Timestamp, UserId, said};
+use crate::oauth::{PostError, Reading, Tokens, read};
+use crate::store::{Close, CommitIf, NewTokens, Result as Stored};
+use crate::telemetry::{LoginLoss, Note, RefreshError};
+
+use super::super::account::{Outcome, View};
+use super::super::seal::Label;
+use super::super::spool::Kept;
+use super::super::validity::{Held, skew};
+use super::super::{TokenError, Trouble};
+use super::{Exchange, FIRST_RETRY, LONGEST_RETRY, Stalled, Subject, not_sent, times};
+
+/// When a dead login is tried again, after its first refusal.
+const TRIES: [Duration; 4] = [
+    Duration::from_secs(15 * 60),
+    Duration::from_secs(3_600),
+    Duration::from_secs(6 * 3_600),
+    Duration::from_secs(24 * 3_600),
+];
+
+/// An answer, and what it answers.
+pub(super) struct Case<'a> {
+    pub subject: &'a Subject,
+    pub kept: Kept,
+    pub login_ends: Option<Timestamp>,
+    /// Set when an answer to this refresh token was lost before; what was seen then.
+    pub lost: Option<String>,
+    pub refusal: Option<Refusal>,
+    pub commit_if: CommitIf,
+    pub sent_boot: Option<BootTime>,
+}
+
+impl Exchange {
+    pub(super) async fn unanswered(
+        &self,
+        subject: &Subject,
+        view: &View,
+        attempt: AttemptId,
+        error: PostError,
+        sent_at: Timestamp,
+        stalled: Stalled<'_>,
+    ) -> Outcome {
+        let (close, outcome) = match error {
+            PostError::NotSent(why) => {
+                let reason = format!("Spotify's token endpoint can't be reached: {why}");
+                (Close::Nothing, not_sent(reason, Trouble::Unreachable))
+            }
+            PostError::Lost(why) => {
+                let reason = format!("the answer to a refresh was lost ({why})");
+                self.doubt(subject, attempt, reason, sent_at)
+            }
+        };
+        if let Outcome::NotSent(error) = &outcome {
+            self.events.tell(EventKind::RefreshFailed, note(subject, attempt), error.to_string());
+        }
+        self.close((subject.user, view.epoch, attempt), &close, outcome, stalled).await
+    }
+
+    fn doubt(
+        &self,
+        subject: &Subject,
+        attempt: AttemptId,
+        reason: String,
+        since: Timestamp,
+    ) -> (Close, Outcome) {
+        let message =
+            format!("{reason}: whether Spotify replaced the refresh token is unknown; it is tried again");
+        self.events.tell(EventKind::InDoubt, note(subject, attempt), message);
+        let doubt = Doubt { since, owner: self.owner, reason: reason.clone() };
+        (Close::Doubt(doubt), Outcome::Doubt(reason, since))
+    }
+
+    async fn close(
+        &self,
+        (user, epoch, attempt): (UserId, Epoch, AttemptId),
+        close: &Close,
+        outcome: Outcome,
+        stalled: Stalled<'_>,
+    ) -> Outcome {
+        let closed =
+            self.insist(stalled, None, || self.store.close_attempt(user, epoch, attempt, close)).await;
+        if closed { outcome } else { Outcome::Superseded }
+    }
+
+    /// Steps 3 to 5 for an answer that is in the spool, if anything could be written there.
+    pub(super) async fn conclude(
+        &self,
+        case: &Case<'_>,
+        spooled: bool,
+        stalled: Stalled<'_>,
+    ) -> (Outcome, Option<RefreshError>) {
+        let kept = &case.kept;
+        let (app, name) = (&case.subject.app.name, &case.subject.name);
+        let reading = read(&kept.answer, kept.received_at);
+        if !matches!(reading, Reading::RateLimited(_)) {
+            self.gate.answered(app).await;
+        }
+        let (close, outcome, error) = match reading {
+            Reading::Granted(tokens) => {
+                let outcome = self.commit(case, tokens, spooled, stalled).await;
+                let lost = matches!(outcome, Outcome::Superseded).then_some(RefreshError::StoreError);
+                return (outcome, lost);
+            }
+            Reading::RateLimited(retry_after) => {
+                // An old answer's wait is over, or was noted when it came.
+                let until = match case.sent_boot {
+                    Some(_) => self.gate.hold(app, retry_after).await,
+                    None => self.clock.now(),
+                };
+                let reason = format!("Spotify's rate limit holds the app until {until}");
+                let retry_after = until.since(self.clock.now());
+                let error = TokenError::Waiting { reason, retry_after, trouble: Trouble::RateLimited };
+                (Close::Nothing, Outcome::NotSent(error), RefreshError::RateLimited)
+            }
+            Reading::ClientRefused(words) => {
+                let reason = format!(
+                    "Spotify refuses app {app}: {words}; check its client_id, auth and secret, then `longplay reload`"
+                );
+                self.refuse_app(case, &reason).await;
+                (Close::Nothing, Outcome::ClientRefused(reason), RefreshError::ClientError)
+            }
+            Reading::RequestRefused(words) => {
+                let reason = format!(
+                    "Spotify refuses the token request of app {app}: {words}; check the app's settings"
+                );
+                self.refuse_app(case, &reason).await;
+                (Close::Nothing, Outcome::ClientRefused(reason), RefreshError::ClientError)
+            }
+            Reading::GrantRefused { expired, description } => {
+                self.gate.accept(app, None).await;
+                let refusal = self.refusal(case, expired, &description);
+                let news = case.refusal.is_none();
+                let closed = Close::Refused(refusal.clone());
+                let key = (kept.user, kept.epoch, kept.attempt);
+                let outcome = self.close(key, &closed, Outcome::Refused(refusal), stalled).await;
+                if let Outcome::Refused(refusal) = &outcome
+                    && news
+                {
+                    self.metrics.login_lost(loss(case, expired));
+                    let message = format!("{name} must log in: {}", refusal.reason);
+                    self.events.tell(EventKind::LoginLost, note(case.subject, kept.attempt), message);
+                }
+                return (outcome, Some(RefreshError::InvalidRefreshToken));
+            }
+            Reading::Unclear(what) => {
+                let reason = format!("Spotify's token endpoint answered what proves nothing ({what})");
+                let (close, outcome) = self.doubt(case.subject, kept.attempt, reason, kept.sent_at);
+                (close, outcome, RefreshError::ProviderError)
+            }
+        };
+        let key = (kept.user, kept.epoch, kept.attempt);
+        (self.close(key, &close, outcome, stalled).await, Some(error))
+    }
+
+    async fn commit(&self, case: &Case<'_>, tokens: Tokens, spooled: bool, stalled: Stalled<'_>) -> Outcome {
+        let kept = &case.kept;
+        let (user, epoch, generation) = (kept.user, kept.epoch, kept.sent.next());
+        let refresh_token = tokens.refresh_token.clone().unwrap_or_else(|| kept.refresh_token.clone());
+        let skew = skew(kept.answer.date.as_deref(), kept.sent_at, kept.received_at).unwrap_or(0);
+        let access_times = times(kept.sent_at, tokens.lifetime, skew);
+        let seal = |label, text: &str| self.vault.seal(label, text.as_bytes(), &self.random);
+        let new = NewTokens {
+            user,
+            epoch,
+            generation,
+            refresh_token: seal(Label::Refresh(user, epoch, generation), refresh_token.expose()),
+            access_token: seal(Label::Access(user, epoch, generation), tokens.access_token.expose()),
+            access_times,
+            scope: tokens.scope,
+            attempt: kept.attempt,
+            cause: kept.cause,
+        };
+        let keep_trying = (!spooled).then_some(kept);
+        let mut committed =
+            self.insist(stalled, keep_trying, || self.store.commit_tokens(&new, case.commit_if)).await;
+        if !committed && case.commit_if == CommitIf::AttemptHolds {
+            // Whatever became of the attempt: while the store is not newer, this answer is the newest there is.
+            let newest = CommitIf::NotNewerThan(kept.sent);
+            committed = self.insist(stalled, None, || self.store.commit_tokens(&new, newest)).await;
+        }
+        if !committed {
+            return Outcome::Superseded;
+        }
+        let rotated = tokens.refresh_token.as_ref().is_some_and(|token| *token != kept.refresh_token);
+        self.gate.accept(&case.subject.app.name, Some(rotated)).await;
+        let what = if rotated { "with a new refresh token" } else { "the refresh token stays" };
+        let message = format!("{} has a new access token, {what}", case.subject.name);
+        self.events.tell(EventKind::TokenRefreshed, note(case.subject, kept.attempt), message);
+        let now = self.moment(skew);
+        let held = match case.sent_boot {
+            Some(sent) => Held::received(access_times, sent, now),
+            None => Held::read(access_times, now),
+        };
+        Outcome::Committed(Box::new(View {
+            epoch,
+            generation,
+            client_matches: true,
+            refresh_token,
+            access: Some((tokens.access_token, held)),
+            born: (now.boot, Some(kept.cause)),
+            on_record: None,
+            login_ends: case.login_ends,
+            doubt: None,
+            refusal: None,
+        }))
+    }
+
+    /// An old answer says nothing of the app as it is set up now.
+    async fn refuse_app(&self, case: &Case<'_>, reason: &str) {
+        if case.sent_boot.is_some() {
+            self.gate.refuse(&case.subject.app.name, reason).await;
+        }
+    }
+
+    fn refusal(&self, case: &Case<'_>, expired: bool, description: &str) -> Refusal {
+        let name = &case.subject.name;
+        let now = self.clock.now();
+        let (since, tries) = match &case.refusal {
+            Some(earlier) => (earlier.since, earlier.tries + 1),
+            None => (now, 0),
+        };
+        let over_age = expired || case.login_ends.is_some_and(|ends| ends <= now);
+        let next = TRIES.get(tries as usize).filter(|_| !over_age);
+        let reason = match (&case.refusal, &case.lost) {
+            (Some(earlier), _) => earlier.reason.clone(),
+            (None, _) if over_age => {
+                format!("the login has come to its age ({description}): run `longplay login {name}`")
+            }
+            (None, Some(seen)) => format!(
+                "an answer was lost, and Spotify had replaced the refresh token in it ({seen}; then: {description}): run `longplay login {name}`"
+            ),
+            (None, None) => format!("Spotify refuses the login ({description}): run `longplay login {name}`"),
+        };
+        // After a standstill the tries that were missed are not made in a row.
+        Refusal { since, reason, tries, next_try_at: next.map(|after| (since + *after).max(now + TRIES[0])) }
+    }
+
+    /// Repeats a statement until the store answers; meanwhile tries the spool again, if `unspooled`.
+    async fn insist<F>(
+        &self,
+        stalled: Stalled<'_>,
+        mut unspooled: Option<&Kept>,
+        work: impl Fn() -> F,
+    ) -> bool
+    where
+        F: Future<Output = Stored<bool>>,
+    {
+        let mut pause = FIRST_RETRY;
+        loop {
+            match work().await {
+                Ok(done) => return done,
+                Err(error) => {
+                    tracing::warn!("the outcome of a refresh waits for the store: {}", said(&error));
+                    stalled(said(&error));
+                }
+            }
+            if let Some(kept) = unspooled
+                && self.spool.keep(kept).await.is_ok()
+            {
+                unspooled = None;
+            }
+            self.clock.sleep(self.random.jitter(pause)).await;
+            pause = (pause * 2).min(LONGEST_RETRY);
+        }
+    }
+}
+
+fn loss(case: &Case<'_>, expired: bool) -> LoginLoss {
+    match &case.lost {
+        _ if expired => LoginLoss::Expired,
+        Some(_) => LoginLoss::AnswerLost,
+        None => LoginLoss::Revoked,
+    }
+}
+
+fn note(subject: &Subject, attempt: AttemptId) -> Note {
+    Note { attempt: Some(attempt), ..Note::of(&subject.name, &subject.app.name) }
+}
