@@ -189,8 +189,17 @@ impl Service {
             .open(Label::Verifier(&pending.state), &pending.verifier)
             .map_err(|e| format!("the login that was begun: {e}"))?;
         let verifier = String::from_utf8(verifier.to_vec()).map_err(|_| "the verifier is no text")?.into();
-        let sent_at = self.now();
-        let answer = parts.transport.post(TokenRequest::code(app, code, &verifier)).await.map_err(|e| {
+        self.ask_for_tokens(app, TokenRequest::code(app, code, &verifier)).await
+    }
+
+    /// One request to the token endpoint for a login: what is refused or lost has changed nothing here.
+    pub(super) async fn ask_for_tokens(
+        &self,
+        app: &AppSettings,
+        request: TokenRequest,
+    ) -> Result<(Tokens, Timestamp), Failure> {
+        let (parts, sent_at) = (self.parts(), self.now());
+        let answer = parts.transport.post(request).await.map_err(|e| {
             Failure::Outage(format!("Spotify's token endpoint can't be reached: {e}; log in again"))
         })?;
         match read(&answer, self.now()) {

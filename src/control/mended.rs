@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::domain::{AppName, Trigger, User, UserId};
 
+use crate::tokens::{Need, TokenSource as _};
+
 use super::service::Service;
 
 impl Service {
@@ -23,6 +25,9 @@ impl Service {
             let Some(first) = users.pop() else { continue };
             let service = self.clone();
             self.spawn(async move {
+                // Asked of the token endpoint, also where the present token is still valid; the run tells the rest.
+                let fresh = Need { fresh: true, ..Need::default() };
+                let _ = service.parts().tokens.token(first.id, fresh).await;
                 if let Err(problem) = service.run(&first, Trigger::Schedule).await {
                     tracing::warn!(user = %first.name, "no run: {}", problem.detail);
                 }

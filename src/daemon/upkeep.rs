@@ -98,9 +98,11 @@ impl Upkeep {
         service.on_reload(Arc::clone(&self.reload));
         service.set_problems("page", self.page_problem.clone().into_iter().collect());
         keep_events(&service, &self.ground);
+        // Whoever asks first already finds the users of the files.
+        let taken = service.take_file_users(&service.settings()).await;
         self.door.open(core, self.stop.clone());
         let started = async {
-            service.take_file_users(&service.settings()).await?;
+            taken?;
             service.refresh_users().await?;
             service.retry_blocked();
             service.wake_troubled().await

@@ -191,12 +191,13 @@ fn a_wrong_client_secret_costs_one_request_and_is_mended_by_a_reload() {
     host.until("bob is blocked too", || host.user("bob")["last_run_result"] == "blocked");
     assert_eq!(asked(), 1);
     assert_eq!(daemon.stop(), 0);
-    let _daemon = host.serve();
-    host.until("it is tried", || asked() == 2);
-    host.until("in vain", || host.metric("longplay_runs_total{result=\"blocked\"}") == 1.0);
+    let daemon = host.serve();
+    let failed = || daemon.log().matches("event=\"run_failed\"").count();
+    host.until("it is tried in vain", || failed() == 3);
+    assert_eq!(asked(), 2);
     host.run(&["reload"]).ok();
-    host.until("it is tried", || asked() == 3);
-    host.until("in vain again", || host.metric("longplay_runs_total{result=\"blocked\"}") == 2.0);
+    host.until("it is tried in vain", || failed() == 4);
+    assert_eq!(asked(), 3);
     host.write("secret", "right\n");
     host.run(&["reload"]).ok();
     for name in ["alice", "bob"] {

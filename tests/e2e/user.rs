@@ -51,6 +51,11 @@ fn a_user_is_added_changed_and_listed() {
         "origin": "store"});
     assert_eq!(host.run(&["users", "--json"]).json(), json!([alice]));
     assert_eq!(host.get("/v1/users/alice").ok(), alice);
+    let next = |host: &Host| host.status("alice")["next_run_at"].as_str().expect("a time").to_owned();
+    assert!(next(&host).ends_with(":05:00.000Z"), "{}", next(&host));
+    host.run(&["users", "set", "alice", "--schedule", "0 5 * * *", "--timezone", "Asia/Tokyo"]).ok();
+    assert!(next(&host).ends_with("T20:00:00.000Z"), "five in Tokyo: {}", next(&host));
+    host.run(&["users", "set", "alice", "--schedule", "5 * * * *", "--timezone", "Europe/Berlin"]).ok();
     host.run(&["users", "set", "alice"]).fails(2);
     host.run(&["users", "set", "bob", "--schedule", "5 * * * *"]).fails(1);
     host.run(&["users", "set", "alice", "--schedule", "hourly"]).fails(2);
