@@ -217,6 +217,28 @@ fn a_renewal_by_another_account_is_refused_and_nothing_overwritten() {
 }
 
 #[test]
+fn a_bare_token_of_another_account_is_refused_and_nothing_overwritten() {
+    const SCOPES: [&str; 2] = ["user-read-recently-played", "user-top-read"];
+    let host = Host::new();
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    host.until("whose account it is is known", || host.spotify.requests_of("alice", Endpoint::Me) == 1);
+    host.spotify.revoke("alice");
+    host.run(&["token", "alice", "--fresh"]).fails(77);
+    host.spotify.add_account("mallory");
+    let take_over = |whose: &str| {
+        let token = host.spotify.grant(whose, "client", &SCOPES);
+        host.run_with(&["users", "set", "alice", "--refresh-token-file", "-"], &token)
+    };
+    let error = take_over("mallory").fails(1);
+    assert!(error.contains("this is the Spotify account"), "{error}");
+    assert_eq!(host.status("alice")["state"], "needs_login");
+    assert_eq!(host.spotify.requests_of("mallory", Endpoint::Recent), 0);
+    take_over("alice").ok();
+    host.until("alice is archived again", || host.user("alice")["state"] == "ok");
+}
+
+#[test]
 fn a_renewal_ends_a_dead_login_and_is_archived_at_once() {
     let host = Host::new();
     let _daemon = host.serve();
