@@ -21,6 +21,8 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// When to look again while another daemon refreshes, or another dead login is being tried.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// When to read again after the store could not be read.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 enum Want {
@@ -209,7 +211,8 @@ impl Account {
                 }
                 self.refuse_all(&waiting(why, LOOK_AGAIN, Trouble::Store), effects);
                 self.stale = true;
-                self.look_again = Some(BootTime(now.boot.0 + LOOK_AGAIN));
+                let pause = READ_AGAIN.mul_f64(0.8 + 0.4 * now.chance);
+                self.look_again = Some(BootTime(now.boot.0 + pause));
             }
         }
     }
