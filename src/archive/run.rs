@@ -47,8 +47,8 @@ impl<'a> Run<'a> {
         Ok(Outcome {
             result: stored.page.result,
             reason: stored.page.reason,
-            new_plays: stored.new_plays,
-            gap: stored.page.gap,
+            new_plays: stored.added.plays,
+            gaps: stored.added.gaps,
             run: Some(run),
             look_again_in: Some(self.next_look(&page.plays)),
             retry_at: None,
@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
 
     async fn ask_for_page(&self, token: &Token) -> Result<Result<Page, ApiError>, Fault> {
         let client = &self.shared.with.client;
-        let asked = |token| async move { client.recently_played(&self.who.api_url, token).await };
+        let asked = |token| async move { client.recently_played(&self.who.api_url, token, self.now()).await };
         let answer = self.call(&token.access_token, asked).await?;
         if matches!(answer, Err(ApiError::Unauthorized)) {
             self.shared.with.metrics.unauthorized();
