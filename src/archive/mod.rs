@@ -7,6 +7,7 @@ pub mod pace;
 mod record;
 mod run;
 mod top;
+pub mod unreadable;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -85,8 +86,8 @@ pub struct Outcome {
     pub reason: Option<String>,
     /// How many plays were new.
     pub new_plays: usize,
-    /// Where plays may be missing before the page.
-    pub gap: Option<Gap>,
+    /// Where plays may be missing that nobody knew of.
+    pub gaps: Vec<Gap>,
     /// Which run it was; `None` where it never came on record.
     pub run: Option<RunId>,
     /// How long an adaptive user may wait for the next look; `None` where nothing was learnt.
@@ -102,7 +103,7 @@ impl Outcome {
             result: RunResult::Cancelled,
             reason: Some(reason.to_owned()),
             new_plays: 0,
-            gap: None,
+            gaps: Vec::new(),
             run: None,
             look_again_in: None,
             retry_at: None,

@@ -1,19 +1,19 @@
-//! What a run puts on record and tells of: the page with the gap before it, in one transaction, or why there is none.
+//! What a run puts on record and tells of: the page with the gaps that it shows, in one transaction, or why there is none.
 
 use super::fault::{Fault, Waits};
 use super::run::Run;
-use super::{Outcome, overlap};
-use crate::domain::{EventKind, RunId, RunResult};
+use super::{Outcome, overlap, unreadable};
+use crate::domain::{EventKind, Gap, RunId, RunResult};
 use crate::spotify::Page;
-use crate::store::{PageStored, RunFailed, StoreError};
+use crate::store::{Added, PageStored, RunFailed, StoreError};
 use crate::telemetry::Note;
 
 /// A page that is on record.
 pub(super) struct Stored {
     /// As it was stored.
     pub page: PageStored,
-    /// How many of its plays were new.
-    pub new_plays: usize,
+    /// What of it was new.
+    pub added: Added,
 }
 
 impl Run<'_> {
@@ -30,15 +30,24 @@ impl Run<'_> {
 
     async fn try_store(&self, run: RunId, page: &Page) -> Result<Stored, StoreError> {
         let (store, now) = (&self.shared.with.store, self.now());
-        let facts = store.page_facts(self.who.id, run, &page.plays).await?;
-        let gap = overlap::gap_before(&overlap::Facts {
-            items: page.items,
+        let facts = store.page_facts(self.who.id, run, &page.plays, page.oldest()).await?;
+        let before = overlap::gap_before(&overlap::Facts {
+            items: page.items(),
             oldest: page.plays.iter().map(|play| play.played_at).min(),
             already_stored: facts.known,
             newest_stored: facts.newest_stored,
             runs_since: &facts.results_since,
             last_archived_at: facts.last_archived_at,
             longest_pause: self.who.longest_pause,
+            now,
+        });
+        let known: Vec<Gap> = before.iter().chain(&facts.gaps).cloned().collect();
+        let within = unreadable::gaps(&unreadable::Facts {
+            plays: &page.plays,
+            unreadable: &page.unreadable,
+            before: facts.before,
+            stored: &facts.stored,
+            known: &known,
             now,
         });
         let reason = page.trouble();
@@ -48,17 +57,17 @@ impl Run<'_> {
             result: if reason.is_some() { RunResult::Partial } else { RunResult::Ok },
             reason,
             plays: page.plays.clone(),
-            gap,
+            gaps: before.into_iter().chain(within).collect(),
             at: now,
         };
-        Ok(Stored { new_plays: store.store_page(&page).await?, page })
+        Ok(Stored { added: store.store_page(&page).await?, page })
     }
 
     /// Counts and tells what was stored.
     pub fn tell_archived(&self, stored: &Stored) {
-        let (with, page) = (&self.shared.with, &stored.page);
-        with.metrics.run_finished(page.result, stored.new_plays);
-        let mut message = match stored.new_plays {
+        let (with, page, added) = (&self.shared.with, &stored.page, &stored.added);
+        with.metrics.run_finished(page.result, added.plays);
+        let mut message = match added.plays {
             0 => "nothing new".to_owned(),
             1 => "1 new play".to_owned(),
             many => format!("{many} new plays"),
@@ -67,7 +76,7 @@ impl Run<'_> {
             message = format!("{message}; {reason}");
         }
         with.events.tell(EventKind::Archived, self.note(Some(page.run)), message);
-        if let Some(gap) = &page.gap {
+        for gap in &added.gaps {
             with.metrics.gap_found();
             let (from, to, cause) = (gap.from, gap.to, gap.cause.as_str());
             let message =
@@ -95,7 +104,7 @@ impl Run<'_> {
             result: fault.result,
             reason: Some(fault.reason),
             new_plays: 0,
-            gap: None,
+            gaps: Vec::new(),
             run,
             look_again_in: None,
             retry_at: fault.retry_at,

@@ -47,8 +47,8 @@ impl<'a> Run<'a> {
         Ok(Outcome {
             result: stored.page.result,
             reason: stored.page.reason,
-            new_plays: stored.new_plays,
-            gap: stored.page.gap,
+            new_plays: stored.added.plays,
+            gaps: stored.added.gaps,
             run: Some(run),
             look_again_in: Some(self.next_look(&page.plays)),
             retry_at: None,
@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
 
     async fn ask_for_page(&self, token: &Token) -> Result<Result<Page, ApiError>, Fault> {
         let client = &self.shared.with.client;
-        let asked = |token| async move { client.recently_played(&self.who.api_url, token).await };
+        let asked = |token| async move { client.recently_played(&self.who.api_url, token, self.now()).await };
         let answer = self.call(&token.access_token, asked).await?;
         if matches!(answer, Err(ApiError::Unauthorized)) {
             self.shared.with.metrics.unauthorized();
@@ -103,9 +103,9 @@ impl<'a> Run<'a> {
         Ok(answer)
     }
 
-    /// A token that is valid for the buffer. Where the app is held none is asked for, since that might refresh it.
+    /// A token that is valid for the buffer. Where the app is held none is refreshed for that; but whoever must log in,
+    /// or is blocked, hears that first.
     pub(super) async fn token(&self) -> Result<Token, Fault> {
-        self.check_gate()?;
         let need = Need { insist: self.trigger == Trigger::Manual, ..Need::default() };
         let token = self.or_stop(self.shared.with.tokens.token(self.who.id, need)).await?;
         token.map_err(|error| Fault::token(&error, self.now()))
@@ -120,7 +120,6 @@ impl<'a> Run<'a> {
     where
         F: Future<Output = Result<T, ApiError>>,
     {
-        // Again: it may have taken long to get the token.
         self.check_gate()?;
         let (gate, app) = (&self.shared.with.gate, &self.who.app);
         self.shared.with.metrics.api_called(app);

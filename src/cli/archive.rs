@@ -101,10 +101,13 @@ impl Outcome {
                 n => count(n, "new play", "new plays"),
             });
         }
-        if let Some(gap) = &archived.gap {
+        for gap in &archived.gaps {
             let (from, to) = (show(gap.from), show(gap.to));
-            let most = gap.at_most;
-            outcome.notes.push(format!("up to {most} plays may be missing between {from} and {to}"));
+            let most = match gap.at_most {
+                1 => "a play".to_owned(),
+                most => format!("up to {most} plays"),
+            };
+            outcome.notes.push(format!("{most} may be missing between {from} and {to}"));
         }
         if outcome.exit != Some(Exit::Done) || archived.reason.is_some() {
             let result = archived.result.as_str();
@@ -133,7 +136,7 @@ mod tests {
     use crate::domain::{Gap, GapCause, RunResult, Timestamp};
 
     fn archived(result: RunResult, new_plays: usize) -> Archived {
-        Archived { result, reason: None, new_plays, gap: None }
+        Archived { result, reason: None, new_plays, gaps: Vec::new() }
     }
 
     fn outcome(answer: Result<Archived, ClientError>) -> Outcome {
@@ -168,10 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_before_the_new_plays_is_noted() {
+    fn a_new_gap_is_noted() {
         let (from, to) = (Timestamp::from_millis(1), Timestamp::from_millis(2));
         let gap = Gap { from, to, cause: GapCause::DaemonDown, at_most: 9, closed_at: None };
-        let outcome = outcome(Ok(Archived { gap: Some(gap), ..archived(RunResult::Ok, 50) }));
+        let outcome = outcome(Ok(Archived { gaps: vec![gap], ..archived(RunResult::Ok, 50) }));
         assert_eq!(outcome.notes, ["up to 9 plays may be missing between 1 and 2"]);
         assert_eq!(outcome.exit, Some(Exit::Done));
     }

@@ -67,7 +67,7 @@ fn answer(method: &Method, path: &str) -> Response {
         ("POST", "/v1/users/bob/archive") => problem(StatusCode::CONFLICT, "paused"),
         ("POST", "/v1/users/carol/archive") => problem(StatusCode::CONFLICT, "needs_login"),
         ("POST", "/v1/users/alice/archive") => {
-            Json(json!({"result": "ok", "reason": null, "new_plays": 3, "gap": null})).into_response()
+            Json(json!({"result": "ok", "reason": null, "new_plays": 3, "gaps": []})).into_response()
         }
         ("POST", "/v1/users/alice/login") => Json(json!({
             "authorize_url": "https://accounts.example/authorize",

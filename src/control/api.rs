@@ -123,8 +123,8 @@ pub struct Archived {
     pub reason: Option<String>,
     /// How many plays were new.
     pub new_plays: usize,
-    /// The gap that was found before them.
-    pub gap: Option<Gap>,
+    /// The gaps that were found.
+    pub gaps: Vec<Gap>,
 }
 
 /// `POST /v1/users/{name}/token`.

@@ -32,8 +32,8 @@ impl Service {
         }
         let outcome = self.run(&user, Trigger::Manual).await?;
         if outcome.result.archived() {
-            let Outcome { result, reason, new_plays, gap, .. } = outcome;
-            return Ok(Archived { result, reason, new_plays, gap });
+            let Outcome { result, reason, new_plays, gaps, .. } = outcome;
+            return Ok(Archived { result, reason, new_plays, gaps });
         }
         Err(Problem::of_run(outcome, self.now()))
     }

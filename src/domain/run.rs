@@ -137,11 +137,13 @@ pub enum GapCause {
     StoreError,
     /// More than 50 plays came between two runs.
     ListenedTooFast,
+    /// Spotify showed a play that could not be read.
+    Unreadable,
 }
 
 impl GapCause {
     /// Every cause.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::DaemonDown,
         Self::LoginDead,
         Self::RateLimited,
@@ -149,6 +151,7 @@ impl GapCause {
         Self::Unreachable,
         Self::StoreError,
         Self::ListenedTooFast,
+        Self::Unreadable,
     ];
 
     /// The word used in JSON and in the store.
@@ -161,6 +164,7 @@ impl GapCause {
             Self::Unreachable => "unreachable",
             Self::StoreError => "store_error",
             Self::ListenedTooFast => "listened_too_fast",
+            Self::Unreadable => "unreadable",
         }
     }
 
@@ -173,9 +177,9 @@ impl GapCause {
 /// A stretch in which plays may be missing; the fields of `longplay gaps --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Gap {
-    /// The newest play known before it.
+    /// The newest play known before it; of an unreadable play whose time is known, that time.
     pub from: Timestamp,
-    /// The oldest play known after it.
+    /// The oldest play known after it, or that same time.
     pub to: Timestamp,
     /// Why plays may be missing.
     pub cause: GapCause,

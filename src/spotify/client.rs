@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use reqwest::StatusCode;
+use reqwest::header::{DATE, HeaderMap};
 
 use super::ApiError;
+use super::error::time;
 use super::transport::{Answer, ClientError, Http, MOST_BYTES, NoAnswer, Transport};
 use super::wire::{self, Account, Page};
-use crate::domain::{AccessToken, Artist};
+use crate::domain::{AccessToken, Artist, Timestamp};
 
 /// Calls the Web API; clones share their connections.
 #[derive(Clone)]
@@ -28,21 +30,35 @@ impl Client {
     }
 
     /// The last 50 plays. It never asks for those "after" a time: plays arrive late and out of order, and would be lost.
-    pub async fn recently_played(&self, api_url: &str, token: &AccessToken) -> Result<Page, ApiError> {
-        Page::read(&self.get(api_url, "/me/player/recently-played?limit=50", token).await?)
+    ///
+    /// The present is `now`, or the answer's own `Date` where this machine's clock is behind it.
+    pub async fn recently_played(
+        &self,
+        api_url: &str,
+        token: &AccessToken,
+        now: Timestamp,
+    ) -> Result<Page, ApiError> {
+        let (headers, text) = self.get(api_url, "/me/player/recently-played?limit=50", token).await?;
+        Page::read(&text, time(&headers, DATE).map_or(now, |date| now.max(date.to_utc().into())))
     }
 
     /// Spotify's own top artists of about the last half year, the first five.
     pub async fn top_artists(&self, api_url: &str, token: &AccessToken) -> Result<Vec<Artist>, ApiError> {
-        wire::top_artists(&self.get(api_url, "/me/top/artists?limit=5", token).await?)
+        wire::top_artists(&self.get(api_url, "/me/top/artists?limit=5", token).await?.1)
     }
 
     /// Whose account the token is for.
     pub async fn me(&self, api_url: &str, token: &AccessToken) -> Result<Account, ApiError> {
-        wire::account(&self.get(api_url, "/me", token).await?)
+        wire::account(&self.get(api_url, "/me", token).await?.1)
     }
 
-    async fn get(&self, api_url: &str, path: &str, token: &AccessToken) -> Result<String, ApiError> {
+    /// Headers and text of a 200.
+    async fn get(
+        &self,
+        api_url: &str,
+        path: &str,
+        token: &AccessToken,
+    ) -> Result<(HeaderMap, String), ApiError> {
         let url = format!("{}{path}", api_url.trim_end_matches('/'));
         let Answer { status, headers, body } =
             self.transport.get(&url, token).await.map_err(|NoAnswer { seen, source }| {
@@ -52,9 +68,10 @@ impl Client {
         if status != StatusCode::OK {
             return Err(ApiError::of(status, &headers, text.as_deref().unwrap_or_default()));
         }
-        text.ok_or_else(|| ApiError::BadAnswer {
+        let text = text.ok_or_else(|| ApiError::BadAnswer {
             message: format!("GET {path}: Spotify answered more than {} MiB", MOST_BYTES >> 20),
-        })
+        })?;
+        Ok((headers, text))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, FixedOffset};
 use reqwest::StatusCode;
-use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 
 use super::lenient::shown;
 use super::wire;
@@ -110,14 +110,19 @@ fn forbidden(words: &str) -> String {
 
 /// Whole seconds, or a date (RFC 9110, section 10.2.3) counted from the answer's own `Date`.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let told = text(RETRY_AFTER)?;
-    if let Ok(seconds) = told.parse() {
+    if let Ok(seconds) = text(headers, RETRY_AFTER)?.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let until = DateTime::parse_from_rfc2822(told).ok()?;
-    let now = DateTime::parse_from_rfc2822(text(DATE)?).ok()?;
-    (until - now).to_std().ok()
+    (time(headers, RETRY_AFTER)? - time(headers, DATE)?).to_std().ok()
+}
+
+/// A header that is a date (RFC 9110, section 5.6.7).
+pub(super) fn time(headers: &HeaderMap, name: HeaderName) -> Option<DateTime<FixedOffset>> {
+    DateTime::parse_from_rfc2822(text(headers, name)?).ok()
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
 }
 
 #[cfg(test)]

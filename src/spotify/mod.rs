@@ -11,4 +11,4 @@ pub use client::Client;
 pub use error::ApiError;
 pub use gate::Gate;
 pub use transport::{Answer, ClientError, NoAnswer, Transport};
-pub use wire::{Account, Page};
+pub use wire::{Account, Page, Unreadable};

@@ -2,6 +2,7 @@
 //! that can't be read never loses the others. Pure.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -10,45 +11,74 @@ use super::ApiError;
 use super::lenient::{Lenient, Text, read, shown};
 use crate::domain::{Album, Artist, Play, Timestamp, Track};
 
-/// How many reasons for unreadable items are kept.
-const REASONS_KEPT: usize = 3;
+/// How many reasons for unreadable items are told.
+const REASONS_TOLD: usize = 3;
+/// How far ahead of the present a play may lie: clocks differ, but not by more. A play of next year would be the newest
+/// for a year, and hide every gap until then.
+const AHEAD: Duration = Duration::from_secs(24 * 3600);
 /// How much of an answer is shown to people, in characters.
 const SHOWN: usize = 60;
 
 /// A page of `GET /v1/me/player/recently-played`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// How many items Spotify sent: each is a play, or could not be read.
-    pub items: usize,
-    /// What could be read, in Spotify's order.
+    /// What could be read, in Spotify's order: the newest first.
     pub plays: Vec<Play>,
-    /// Why items could not be read: the first few reasons.
-    pub unreadable: Vec<String>,
+    /// What could not, in the same order.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// An item of a page that could not be read: a play all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// How many of the page's plays come before it.
+    pub follows: usize,
+    /// When it was played, where that much could be read.
+    pub played_at: Option<Timestamp>,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 impl Page {
-    /// Reads an answer. [`ApiError::BadAnswer`] where it is no JSON object with items.
-    pub fn read(body: &str) -> Result<Self, ApiError> {
-        let items = items(body, "a page of recently played tracks")?;
-        let mut page = Self { items: items.len(), ..Self::default() };
-        for (number, item) in (1..).zip(items) {
-            match play(item) {
-                Ok(play) => page.plays.push(play),
-                Err(why) if page.unreadable.len() < REASONS_KEPT => {
-                    page.unreadable.push(format!("item {number}: {why}"));
+    /// Reads an answer given at `present`. [`ApiError::BadAnswer`] where it is no JSON object with a list of items.
+    pub fn read(body: &str, present: Timestamp) -> Result<Self, ApiError> {
+        let mut page = Self::default();
+        for item in items(body, "a page of recently played tracks")? {
+            let (played_at, track) = parts(item, present);
+            match (played_at, track) {
+                (Ok(played_at), Ok((track, context_uri))) => {
+                    page.plays.push(Play { played_at, track, context_uri });
                 }
-                Err(_) => {}
+                (played_at, track) => page.unreadable.push(Unreadable {
+                    follows: page.plays.len(),
+                    played_at: played_at.as_ref().ok().copied(),
+                    why: played_at.err().or(track.err()).unwrap_or_default(),
+                }),
             }
         }
         Ok(page)
     }
 
+    /// How many items Spotify sent.
+    pub fn items(&self) -> usize {
+        self.plays.len() + self.unreadable.len()
+    }
+
+    /// The oldest moment on it, of items too that could not be read otherwise.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let plays = self.plays.iter().map(|play| play.played_at);
+        plays.chain(self.unreadable.iter().filter_map(|item| item.played_at)).min()
+    }
+
     /// What was wrong with the page, in a sentence; `None`: nothing.
     pub fn trouble(&self) -> Option<String> {
-        let lost = self.items - self.plays.len();
+        let lost = self.unreadable.len();
         (lost > 0).then(|| {
-            let more = if lost > self.unreadable.len() { "; and more" } else { "" };
-            format!("{lost} of {} items could not be read: {}{more}", self.items, self.unreadable.join("; "))
+            let told = self.unreadable.iter().enumerate().take(REASONS_TOLD);
+            let told = told.map(|(nth, item)| format!("item {}: {}", item.follows + nth + 1, item.why));
+            let more = if lost > REASONS_TOLD { "; and more" } else { "" };
+            let why = told.collect::<Vec<_>>().join("; ");
+            format!("{lost} of {} items could not be read: {why}{more}", self.items())
         })
     }
 }
@@ -94,20 +124,26 @@ fn unexpected(wanted: &str, body: &str) -> ApiError {
 fn items<'a>(body: &'a str, wanted: &str) -> Result<Vec<&'a RawValue>, ApiError> {
     let fields: Option<HashMap<Text, &'a RawValue>> = serde_json::from_str(body).ok();
     let items = fields.and_then(|fields| fields.get("items").copied());
-    let items = items.and_then(|items| serde_json::from_str::<Option<Vec<&'a RawValue>>>(items.get()).ok());
-    items.map(Option::unwrap_or_default).ok_or_else(|| unexpected(wanted, body))
+    let items = items.and_then(|items| serde_json::from_str(items.get()).ok());
+    items.ok_or_else(|| unexpected(wanted, body))
 }
 
-fn play(item: &RawValue) -> Result<Play, String> {
-    let item: WireItem = read(item).ok_or_else(|| format!("not an object: {}", shown(item.get(), SHOWN)))?;
-    let played_at = match item.played_at.0 {
-        Some(Text(text)) => Timestamp::parse(&text)
-            .ok_or_else(|| format!("played_at {:?} is no time", shown(&text, SHOWN)))?,
-        None => return Err("no played_at".to_owned()),
+/// What a play is made of, each part read on its own: when, and the track with its context.
+type Parts = (Result<Timestamp, String>, Result<(Track, Option<String>), String>);
+
+fn parts(item: &RawValue, present: Timestamp) -> Parts {
+    let Some(item) = read::<WireItem>(item) else {
+        let why = format!("not an object: {}", shown(item.get(), SHOWN));
+        return (Err(why.clone()), Err(why));
     };
-    let track = item.track.0.ok_or("no track")?.track().ok_or("a track without name and URI")?;
+    let played_at = item.played_at.0.ok_or_else(|| "no played_at".to_owned()).and_then(|Text(text)| {
+        let fault = |what| format!("played_at {:?} {what}", shown(&text, SHOWN));
+        let time = Timestamp::parse(&text).ok_or_else(|| fault("is no time"))?;
+        if time > present + AHEAD { Err(fault("lies in the future")) } else { Ok(time) }
+    });
     let context_uri = item.context.0.and_then(|context| context.uri.text());
-    Ok(Play { played_at, track, context_uri })
+    let track = item.track.0.ok_or("no track").and_then(|t| t.track().ok_or("a track without name and URI"));
+    (played_at, track.map(|track| (track, context_uri)).map_err(str::to_owned))
 }
 
 #[derive(Deserialize)]

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::sql::{Session, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginProgress, NewLogin, NewTokens, NewUser,
-    PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store, StoreError,
+    Added, Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginProgress, NewLogin, NewTokens,
+    NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store, StoreError,
 };
 use super::{events, file_users, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
 use crate::clock::Clock;
@@ -223,12 +223,18 @@ impl Store for SqlStore {
         session.commit(run).await
     }
 
-    async fn page_facts(&self, user: UserId, run: RunId, plays: &[Play]) -> Result<PageFacts> {
+    async fn page_facts(
+        &self,
+        user: UserId,
+        run: RunId,
+        plays: &[Play],
+        oldest: Option<Timestamp>,
+    ) -> Result<PageFacts> {
         let mut session = self.reading(format!("comparing a page of user {}", user.0)).await?;
-        pages::facts(&mut session, user, run, plays).await
+        pages::facts(&mut session, user, run, plays, oldest).await
     }
 
-    async fn store_page(&self, page: &PageStored) -> Result<usize> {
+    async fn store_page(&self, page: &PageStored) -> Result<Added> {
         let mut session = self.writing(format!("storing a page of user {}", page.user.0)).await?;
         let new = pages::store(&mut session, page).await?;
         session.commit(new).await

@@ -203,6 +203,12 @@ pub struct PageFacts {
     pub known: usize,
     /// The newest play stored from the API.
     pub newest_stored: Option<Timestamp>,
+    /// The newest of those that are older than everything on the page.
+    pub before: Option<Timestamp>,
+    /// When the plays stored from the API were made that are not older than the page, newest first; enough of them.
+    pub stored: Vec<Timestamp>,
+    /// The gaps on record that end no earlier than `before`, newest first; enough of them.
+    pub gaps: Vec<Gap>,
     /// When a page was last stored.
     pub last_archived_at: Option<Timestamp>,
     /// Results of the finished or broken-off runs since then, oldest first; `None`: the daemon died in it.
@@ -222,10 +228,19 @@ pub struct PageStored {
     pub reason: Option<String>,
     /// What the page held, in any order; what is stored already is left alone.
     pub plays: Vec<Play>,
-    /// Where plays may be missing before it.
-    pub gap: Option<Gap>,
+    /// Where it shows that plays may be missing, and gaps on record that it shows to be larger, or to hold nothing more.
+    pub gaps: Vec<Gap>,
     /// When the run ended.
     pub at: Timestamp,
+}
+
+/// What a page added to the archive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Added {
+    /// How many plays were new.
+    pub plays: usize,
+    /// The gaps that were not on record, oldest first.
+    pub gaps: Vec<Gap>,
 }
 
 /// The end of a run that stored nothing.
@@ -346,11 +361,18 @@ pub trait Store: GrantStore {
 
     /// Opens a run; one that was never finished is thereby known to have been broken off.
     async fn begin_run(&self, user: UserId, trigger: Trigger, at: Timestamp) -> Result<RunId>;
-    /// What is known about these plays and since the last page.
-    async fn page_facts(&self, user: UserId, run: RunId, plays: &[Play]) -> Result<PageFacts>;
-    /// Stores a page and ends the run; answers how many plays were new. A run that has ended is left as it ended, and
-    /// answered again.
-    async fn store_page(&self, page: &PageStored) -> Result<usize>;
+    /// What is known about these plays, since the last page, and of the time that the page covers: `oldest` is its
+    /// oldest moment, `None` where it names none.
+    async fn page_facts(
+        &self,
+        user: UserId,
+        run: RunId,
+        plays: &[Play],
+        oldest: Option<Timestamp>,
+    ) -> Result<PageFacts>;
+    /// Stores a page and ends the run; answers what was new. A run that has ended is left as it ended, and answered
+    /// again.
+    async fn store_page(&self, page: &PageStored) -> Result<Added>;
     /// Ends a run that stored nothing, unless it has ended.
     async fn fail_run(&self, run: &RunFailed) -> Result<()>;
     /// The last runs, newest first.

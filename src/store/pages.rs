@@ -3,10 +3,20 @@
 use serde_json::{Value, json};
 
 use super::sql::{Session, params};
-use super::{PageFacts, PageStored, Result, catalogue, gaps, runs};
-use crate::domain::{Play, RunId, UserId};
+use super::{Added, PageFacts, PageStored, Result, catalogue, gaps, runs};
+use crate::domain::{Play, RunId, Timestamp, UserId};
 
-pub async fn facts(session: &mut Session, user: UserId, run: RunId, plays: &[Play]) -> Result<PageFacts> {
+/// How many plays and gaps are told of the time that a page covers: far more than it can have items.
+const TOLD: i64 = 200;
+
+pub async fn facts(
+    session: &mut Session,
+    user: UserId,
+    run: RunId,
+    plays: &[Play],
+    oldest: Option<Timestamp>,
+) -> Result<PageFacts> {
+    let oldest = oldest.map_or(i64::MAX, Timestamp::as_millis);
     let facts = session
         .one(
             "SELECT
@@ -16,23 +26,39 @@ pub async fn facts(session: &mut Session, user: UserId, run: RunId, plays: &[Pla
                     AND tracks.key = value ->> 'track')) AS known,
                (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api'
                 ORDER BY played_at DESC LIMIT 1) AS newest,
+               (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND played_at < $3
+                ORDER BY played_at DESC LIMIT 1) AS before,
                (SELECT last_archived_at FROM users WHERE id = $1) AS archived",
-            params![user, page_json(plays)],
+            params![user, page_json(plays), oldest],
             |row| {
                 Ok(PageFacts {
                     known: usize::try_from(row.get::<i64>("known")?).unwrap_or(0),
                     newest_stored: row.maybe("newest")?,
+                    before: row.maybe("before")?,
                     last_archived_at: row.maybe("archived")?,
-                    results_since: Vec::new(),
+                    ..PageFacts::default()
                 })
             },
         )
         .await?;
-    Ok(PageFacts { results_since: runs::results_since_page(session, user, run).await?, ..facts })
+    let stored = session
+        .all(
+            "SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND played_at >= $2
+             ORDER BY played_at DESC LIMIT $3",
+            params![user, oldest, TOLD],
+            |row| row.get("played_at"),
+        )
+        .await?;
+    Ok(PageFacts {
+        stored,
+        gaps: gaps::since(session, user, facts.before, TOLD).await?,
+        results_since: runs::results_since_page(session, user, run).await?,
+        ..facts
+    })
 }
 
-/// Answers how many plays were new. A run that has ended stays as it ended, so that this can be repeated.
-pub async fn store(session: &mut Session, page: &PageStored) -> Result<usize> {
+/// Answers what was new. A run that has ended stays as it ended, so that this can be repeated.
+pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
     let ended: Option<i64> = session
         .first(
             "SELECT new_plays FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NOT NULL",
@@ -41,13 +67,11 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<usize> {
         )
         .await?;
     if let Some(new_plays) = ended {
-        return Ok(usize::try_from(new_plays).unwrap_or(0));
+        let gaps = gaps::found_by(session, page.user, page.run).await?;
+        return Ok(Added { plays: usize::try_from(new_plays).unwrap_or(0), gaps });
     }
     let new_plays = store_plays(session, page).await?;
-    let new_gaps = match &page.gap {
-        Some(gap) => gaps::add(session, page.user, gap).await?,
-        None => 0,
-    };
+    gaps::put(session, page.user, page.run, &page.gaps).await?;
     session
         .run(
             "UPDATE runs SET finished_at = $3, result = $4, reason = $5, new_plays = $6
@@ -57,13 +81,18 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<usize> {
         .await?;
     session
         .run(
-            "UPDATE users SET plays = plays + $2, gaps = gaps + $3, last_archived_at = $4, last_run_result = $5,
-               last_run_reason = $6, blocked = NULL
+            "UPDATE users SET plays = plays + $2, last_archived_at = $3, last_run_result = $4,
+               last_run_reason = $5, blocked = NULL,
+               gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL)
              WHERE id = $1",
-            params![page.user, count(new_plays), count(new_gaps), page.at, page.result, &page.reason],
+            params![page.user, count(new_plays), page.at, page.result, &page.reason],
         )
         .await?;
-    Ok(usize::try_from(new_plays).unwrap_or(usize::MAX))
+    let gaps = match page.gaps.is_empty() {
+        true => Vec::new(),
+        false => gaps::found_by(session, page.user, page.run).await?,
+    };
+    Ok(Added { plays: usize::try_from(new_plays).unwrap_or(usize::MAX), gaps })
 }
 
 /// What is stored already is sorted out first: most pages bring little that is new, and a read costs no write.

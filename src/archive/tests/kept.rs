@@ -141,29 +141,50 @@ impl Store for FakeStore {
         kept.runs.push((trigger, None, None));
         Ok(RunId(kept.runs.len() as i64))
     }
-    async fn page_facts(&self, _: UserId, run: RunId, plays: &[Play]) -> Result<PageFacts> {
+    async fn page_facts(
+        &self,
+        _: UserId,
+        run: RunId,
+        plays: &[Play],
+        oldest: Option<Timestamp>,
+    ) -> Result<PageFacts> {
         self.asked("page_facts")?;
         let kept = self.kept();
         let earlier = &kept.runs[..run.0 as usize - 1];
+        let times = || kept.plays.iter().map(|play| play.played_at);
         let last = earlier.iter().rposition(|run| run.1.is_some_and(RunResult::archived));
         Ok(PageFacts {
             known: plays.iter().filter(|play| kept.plays.contains(play)).count(),
             newest_stored: kept.plays.iter().map(|play| play.played_at).max(),
+            before: times().filter(|at| oldest.is_none_or(|oldest| *at < oldest)).max(),
+            stored: times().filter(|at| oldest.is_some_and(|oldest| *at >= oldest)).collect(),
+            gaps: kept.gaps.clone(),
             last_archived_at: kept.user.last_archived_at,
             results_since: earlier[last.map_or(0, |last| last + 1)..].iter().map(|run| run.1).collect(),
         })
     }
-    async fn store_page(&self, page: &PageStored) -> Result<usize> {
+    async fn store_page(&self, page: &PageStored) -> Result<Added> {
         self.asked("store_page")?;
         let mut kept = self.kept();
         let new: Vec<Play> = page.plays.iter().filter(|play| !kept.plays.contains(play)).cloned().collect();
         kept.plays.extend(new.iter().cloned());
-        kept.gaps.extend(page.gap.clone());
+        let mut added = Added { plays: new.len(), gaps: Vec::new() };
+        for gap in &page.gaps {
+            let same =
+                |known: &&mut Gap| (known.from, known.to, known.cause) == (gap.from, gap.to, gap.cause);
+            match kept.gaps.iter_mut().find(same) {
+                Some(known) => *known = gap.clone(),
+                None => {
+                    kept.gaps.push(gap.clone());
+                    added.gaps.push(gap.clone());
+                }
+            }
+        }
         kept.user.blocked = None;
         kept.user.last_archived_at = Some(page.at);
         let run = &mut kept.runs[page.run.0 as usize - 1];
         (run.1, run.2) = (Some(page.result), page.reason.clone());
-        Ok(new.len())
+        Ok(added)
     }
     async fn fail_run(&self, failed: &RunFailed) -> Result<()> {
         self.asked("fail_run")?;

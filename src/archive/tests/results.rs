@@ -16,7 +16,7 @@ async fn a_page_is_stored_once_and_the_next_look_follows_from_it() {
     scene.spotify.listen_until("alice", 12, scene.clock_now());
     let outcome = scene.run().await;
     assert_eq!((outcome.result, outcome.new_plays, outcome.reason), (RunResult::Ok, 12, None));
-    assert!(outcome.run.is_some() && outcome.gap.is_none() && outcome.retry_at.is_none());
+    assert!(outcome.run.is_some() && outcome.gaps.is_empty() && outcome.retry_at.is_none());
     let look = outcome.look_again_in.unwrap();
     assert!((LIMITS.min_interval..=LIMITS.max_interval).contains(&look));
     let again = scene.run().await;
@@ -39,6 +39,9 @@ async fn an_unreadable_item_makes_the_run_partial_and_loses_nothing_else() {
     let bad = Listen::new("Tin Moon", now - Duration::from_secs(300)).without_track();
     scene.spotify.listen("alice", [bad, Listen::new("Marzipan", now)]);
     let outcome = scene.run().await;
+    let gaps = outcome.gaps.iter().map(|gap| (gap.from, gap.to, gap.cause, gap.at_most));
+    let lost = now - Duration::from_secs(300);
+    assert_eq!(gaps.collect::<Vec<_>>(), [(lost, lost, GapCause::Unreadable, 1)]);
     assert_eq!((outcome.result, outcome.new_plays), (RunResult::Partial, 1));
     assert_eq!(outcome.reason.as_deref(), Some("1 of 2 items could not be read: item 2: no track"));
     assert_eq!(scene.store.kept().runs[0].2, outcome.reason);
@@ -50,13 +53,13 @@ async fn a_full_page_that_joins_on_to_nothing_leaves_a_gap() {
     let mut scene = Scene::without_top();
     let before = scene.clock_now();
     scene.spotify.listen_until("alice", 50, before);
-    assert_eq!(scene.run().await.gap, None);
+    assert_eq!(scene.run().await.gaps, []);
     scene.clock.pass(24 * 3600);
     scene.spotify.listen_until("alice", 60, scene.clock_now());
     scene.token_errors(&TokenError::NeedsLogin("log in".to_owned()), 1);
     assert_eq!(scene.run().await.result, RunResult::NeedsLogin);
     let outcome = scene.run().await;
-    let gap = outcome.gap.unwrap();
+    let [gap] = outcome.gaps.try_into().unwrap();
     assert_eq!((outcome.result, outcome.new_plays), (RunResult::Ok, 50));
     assert_eq!((gap.from, gap.cause), (before, GapCause::LoginDead));
     let oldest_new = scene.store.kept().plays[50..].iter().map(|play| play.played_at).min();
@@ -64,7 +67,7 @@ async fn a_full_page_that_joins_on_to_nothing_leaves_a_gap() {
     assert_eq!(scene.store.kept().gaps, [gap]);
     assert_eq!(scene.metric("longplay_gaps_total"), 1.0);
     assert!(scene.told().iter().any(|(kind, _)| *kind == EventKind::GapFound));
-    assert_eq!(scene.run().await.gap, None);
+    assert_eq!(scene.run().await.gaps, []);
 }
 
 #[tokio::test]
@@ -102,6 +105,7 @@ async fn what_may_pass_is_tried_again_after_5_10_and_20_seconds() {
         (Fault::after(Effect::HalfABody), RunResult::Unreachable),
         (Fault::answer(Reply::outage(503)), RunResult::Unreachable),
         (Fault::answer(Reply::html(200)), RunResult::BadAnswer),
+        (Fault::answer(Reply::new(200, "application/json", r#"{"items":null}"#)), RunResult::BadAnswer),
     ] {
         let scene = Scene::without_top();
         scene.fault(fault.clone(), 3);
@@ -191,7 +195,7 @@ async fn a_429_holds_the_app_and_no_call_is_made_until_it_is_over() {
     scene.journal.take();
     let held = scene.run().await;
     assert_eq!((held.result, held.retry_at), (RunResult::RateLimited, until));
-    assert_eq!(scene.journal.take(), ["begin_run", "left", "fail_run"], "a refresh would be a call as well");
+    assert_eq!(scene.journal.take(), ["begin_run", "left", "token", "fail_run"], "the token source knows of the hold");
     assert_eq!(scene.told().iter().filter(|(kind, _)| *kind == EventKind::RateLimited).count(), 1);
     scene.clock.pass(19_056);
     assert_eq!(scene.run().await.result, RunResult::Ok);

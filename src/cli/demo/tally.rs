@@ -82,7 +82,7 @@ async fn row(
     let gaps = client.gaps(&user).await?;
     let heard: BTreeSet<Timestamp> = spotify.heard(name).iter().map(|play| play.played_at).collect();
     let archived: BTreeSet<Timestamp> = plays.iter().map(|play| play.played_at).collect();
-    let in_gaps = |at: &&Timestamp| gaps.iter().any(|gap| gap.from < **at && **at < gap.to);
+    let in_gaps = |at: &&Timestamp| gaps.iter().any(|gap| gap.from <= **at && **at <= gap.to);
     let in_a_gap = heard.difference(&archived).filter(in_gaps).count();
     let login = login(client, spotify, name, state).await?;
     let refreshes = spotify.refreshes(name);

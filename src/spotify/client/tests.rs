@@ -8,7 +8,7 @@ use axum::response::Response;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::sim::{App, Effect, Endpoint, Fault, Injection, LimitBody, Options, Reply, SimulatedSpotify};
 
 const TOKEN: &str = "BQa-secret-access-token";
@@ -42,7 +42,7 @@ async fn server<R: IntoResponse>(answer: impl Fn() -> R + Clone + Send + Sync + 
 async fn a_page_of_50_is_asked_for_and_never_what_came_after_a_time() {
     let server = server(|| r#"{"items":[]}"#).await;
     let client = Client::new().unwrap();
-    client.recently_played(&server.api_url, &token()).await.unwrap();
+    client.recently_played(&server.api_url, &token(), SystemClock.now()).await.unwrap();
     client.top_artists(&format!("{}/", server.api_url), &token()).await.unwrap();
     client.me(&server.api_url, &token()).await.unwrap_err();
     assert_eq!(
@@ -61,10 +61,24 @@ async fn an_answer_that_repeats_the_token_does_not_carry_it_further() {
     for status in [200_u16, 400, 403, 404, 429, 500] {
         let status = reqwest::StatusCode::from_u16(status).unwrap();
         let server = server(move || (status, format!("refused: {TOKEN}"))).await;
-        let error = client.recently_played(&server.api_url, &token()).await.unwrap_err();
+        let error = client.recently_played(&server.api_url, &token(), SystemClock.now()).await.unwrap_err();
         assert!(format!("{error} {error:?}").contains("[token]"), "{error:?}");
         assert!(!format!("{error} {error:?}").contains(TOKEN), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn the_answers_own_date_is_the_present_where_the_clock_is_behind_it() {
+    let item = r#"{"items":[{"played_at":"2026-11-21T12:00:00Z","track":{"name":"Marzipan"}}]}"#;
+    let readable = async |date: &'static str, now: &str| {
+        let server = server(move || ([("date", date)], item)).await;
+        let now = Timestamp::parse(now).unwrap();
+        let page = Client::new().unwrap().recently_played(&server.api_url, &token(), now).await.unwrap();
+        page.plays.len()
+    };
+    assert_eq!(readable("Sat, 21 Nov 2026 12:00:05 GMT", "1970-01-01T00:00:00Z").await, 1);
+    assert_eq!(readable("Thu, 01 Jan 1970 00:00:00 GMT", "2026-11-21T12:00:05Z").await, 1);
+    assert_eq!(readable("yesterday", "2026-11-19T12:00:00Z").await, 0);
 }
 
 #[tokio::test]
@@ -72,7 +86,11 @@ async fn a_redirect_is_not_followed() {
     let elsewhere = server(|| r#"{"items":[]}"#).await;
     let to = format!("{}/me", elsewhere.api_url);
     let server = server(move || (reqwest::StatusCode::FOUND, [("location", to.clone())])).await;
-    let error = Client::new().unwrap().recently_played(&server.api_url, &token()).await.unwrap_err();
+    let error = Client::new()
+        .unwrap()
+        .recently_played(&server.api_url, &token(), SystemClock.now())
+        .await
+        .unwrap_err();
     assert!(matches!(&error, ApiError::BadAnswer { message } if message.contains("302")), "{error:?}");
     assert_eq!(*elsewhere.asked.lock().unwrap(), Vec::<String>::new());
 }
@@ -81,16 +99,16 @@ async fn a_redirect_is_not_followed() {
 async fn at_most_8_mib_are_read_after_decompression_too() {
     let client = Client::new().unwrap();
     let large = server(|| vec![b' '; MOST_BYTES + 1]).await;
-    let error = client.recently_played(&large.api_url, &token()).await.unwrap_err();
+    let error = client.recently_played(&large.api_url, &token(), SystemClock.now()).await.unwrap_err();
     assert!(matches!(&error, ApiError::BadAnswer { message } if message.contains("8 MiB")), "{error:?}");
     let bomb = server(|| ([("content-encoding", "gzip")], gzipped_zeros(16))).await;
-    let error = client.recently_played(&bomb.api_url, &token()).await.unwrap_err();
+    let error = client.recently_played(&bomb.api_url, &token(), SystemClock.now()).await.unwrap_err();
     assert!(matches!(&error, ApiError::BadAnswer { message } if message.contains("8 MiB")), "{error:?}");
     // The limit is no obstacle to what is just below it.
     let padded = server(|| format!("{{\"items\":[]{}}}", " ".repeat(MOST_BYTES - 12))).await;
-    client.recently_played(&padded.api_url, &token()).await.unwrap();
+    client.recently_played(&padded.api_url, &token(), SystemClock.now()).await.unwrap();
     let small = server(|| ([("content-encoding", "gzip")], gzipped_zeros(1))).await;
-    let error = client.recently_played(&small.api_url, &token()).await.unwrap_err();
+    let error = client.recently_played(&small.api_url, &token(), SystemClock.now()).await.unwrap_err();
     assert!(matches!(&error, ApiError::BadAnswer { message } if !message.contains("MiB")), "{error:?}");
 }
 
@@ -118,7 +136,7 @@ impl Scene {
     }
 
     async fn page(&self) -> Result<Page, ApiError> {
-        self.client.recently_played(&self.spotify.api_url(), &self.token).await
+        self.client.recently_played(&self.spotify.api_url(), &self.token, SystemClock.now()).await
     }
 
     async fn page_after(&self, fault: Fault) -> ApiError {
@@ -132,14 +150,13 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_spotify_plays_is_read_whatever_the_shape_of_its_page() {
-    use crate::clock::Clock;
     use crate::sim::Shape;
     let scene = Scene::new();
     scene.spotify.listen_until("alice", 60, SystemClock.now());
     for shape in [Shape::Full, Shape::Nulls, Shape::Absent] {
         scene.spotify.set_shape("alice", shape);
         let page = scene.page().await.unwrap();
-        assert_eq!((page.items, page.plays.len()), (50, 50), "{shape:?}: {:?}", page.unreadable);
+        assert_eq!((page.items(), page.plays.len()), (50, 50), "{shape:?}: {:?}", page.unreadable);
     }
     let api_url = scene.spotify.api_url();
     scene.client.top_artists(&api_url, &scene.token).await.unwrap();

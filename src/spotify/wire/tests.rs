@@ -3,10 +3,16 @@ use serde_json::{Value, json};
 
 use super::*;
 
+const NOW: Timestamp = Timestamp::from_millis(1_772_100_000_000);
+
+fn page(body: &str) -> Result<Page, ApiError> {
+    Page::read(body, NOW)
+}
+
 fn one(item: Value) -> Result<Play, String> {
-    let page = Page::read(&json!({ "items": [item] }).to_string()).unwrap();
-    assert_eq!(page.items, 1);
-    page.plays.into_iter().next().ok_or_else(|| page.unreadable[0].clone())
+    let page = page(&json!({ "items": [item] }).to_string()).unwrap();
+    assert_eq!(page.items(), 1);
+    page.plays.into_iter().next().ok_or_else(|| page.unreadable[0].why.clone())
 }
 
 fn whole() -> Value {
@@ -84,7 +90,7 @@ fn a_track_is_known_by_its_uri_else_its_id_else_its_name() {
     let track = one(item.clone()).unwrap().track;
     assert_eq!((track.uri.as_deref(), track.name.as_str()), (Some("spotify:local:a:b:c:180"), ""));
     item["track"]["uri"] = json!("");
-    assert_eq!(one(item).unwrap_err(), "item 1: a track without name and URI");
+    assert_eq!(one(item).unwrap_err(), "a track without name and URI");
 }
 
 #[test]
@@ -100,39 +106,73 @@ fn one_bad_item_never_loses_the_others() {
         with(&["track"], json!({"name": null, "uri": null, "id": null})),
     ];
     for item in bad {
-        let page = Page::read(&json!({"items": [whole(), item, whole()]}).to_string()).unwrap();
-        assert_eq!((page.items, page.plays.len(), page.unreadable.len()), (3, 2, 1), "{item}");
+        let page = page(&json!({"items": [whole(), item, whole()]}).to_string()).unwrap();
+        assert_eq!((page.items(), page.plays.len(), page.unreadable.len()), (3, 2, 1), "{item}");
         let trouble = page.trouble().unwrap();
         assert!(trouble.starts_with("1 of 3 items could not be read: item 2: "), "{trouble}");
     }
-    let page = Page::read(&json!({"items": vec![json!(null); 50]}).to_string()).unwrap();
-    assert_eq!((page.items, page.plays.len(), page.unreadable.len()), (50, 0, REASONS_KEPT));
+    let page = page(&json!({"items": vec![json!(null); 50]}).to_string()).unwrap();
+    assert_eq!((page.items(), page.plays.len(), page.unreadable.len()), (50, 0, 50));
     assert!(page.trouble().unwrap().ends_with("; and more"));
+}
+
+#[test]
+fn an_unreadable_item_tells_its_place_and_its_time_where_it_can() {
+    let time = Timestamp::parse("2026-02-25T20:15:20.497Z");
+    let body = json!({"items": [
+        with(&["track"], json!(null)), null, whole(), whole(), with(&["track", "name"], json!(7)),
+        with(&["played_at"], json!(null)), with(&["track"], json!("x")),
+    ]});
+    let page = page(&body.to_string()).unwrap();
+    let told = |item: &Unreadable| (item.follows, item.played_at, item.why.clone());
+    let expected = [
+        (0, time, "no track".to_owned()),
+        (0, None, "not an object: null".to_owned()),
+        (3, None, "no played_at".to_owned()),
+        (3, time, "no track".to_owned()),
+    ];
+    assert_eq!(page.unreadable.iter().map(told).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        page.trouble().unwrap(),
+        "4 of 7 items could not be read: item 1: no track; item 2: not an object: null; item 6: no played_at; and more"
+    );
+    assert_eq!((page.items(), page.oldest()), (7, time));
+}
+
+#[test]
+fn a_play_more_than_a_day_ahead_of_the_present_cannot_be_read() {
+    let day = Duration::from_secs(24 * 3600);
+    let item = |at: Timestamp| one(with(&["played_at"], json!(at.to_string())));
+    assert_eq!(item(NOW + day).unwrap().played_at, NOW + day);
+    let late = (NOW + day).offset_millis(1);
+    assert_eq!(item(late).unwrap_err(), format!("played_at {:?} lies in the future", late.to_string()));
+    let body = json!({"items": [with(&["played_at"], json!("9999-12-31T23:59:59Z")), whole()]});
+    let page = page(&body.to_string()).unwrap();
+    assert_eq!((page.plays.len(), page.unreadable[0].played_at), (1, None), "its time says nothing");
+    assert_eq!(page.oldest(), Timestamp::parse("2026-02-25T20:15:20.497Z"));
 }
 
 #[test]
 fn an_item_that_nests_too_deep_or_repeats_a_field_loses_nothing_else() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let body = format!("{{\"items\":[{{\"track\":{deep}}},{}],\"items_of\":{deep}}}", whole());
-    assert_eq!(Page::read(&body).unwrap().plays.len(), 1);
+    assert_eq!(page(&body).unwrap().plays.len(), 1);
     let body = format!("{{\"next\":1,\"next\":2,\"items\":[{{\"track\":1,\"track\":2}},{}]}}", whole());
-    assert_eq!(Page::read(&body).unwrap().plays.len(), 1);
+    assert_eq!(page(&body).unwrap().plays.len(), 1);
 }
 
 #[test]
 fn a_name_holds_nothing_that_a_store_refuses() {
     let body =
         r#"{"items":[{"played_at":"2026-02-25T20:15:20Z","track":{"name":"a\u0000b \ud83d","uri":"u"}}]}"#;
-    let page = Page::read(body).unwrap();
+    let page = page(body).unwrap();
     let name = &page.plays[0].track.name;
     assert!(name.starts_with("ab ") && name.contains('\u{fffd}'), "{name:?}");
 }
 
 #[test]
 fn an_empty_page_is_a_page() {
-    for body in [r#"{"items":[],"next":null,"cursors":null}"#, r#"{"items":null}"#] {
-        assert_eq!(Page::read(body).unwrap(), Page::default());
-    }
+    assert_eq!(page(r#"{"items":[],"next":null,"cursors":null}"#).unwrap(), Page::default());
     assert_eq!(Page::default().trouble(), None);
 }
 
@@ -145,13 +185,14 @@ fn what_is_no_page_is_refused_with_what_was_got() {
         ("[]", ": []"),
         ("null", ": null"),
         ("{}", ": {}"),
+        (r#"{"items":null,"next":null}"#, r#": {"items":null,"next":null}"#),
         (r#"{"items":{}}"#, r#": {"items":{}}"#),
         (r#"{"items":[1"#, r#": {"items":[1"#),
     ] {
-        let message = Page::read(body).unwrap_err().to_string();
+        let message = page(body).unwrap_err().to_string();
         assert!(message.contains(got), "{message}");
     }
-    let message = Page::read(&"ö".repeat(500)).unwrap_err().to_string();
+    let message = page(&"ö".repeat(500)).unwrap_err().to_string();
     assert!(message.ends_with(&format!(" {}…", "ö".repeat(60))), "{message}");
 }
 
@@ -227,15 +268,15 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes: Vec<u8>) {
         let body = String::from_utf8_lossy(&bytes);
-        let _ = (Page::read(&body), top_artists(&body), account(&body), error(&body), shown(&body, 60));
+        let _ = (page(&body), top_artists(&body), account(&body), error(&body), shown(&body, 60));
     }
 
     #[test]
     fn no_json_makes_it_panic_and_every_item_is_accounted_for(value in any_json()) {
         let _ = (account(&value.to_string()), error(&value.to_string()));
         let body = json!({ "items": [value.clone(), whole(), value] }).to_string();
-        let page = Page::read(&body).unwrap();
-        prop_assert_eq!(page.items, 3);
+        let page = page(&body).unwrap();
+        prop_assert_eq!(page.items(), 3);
         prop_assert!(!page.plays.is_empty());
         prop_assert_eq!(page.plays.len() == 3, page.unreadable.is_empty());
         prop_assert_eq!(page.trouble().is_none(), page.unreadable.is_empty());

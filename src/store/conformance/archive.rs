@@ -7,7 +7,7 @@ use crate::domain::{
     Album, Artist, Gap, GapCause, Play, RunResult, Source, StoredPlay, Timestamp, TopEntry, TopKind, Track,
     Trigger, UserId,
 };
-use crate::store::{PageFacts, PageStored, PlayQuery, RunFailed};
+use crate::store::{Added, PageFacts, PageStored, PlayQuery, RunFailed};
 
 pub fn artist(n: u32) -> Artist {
     Artist { uri: Some(format!("spotify:artist:{n}")), name: format!("Artist {n}") }
@@ -46,14 +46,14 @@ impl Bench {
             result: RunResult::Ok,
             reason: None,
             plays: plays.to_vec(),
-            gap: None,
+            gaps: Vec::new(),
             at: self.now(),
         }
     }
 
     /// One run that stores these; how many were new.
     pub async fn store_page(&self, user: UserId, plays: &[Play]) -> usize {
-        self.store.store_page(&self.page(user, plays).await).await.unwrap()
+        self.store.store_page(&self.page(user, plays).await).await.unwrap().plays
     }
 
     async fn fail(&self, user: UserId, result: RunResult, blocked: Option<&str>) {
@@ -175,12 +175,13 @@ pub async fn storing_a_page_counts_lifts_the_block_and_ends_the_run(bench: &Benc
     let page = PageStored {
         result: RunResult::Partial,
         reason: Some("one item could not be read".to_owned()),
-        gap: Some(gap(1, 5)),
+        gaps: vec![gap(1, 5)],
         ..bench.page(alice, &[bench.play(1, 1), bench.play(2, 2)]).await
     };
     bench.clock.advance(Duration::from_secs(1));
     let page = PageStored { at: bench.now(), ..page };
-    assert_eq!(bench.store.store_page(&page).await.unwrap(), 2);
+    let added = Added { plays: 2, gaps: vec![gap(1, 5)] };
+    assert_eq!(bench.store.store_page(&page).await.unwrap(), added);
     let user = bench.user("alice").await;
     assert_eq!((user.plays, user.gaps, user.blocked), (2, 1, None));
     assert_eq!((user.last_run_at, user.last_archived_at), (Some(begun), Some(bench.now())));
@@ -194,12 +195,21 @@ pub async fn storing_a_page_counts_lifts_the_block_and_ends_the_run(bench: &Benc
 
 pub async fn storing_a_page_again_after_a_lost_answer_changes_nothing(bench: &Bench) {
     let alice = bench.add("alice").await.id;
-    let page =
-        PageStored { gap: Some(gap(1, 5)), ..bench.page(alice, &[bench.play(1, 1), bench.play(2, 2)]).await };
-    assert_eq!(bench.store.store_page(&page).await.unwrap(), 2);
+    let added = Added { plays: 2, gaps: vec![gap(1, 5)] };
+    let page = PageStored {
+        gaps: vec![gap(1, 5)],
+        ..bench.page(alice, &[bench.play(1, 1), bench.play(2, 2)]).await
+    };
+    assert_eq!(bench.store.store_page(&page).await.unwrap(), added);
+    assert_eq!(bench.user("alice").await.gaps, 1);
     let before = (bench.user("alice").await, bench.store.runs(alice, 9).await.unwrap());
     bench.clock.advance(Duration::from_secs(9));
-    assert_eq!(bench.store.store_page(&PageStored { at: bench.now(), ..page }).await.unwrap(), 2);
+    let found_later = PageStored { at: bench.now(), gaps: vec![gap(7, 8)], ..page };
+    assert_eq!(
+        bench.store.store_page(&found_later).await.unwrap(),
+        added,
+        "what that run found is told again"
+    );
     assert_eq!((bench.user("alice").await, bench.store.runs(alice, 9).await.unwrap()), before);
     assert_eq!(bench.store.gaps(alice).await.unwrap().len(), 1);
 }
@@ -232,10 +242,15 @@ pub async fn facts_tell_what_is_known_and_how_the_runs_since_ended(bench: &Bench
     let run = bench.store.begin_run(alice, Trigger::Schedule, bench.now()).await.unwrap();
 
     let page = [bench.play(2, 2), bench.play(2, 3), bench.play(3, 2), bench.play(1, 1)];
-    let facts = bench.store.page_facts(alice, run, &page).await.unwrap();
+    let (first, second) = (bench.play(1, 1).played_at, bench.play(2, 2).played_at);
+    let oldest = Some(first);
+    let facts = bench.store.page_facts(alice, run, &page, oldest).await.unwrap();
     let expected = PageFacts {
         known: 2,
-        newest_stored: Some(bench.play(2, 2).played_at),
+        newest_stored: Some(second),
+        before: None,
+        stored: vec![second, first],
+        gaps: Vec::new(),
         last_archived_at: Some(archived),
         results_since: vec![Some(RunResult::RateLimited), None, Some(RunResult::Unreachable)],
     };
@@ -243,19 +258,73 @@ pub async fn facts_tell_what_is_known_and_how_the_runs_since_ended(bench: &Bench
 
     let bob = bench.add("bob").await.id;
     let run = bench.store.begin_run(bob, Trigger::Login, bench.now()).await.unwrap();
-    assert_eq!(bench.store.page_facts(bob, run, &page).await.unwrap(), PageFacts::default());
+    assert_eq!(bench.store.page_facts(bob, run, &page, oldest).await.unwrap(), PageFacts::default());
 
     (bench.by_hand)("UPDATE plays SET source = 'import' WHERE played_at > 1767225660000").await;
     let run = bench.store.begin_run(alice, Trigger::Login, bench.now()).await.unwrap();
-    let facts = bench.store.page_facts(alice, run, &page).await.unwrap();
+    let facts = bench.store.page_facts(alice, run, &page, oldest).await.unwrap();
     assert_eq!((facts.known, facts.newest_stored), (2, Some(bench.play(1, 1).played_at)));
+}
+
+pub async fn facts_tell_what_is_on_record_of_the_time_that_a_page_covers(bench: &Bench) {
+    let (alice, bob) = (bench.add("alice").await.id, bench.add("bob").await.id);
+    let plays = [bench.play(10, 1), bench.play(20, 2), bench.play(30, 3)];
+    let page =
+        PageStored { gaps: vec![gap(1, 9), gap(10, 20), gap(22, 22)], ..bench.page(alice, &plays).await };
+    bench.store.store_page(&page).await.unwrap();
+    let facts = async |user, oldest: Option<u64>| {
+        let run = bench.store.begin_run(user, Trigger::Schedule, bench.now()).await.unwrap();
+        let oldest = oldest.map(|minutes| bench.play(minutes, 1).played_at);
+        let facts = bench.store.page_facts(user, run, &[], oldest).await.unwrap();
+        (facts.before, facts.stored, facts.gaps)
+    };
+    let [first, second, third] = plays.map(|play| play.played_at);
+    let later = vec![gap(22, 22), gap(10, 20)];
+    assert_eq!(facts(alice, Some(20)).await, (Some(first), vec![third, second], later.clone()));
+    assert_eq!(facts(alice, Some(21)).await, (Some(second), vec![third], later.clone()));
+    assert_eq!(
+        facts(alice, Some(10)).await,
+        (None, vec![third, second, first], [later, vec![gap(1, 9)]].concat())
+    );
+    assert_eq!(facts(alice, None).await, (Some(third), vec![], vec![]));
+    assert_eq!(facts(bob, Some(1)).await, (None, vec![], vec![]));
+    (bench.by_hand)("UPDATE plays SET source = 'import'").await;
+    assert_eq!(facts(alice, Some(30)).await.0, None);
+}
+
+pub async fn a_gap_is_on_record_once_counts_the_most_and_is_open_until_it_is_closed(bench: &Bench) {
+    let alice = bench.add("alice").await.id;
+    let other_cause = Gap { cause: GapCause::Unreadable, ..gap(1, 5) };
+    let store = async |gaps: &[Gap]| {
+        let page = PageStored { gaps: gaps.to_vec(), ..bench.page(alice, &[]).await };
+        let added = bench.store.store_page(&page).await.unwrap().gaps;
+        (added, bench.store.gaps(alice).await.unwrap(), bench.user("alice").await.gaps)
+    };
+    let both = vec![other_cause.clone(), gap(7, 8)];
+    assert_eq!(
+        store(&[gap(7, 8), other_cause.clone()]).await,
+        (both.clone(), vec![gap(7, 8), other_cause.clone()], 2)
+    );
+    let third = vec![gap(1, 5)];
+    let (added, on_record, open) = store(&[gap(1, 5), gap(7, 8)]).await;
+    assert_eq!((added, on_record.len(), open), (third, 3, 3), "a gap of another cause is another gap");
+
+    let more = Gap { at_most: 40, ..gap(7, 8) };
+    let fewer = Gap { at_most: 2, closed_at: Some(START), ..other_cause.clone() };
+    let (added, on_record, open) = store(&[more.clone(), fewer]).await;
+    assert_eq!((added, open), (vec![], 2));
+    let closed = Gap { closed_at: Some(START), ..other_cause.clone() };
+    assert!(on_record.contains(&more) && on_record.contains(&closed), "{on_record:?}");
+    let (added, on_record, open) = store(std::slice::from_ref(&other_cause)).await;
+    assert_eq!((added, open), (vec![], 3), "a closed gap may turn out to be open");
+    assert!(on_record.contains(&other_cause));
 }
 
 pub async fn gaps_come_newest_first(bench: &Bench) {
     let alice = bench.add("alice").await.id;
     let closed = Gap { cause: GapCause::ListenedTooFast, closed_at: Some(START), ..gap(30, 31) };
     for gap in [gap(10, 11), closed.clone(), gap(20, 21)] {
-        let page = PageStored { gap: Some(gap), ..bench.page(alice, &[]).await };
+        let page = PageStored { gaps: vec![gap], ..bench.page(alice, &[]).await };
         bench.store.store_page(&page).await.unwrap();
     }
     assert_eq!(bench.store.gaps(alice).await.unwrap(), [closed, gap(20, 21), gap(10, 11)]);

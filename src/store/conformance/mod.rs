@@ -93,6 +93,8 @@ macro_rules! every_behaviour {
                 storing_a_page_again_after_a_lost_answer_changes_nothing,
                 a_failed_run_says_why_and_may_block,
                 facts_tell_what_is_known_and_how_the_runs_since_ended,
+                facts_tell_what_is_on_record_of_the_time_that_a_page_covers,
+                a_gap_is_on_record_once_counts_the_most_and_is_open_until_it_is_closed,
                 gaps_come_newest_first,
                 every_artist_of_a_track_counts,
                 the_track_ids_of_one_recording_count_together,

@@ -71,7 +71,7 @@ pub async fn pruning_forgets_runs_events_and_logins_but_never_plays_and_gaps(ben
         at_most: 1,
         closed_at: None,
     };
-    let page = PageStored { gap: Some(gap), ..bench.page(alice, &[bench.play(1, 1)]).await };
+    let page = PageStored { gaps: vec![gap], ..bench.page(alice, &[bench.play(1, 1)]).await };
     store.store_page(&page).await.unwrap();
     store.add_event(&event(0, Some("alice"))).await.unwrap();
     let login = PendingLogin {

@@ -243,7 +243,7 @@ async fn a_locked_or_full_database_is_unavailable_and_loses_nothing() {
     let error = store.store_page(&page).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     sqlx::raw_sql("PRAGMA max_page_count = 1000000").execute(writer).await.unwrap();
-    assert_eq!(store.store_page(&page).await.unwrap(), 50);
+    assert_eq!(store.store_page(&page).await.unwrap().plays, 50);
     assert!(bench.store.commit_tokens(&new, CommitIf::AttemptHolds).await.unwrap());
 }
 
@@ -325,7 +325,7 @@ async fn a_page_takes_a_handful_of_statements_however_long_it_is() {
         let new = pages::store(&mut session, &page).await.unwrap();
         let statements = session.statements();
         session.commit(()).await.unwrap();
-        (new, statements)
+        (new.plays, statements)
     };
     let one = [bench.play(100, 100)];
     let fifty: Vec<Play> = (0..50).map(|n| bench.play(u64::from(n), n)).collect();

@@ -178,7 +178,8 @@ CREATE TABLE gaps (
   cause     TEXT    NOT NULL,
   at_most   INTEGER NOT NULL,
   closed_at INTEGER,
-  PRIMARY KEY (user_id, from_at, to_at)
+  run       INTEGER,
+  PRIMARY KEY (user_id, from_at, to_at, cause)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE top_artists (
