@@ -110,7 +110,7 @@ pub enum Input {
     Done(Epoch, Outcome),
     /// A login was committed.
     LoggedIn(View),
-    /// The time of [`Account::wake_at`] has come.
+    /// The time of [`super::Account::wake_at`] has come.
     Wake,
     /// Suspended, or going on.
     Pause(bool),

@@ -19,7 +19,7 @@ const STRANGERS_DOUBT: Duration = Duration::from_secs(15 * 60);
 const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 
 impl Account {
-    /// When [`Input::Wake`] is wanted next.
+    /// When [`super::Input::Wake`] is wanted next.
     pub fn wake_at(&self, now: Moment, weather: &Weather) -> Option<BootTime> {
         if self.paused || self.work != Work::Idle {
             return None;
