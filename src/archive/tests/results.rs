@@ -195,7 +195,11 @@ async fn a_429_holds_the_app_and_no_call_is_made_until_it_is_over() {
     scene.journal.take();
     let held = scene.run().await;
     assert_eq!((held.result, held.retry_at), (RunResult::RateLimited, until));
-    assert_eq!(scene.journal.take(), ["begin_run", "left", "token", "fail_run"], "the token source knows of the hold");
+    assert_eq!(
+        scene.journal.take(),
+        ["begin_run", "left", "token", "fail_run"],
+        "the token source knows of the hold"
+    );
     assert_eq!(scene.told().iter().filter(|(kind, _)| *kind == EventKind::RateLimited).count(), 1);
     scene.clock.pass(19_056);
     assert_eq!(scene.run().await.result, RunResult::Ok);
