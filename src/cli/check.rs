@@ -1,10 +1,14 @@
 //! `longplay check`: loads the configuration as the daemon would, and says every fault.
 
+use std::sync::Arc;
+
 use clap::Args;
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::exit::{CliError, Exit};
-use super::output::{count, print_json, print_line};
+use super::output::{count, note, print_json, print_line};
+use crate::clock::SystemClock;
 use crate::config::{self, Fault, Faults, Place, Settings};
 
 /// Check the configuration as the daemon would load it
@@ -36,12 +40,16 @@ struct Checked {
 
 impl Check {
     pub fn run(self, place: &Place) -> Result<Exit, CliError> {
-        match config::load(place) {
+        let loaded = config::load(place).and_then(supported);
+        match loaded {
             Ok(settings) if self.json => print_json(&good(&settings)).map(|()| Exit::Done),
             Ok(settings) => {
                 let apps = count(settings.apps.len(), "app", "apps");
                 let users = count(settings.users.len(), "user", "users");
                 print_line(&format!("the configuration is good: {apps}, {users}"))?;
+                if settings.apps.is_empty() {
+                    note("no app is configured: add [apps.default] with your Spotify client_id");
+                }
                 Ok(Exit::Done)
             }
             Err(Faults(faults)) if self.json => {
@@ -49,6 +57,19 @@ impl Check {
                 Ok(Exit::Configuration)
             }
             Err(faults) => Err(faults.into()),
+        }
+    }
+}
+
+/// What the daemon would refuse later: a store that this version can't open.
+fn supported(settings: Settings) -> Result<Settings, Faults> {
+    match crate::store::open(settings.store.url.expose_secret(), Arc::new(SystemClock)) {
+        Ok(_) => Ok(settings),
+        Err(error) => {
+            let from = settings.shown.iter().find(|shown| shown.key == "store.url");
+            let file = from.map_or("default", |shown| shown.from.as_str()).to_owned();
+            let (got, accepted) = (error.to_string(), "sqlite:// and an absolute path".to_owned());
+            Err(Faults(vec![Fault { file, key: "store.url".to_owned(), got, accepted }]))
         }
     }
 }

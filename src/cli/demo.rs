@@ -89,7 +89,7 @@ async fn in_folder(
     let colour = colours(place);
     let log = start_log(LogTo::StandardError { colour: false }, LOG)
         .map_err(|e| CliError::failed(format!("the log can't be started: {e}")))?;
-    print(&introduction(folder.path(), &here.system_file, &spotify, &page))?;
+    print(&introduction(folder.path(), &here.system_file, &spotify))?;
 
     let socket = settings.control.socket.clone();
     let daemon = tokio::spawn(daemon::serve(here.clone(), settings, log));
@@ -192,7 +192,7 @@ async fn free_address() -> std::io::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string())
 }
 
-fn introduction(folder: &Path, config: &Path, spotify: &SimulatedSpotify, page: &str) -> String {
+fn introduction(folder: &Path, config: &Path, spotify: &SimulatedSpotify) -> String {
     let program = std::env::args_os().next().map_or("longplay".into(), PathBuf::from);
     let (program, config) = (program.display(), config.display());
     format!(
@@ -205,8 +205,7 @@ fn introduction(folder: &Path, config: &Path, spotify: &SimulatedSpotify, page: 
          To try in another terminal:\n\
          \x20 {program} status --config {config}\n\
          \x20 {program} plays bob --follow --config {config}\n\
-         \x20 {program} login carol --config {config}    (once carol must)\n\
-         or open http://{page}/ in a browser.\n\n",
+         \x20 {program} login carol --config {config}    (after 0:10, when carol must)\n\n",
         folder = folder.display(),
         spotify = spotify.base_url(),
         lifetime = ACCESS_LIFETIME.as_secs(),

@@ -113,6 +113,8 @@ pub(super) fn choice<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> 
 pub(super) fn identifier(what: &str) -> Form<String> {
     let printable =
         |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    // "..." stands for something that was not filled in.
+    let printable = move |text: &str| printable(text) && text.bytes().any(|b| b.is_ascii_alphanumeric());
     Form::new(what, move |text| bare(printable(text).then(|| text.to_owned())))
 }
 

@@ -58,7 +58,7 @@ pub enum TokenError {
     #[error("{0}")]
     Blocked(String),
     /// The user is paused.
-    #[error("paused: `longplay resume` lets it go on")]
+    #[error("paused: `longplay resume USER` lets it go on")]
     Paused,
     /// An outage or a rate limit.
     #[error("{reason}")]

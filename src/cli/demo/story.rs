@@ -20,6 +20,9 @@ use crate::sim::{
     music,
 };
 
+/// Who withdraws her login in the story.
+pub const WITHDRAWS: &str = "carol";
+
 /// Everyone in the demo, with the app of each.
 pub const PEOPLE: [(&str, &str); 4] =
     [("alice", "default"), ("bob", "default"), ("carol", "default"), ("dave", "other")];
@@ -158,10 +161,10 @@ impl Story {
 
     async fn withdraw(&self) -> Result<(), CliError> {
         self.scene("carol removes the app from her account: every token of hers is dead").await;
-        self.spotify.revoke("carol");
-        self.spotify.kill_access_tokens("carol");
+        self.spotify.revoke(WITHDRAWS);
+        self.spotify.kill_access_tokens(WITHDRAWS);
         // So that `longplay login carol` in another terminal is hers.
-        self.spotify.next_consent(Consent::By("carol".to_owned()));
+        self.spotify.next_consent(Consent::By(WITHDRAWS.to_owned()));
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::CliError;
-use super::story::{PEOPLE, RETRY_AFTER, user};
+use super::story::{PEOPLE, RETRY_AFTER, WITHDRAWS, user};
 use crate::cli::exit::{Exit, word};
 use crate::cli::output::count;
 use crate::cli::table::{self, Cell, Paint, numbers, text};
@@ -114,7 +114,9 @@ async fn login(
     if spotify.refreshes(name).reused > 0 {
         return Ok(Login::Lost);
     }
-    if !spotify.login_alive(name) {
+    // Somebody else of this demo may have logged in with her account since.
+    let withdrew = name == WITHDRAWS && state == UserState::NeedsLogin;
+    if withdrew || !spotify.login_alive(name) {
         return Ok(Login::Withdrawn);
     }
     if matches!(state, UserState::Paused | UserState::Waiting | UserState::Blocked) {

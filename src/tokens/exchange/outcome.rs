@@ -229,7 +229,9 @@ impl Exchange {
         let reason = match (&case.refusal, &case.lost) {
             (Some(earlier), _) => earlier.reason.clone(),
             (None, _) if over_age => {
-                format!("the login has come to its age ({description}): run `longplay login {name}`")
+                format!(
+                    "the login is over: it has come to its age ({description}); run `longplay login {name}`"
+                )
             }
             (None, Some(seen)) => format!(
                 "an answer was lost, and Spotify had replaced the refresh token in it ({seen}; then: {description}): run `longplay login {name}`"
