@@ -5,6 +5,7 @@ mod memory; // grants alone, for simulated time
 
 mod backend; // the methods below, on an SQL database
 mod error; // why one did not do what it was asked
+mod record; // what the methods take and answer
 mod sql; // what the SQL runs on: statements, parameters, rows
 mod sqlite; // how the SQLite file is made, checked and opened
 mod url; // which database a URL names
@@ -26,250 +27,24 @@ mod users;
 #[cfg(test)]
 mod conformance;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::domain::{
-    AccessTimes, AppName, AppState, Artist, AttemptId, Cause, Doubt, Epoch, Event, Gap, Generation, Grant,
-    Owner, Play, Refusal, Run, RunId, RunResult, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry, TopKind,
-    Trigger, User, UserId, UserName,
+    AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
+    StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, Trigger, User, UserId, UserName,
 };
 
 pub use error::StoreError;
 pub use memory::MemoryGrants;
+pub use record::{
+    Added, Changes, Close, CommitIf, FileUsers, Intent, LoginProgress, NewLogin, NewTokens, NewUser,
+    PageFacts, PageStored, PendingLogin, PlayQuery, RunFailed, STOPPED,
+};
 pub use url::{UrlError, open};
 
 /// What a store method answers.
 pub type Result<T> = std::result::Result<T, StoreError>;
-
-/// A user to be added, or brought back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewUser {
-    /// The short name.
-    pub name: UserName,
-    /// The app the user's login belongs to.
-    pub app: AppName,
-    /// `None`: the configured default.
-    pub schedule: Option<String>,
-    /// `None`: the configured default.
-    pub timezone: Option<String>,
-}
-
-/// What `sync_file_users` changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FileUsers {
-    /// Who came, or came back.
-    pub added: Vec<UserName>,
-    /// Who left.
-    pub removed: Vec<UserName>,
-}
-
-/// The users that changed, and the number to ask with next time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changes {
-    /// The number of the newest change.
-    pub upto: i64,
-    /// Everyone who changed since, inactive users too.
-    pub users: Vec<User>,
-    /// Names another program inserted that are no user names, with the reason; they are not archived.
-    pub refused: Vec<String>,
-}
-
-/// A login that was begun: its browser part is under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingLogin {
-    /// The `state` parameter (RFC 6749, section 10.12).
-    pub state: String,
-    /// Whose login it will be; the user may not exist yet.
-    pub user: UserName,
-    /// The app it is for.
-    pub app: AppName,
-    /// The PKCE code verifier (RFC 7636), sealed.
-    pub verifier: Sealed,
-    /// After this the login must be begun again.
-    pub expires_at: Timestamp,
-}
-
-/// How a login that was begun stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoginProgress {
-    /// The browser has not come back.
-    Pending,
-    /// Done; what the user is told.
-    Done(String),
-    /// Failed; why, and the cure.
-    Failed(String),
-}
-
-/// Why a try that was replaced is in doubt.
-pub const STOPPED: &str = "longplay was stopped before the answer to a refresh came";
-
-/// Announces a refresh: step 1 of it. Where it replaces a lapsed try, that one is noted as a doubt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Intent {
-    /// Whose grant.
-    pub user: UserId,
-    /// The login it is of.
-    pub epoch: Epoch,
-    /// The generation whose refresh token will be sent.
-    pub generation: Generation,
-    /// The name of this try.
-    pub attempt: AttemptId,
-    /// A lapsed try that this one replaces.
-    pub replaces: Option<AttemptId>,
-    /// Who sends.
-    pub owner: Owner,
-    /// How long the owner may send, from now on the store's clock.
-    pub lease: Duration,
-    /// Why.
-    pub cause: Cause,
-}
-
-/// What a refresh or a login brought, sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewTokens {
-    /// Whose grant.
-    pub user: UserId,
-    /// The login it is of.
-    pub epoch: Epoch,
-    /// The number of the new generation.
-    pub generation: Generation,
-    /// The refresh token of the new generation.
-    pub refresh_token: Sealed,
-    /// The access token.
-    pub access_token: Sealed,
-    /// Its times.
-    pub access_times: AccessTimes,
-    /// The granted scope, where the answer names it; `None` leaves what is on record.
-    pub scope: Option<String>,
-    /// The try that brought it.
-    pub attempt: AttemptId,
-    /// Why that try was made.
-    pub cause: Cause,
-}
-
-/// When new tokens may be committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitIf {
-    /// The try is still the one on record.
-    AttemptHolds,
-    /// The store's generation is not newer than the one that was sent, whatever became of the try: for an answer
-    /// offered again from the spool.
-    NotNewerThan(Generation),
-}
-
-/// How a try ended that brought no tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Close {
-    /// Nothing happened at the provider; what was on record stays (an older doubt, a refusal).
-    Nothing,
-    /// It is unknown what happened.
-    Doubt(Doubt),
-    /// The provider refused the refresh token; ends doubt.
-    Refused(Refusal),
-}
-
-/// A login's outcome, to be committed. The account check is the caller's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewLogin {
-    /// Whose.
-    pub user: UserId,
-    /// The grant on record when this was prepared; `None`: there was none. Anything else on record now refuses it.
-    pub replaces: Option<(Epoch, Generation)>,
-    /// The client id it was given to.
-    pub client_id: String,
-    /// The new epoch.
-    pub epoch: Epoch,
-    /// The new generation.
-    pub generation: Generation,
-    /// Spotify's `account_id`, else `id`.
-    pub account_id: Option<String>,
-    /// When the user consented.
-    pub login_at: Option<Timestamp>,
-    /// The granted scope.
-    pub scope: Option<String>,
-    /// The refresh token.
-    pub refresh_token: Sealed,
-    /// The access token and its times, where there is one.
-    pub access: Option<(Sealed, AccessTimes)>,
-}
-
-/// What the archive knows about a page before it is stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PageFacts {
-    /// How many of the page's plays are stored already.
-    pub known: usize,
-    /// The newest play stored from the API.
-    pub newest_stored: Option<Timestamp>,
-    /// The newest of those that are older than everything on the page.
-    pub before: Option<Timestamp>,
-    /// When the plays stored from the API were made that are not older than the page, newest first; enough of them.
-    pub stored: Vec<Timestamp>,
-    /// The gaps on record that end no earlier than `before`, newest first; enough of them.
-    pub gaps: Vec<Gap>,
-    /// When a page was last stored.
-    pub last_archived_at: Option<Timestamp>,
-    /// Results of the finished or broken-off runs since then, oldest first; `None`: the daemon died in it.
-    pub results_since: Vec<Option<RunResult>>,
-}
-
-/// The end of a run that stored a page. All of it is one transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageStored {
-    /// Whose run.
-    pub user: UserId,
-    /// Which run.
-    pub run: RunId,
-    /// `Ok` or `Partial`.
-    pub result: RunResult,
-    /// What was wrong with the page, if anything.
-    pub reason: Option<String>,
-    /// What the page held, in any order; what is stored already is left alone.
-    pub plays: Vec<Play>,
-    /// Where it shows that plays may be missing, and gaps on record that it shows to be larger, or to hold nothing more.
-    pub gaps: Vec<Gap>,
-    /// When the run ended.
-    pub at: Timestamp,
-}
-
-/// What a page added to the archive.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Added {
-    /// How many plays were new.
-    pub plays: usize,
-    /// The gaps that were not on record, oldest first.
-    pub gaps: Vec<Gap>,
-}
-
-/// The end of a run that stored nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunFailed {
-    /// Whose run.
-    pub user: UserId,
-    /// Which run.
-    pub run: RunId,
-    /// How it ended.
-    pub result: RunResult,
-    /// Why, and the cure.
-    pub reason: String,
-    /// Set when Spotify refuses the user (403): becomes the user's `blocked`.
-    pub blocked: Option<String>,
-    /// When the run ended.
-    pub at: Timestamp,
-}
-
-/// Which plays to read; the newest first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PlayQuery {
-    /// Not older than this.
-    pub since: Option<Timestamp>,
-    /// Older than this.
-    pub until: Option<Timestamp>,
-    /// At most so many; 0 is none.
-    pub limit: i64,
-}
 
 /// The part of the store that the refresh actor and the gate work on.
 #[async_trait]
