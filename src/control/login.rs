@@ -30,6 +30,11 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Whether trying again can help.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Outage(_))
+    }
+
     fn message(&self) -> &str {
         let (Self::Refused(message) | Self::Outage(message)) = self;
         message

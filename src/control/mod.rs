@@ -4,6 +4,7 @@
 pub mod api;
 pub mod client;
 mod ending;
+mod extract;
 mod login;
 mod mended;
 mod problem;

@@ -1,18 +1,15 @@
 //! The routes: HTTP to the service and back. Every error is `application/problem+json`.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
 use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::Stream;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -20,12 +17,8 @@ use utoipa::OpenApi;
 use crate::domain::{Event, Gap, StoredPlay, TopArtist, TopEntry, UserName};
 
 use super::api::*;
+use super::extract::{Given, Sent, to_its_end};
 use super::service::Service;
-
-/// No request is longer.
-const LONGEST_BODY: usize = 64 * 1024;
-/// How long a client may take to send its request's body.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -140,7 +133,8 @@ async fn put_user(
     Path(name): Path<String>,
     body: Sent<PutUser>,
 ) -> Answer<UserEntry> {
-    Ok(Json(context.service.put_user(&new_name(&name)?, body.0).await?))
+    let name = new_name(&name)?;
+    Ok(Json(to_its_end(async move { context.service.put_user(&name, body.0).await }).await?))
 }
 
 /// Removes a user: the tokens go, the archive stays.
@@ -151,7 +145,8 @@ async fn remove_user(
     Path(name): Path<String>,
     query: Given<RemoveQuery>,
 ) -> Result<StatusCode, Problem> {
-    context.service.remove_user(&known(&name)?, query.0.purge).await?;
+    let name = known(&name)?;
+    to_its_end(async move { context.service.remove_user(&name, query.0.purge).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -234,9 +229,7 @@ async fn finish_login(
     body: Sent<Option<LoginAddress>>,
 ) -> Answer<LoginState> {
     let body = body.0.ok_or_else(|| Problem::bad_request("which one? send {\"address\": \"http://...\"}"))?;
-    // A caller who leaves must not stop a code half redeemed.
-    let task = tokio::spawn(async move { context.service.finish_login(&body.address).await });
-    Ok(Json(task.await.map_err(|_| Problem::bad_request("the login broke off: begin it again"))??))
+    Ok(Json(to_its_end(async move { context.service.finish_login(&body.address).await }).await?))
 }
 
 /// How a login stands.
@@ -341,55 +334,4 @@ fn known(name: &str) -> Result<UserName, Problem> {
 
 fn new_name(name: &str) -> Result<UserName, Problem> {
     name.parse().map_err(|e: crate::domain::NameError| Problem::bad_request(e.to_string()))
-}
-
-/// A query string, or a problem that says what is wrong with it.
-struct Given<T>(T);
-
-impl<T: DeserializeOwned + Send, S: Send + Sync> axum::extract::FromRequestParts<S> for Given<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Problem> {
-        let query = Query::<T>::from_request_parts(parts, state).await;
-        query.map(|Query(query)| Self(query)).map_err(|e| Problem::bad_request(e.body_text()))
-    }
-}
-
-/// A body of JSON, whatever its declared type; an empty one is the default.
-struct Sent<T>(T);
-
-impl<T: DeserializeOwned + Default, S: Send + Sync> axum::extract::FromRequest<S> for Sent<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Problem> {
-        let read = tokio::time::timeout(BODY_WITHIN, to_bytes(request.into_body(), LONGEST_BODY));
-        let bytes = read
-            .await
-            .map_err(|_| Problem::new("timeout", 408, "the request's body came too slowly"))?
-            .map_err(|_| {
-                Problem::new("too_large", 413, format!("no request is longer than {LONGEST_BODY} bytes"))
-            })?;
-        match bytes.trim_ascii() {
-            [] => return Ok(Self(T::default())),
-            [b'{', ..] => {}
-            _ => return Err(Problem::bad_request("the body is no JSON object")),
-        }
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|e| Problem::bad_request(format!("the body is not what this route takes: {e}")))
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
-        let mut response = (status, Json(self)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
 }

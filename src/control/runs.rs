@@ -61,7 +61,10 @@ impl Service {
         if user.blocked.is_some() || outcome.result == RunResult::Blocked {
             self.look_again(&user.name).await;
         }
-        if !self.0.stopping.load(Ordering::Relaxed) {
+        // The user may have been changed, paused or removed meanwhile.
+        let present = self.roster().get(user.id).filter(|user| !user.paused).cloned();
+        if let Some(user) = present.filter(|_| !self.0.stopping.load(Ordering::Relaxed)) {
+            let (plan, _) = Plan::of(&user, &self.settings());
             self.run_at(user.id, self.next_after(&outcome, &plan)).await;
         }
         Ok(outcome)

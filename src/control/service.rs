@@ -82,6 +82,8 @@ pub(super) struct Inner {
     /// Runs that nobody waits for.
     soon: TaskTracker,
     pub stopping: AtomicBool,
+    applying: tokio::sync::Mutex<()>,
+    owes: AtomicBool,
 }
 
 impl Service {
@@ -98,6 +100,8 @@ impl Service {
             reload: OnceLock::new(),
             soon: TaskTracker::new(),
             stopping: AtomicBool::new(false),
+            applying: tokio::sync::Mutex::default(),
+            owes: AtomicBool::new(false),
         }))
     }
 
@@ -134,22 +138,43 @@ impl Service {
         }
     }
 
+    fn has_problem(&self, about: &str) -> bool {
+        let all = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(about).is_some_and(|problems| !problems.is_empty())
+    }
+
     /// Everything that is wrong.
     pub fn problems(&self) -> Vec<String> {
         let all = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);
         all.values().flatten().cloned().collect()
     }
 
-    /// Takes new settings into use: apps, schedules, limits, and the users of the files.
+    /// Takes new settings into use: apps, schedules, limits, and the users of the files. What fails half-way is owed: see
+    /// [`Service::settle_debt`].
     pub async fn apply(&self, settings: Arc<Settings>) -> Result<(), Problem> {
-        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
-        let parts = self.parts();
-        parts.gate.load(settings.apps.keys()).await?;
+        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        self.0.owes.store(true, Ordering::SeqCst);
+        self.settle_debt().await
+    }
+
+    /// Whether the settings in force were not wholly taken into use.
+    pub fn owes(&self) -> bool {
+        self.0.owes.load(Ordering::SeqCst)
+    }
+
+    /// Takes the settings in force into use, one at a time and always the newest.
+    pub async fn settle_debt(&self) -> Result<(), Problem> {
+        let _one = self.0.applying.lock().await;
+        let (parts, settings) = (self.parts(), self.settings());
         parts.archiver.set_limits(limits(&settings));
         parts.tokens.configure(settings.apps.clone(), settings.tokens.clone()).await;
+        parts.gate.load(settings.apps.keys()).await?;
         self.take_file_users(&settings).await?;
         // Everyone anew: defaults may have changed.
         self.take_in(true).await?;
+        if Arc::ptr_eq(&settings, &self.settings()) {
+            self.0.owes.store(false, Ordering::SeqCst);
+        }
         self.retry_blocked();
         Ok(())
     }
@@ -187,6 +212,8 @@ impl Service {
 
     async fn take_in(&self, everyone: bool) -> Result<(), Problem> {
         let _one = self.0.refreshing.lock().await;
+        // While somebody's row is faulty all are read, so that its mending is seen.
+        let everyone = everyone || self.has_problem("users");
         let since = if everyone { 0 } else { self.roster().upto };
         let changes = self.parts().store.users_changed(since).await?;
         let (settings, now) = (self.settings(), self.now());

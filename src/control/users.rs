@@ -11,8 +11,12 @@ use crate::telemetry::Note;
 use crate::tokens::{LoginGrant, Need, TokenSource as _};
 
 use super::api::{Problem, PutUser, TokenAnswer, TokenQuestion, UserEntry};
+use super::login::Failure;
 use super::roster::Plan;
 use super::service::Service;
+
+/// When it is asked again whose a token is.
+const ASK_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 
 impl Service {
     /// Everyone, by name.
@@ -116,7 +120,15 @@ impl Service {
     ) -> Result<LoginGrant, Problem> {
         let app = self.app_of(user)?;
         let (tokens, sent_at) = self.ask_for_tokens(&app, TokenRequest::refresh(&app, &token)).await?;
-        let account = Some(self.account_of(&app, &tokens).await?);
+        // The token that was given is spent by now: an outage of a moment must not cost it.
+        let mut account = self.account_of(&app, &tokens).await;
+        for pause in ASK_AGAIN {
+            if account.as_ref().is_err_and(Failure::passes) {
+                self.parts().clock.sleep(pause).await;
+                account = self.account_of(&app, &tokens).await;
+            }
+        }
+        let account = Some(account?);
         let refresh_token = tokens.refresh_token.clone().unwrap_or(token);
         Ok(LoginGrant { account, login_at, refresh_token, answer: Some((tokens, sent_at)) })
     }
@@ -165,8 +177,8 @@ impl Service {
             self.not_of_a_file(&user)?;
         }
         let parts = self.parts();
-        parts.tokens.forget(user.id).await;
         parts.store.remove_user(user.id, purge).await?;
+        parts.tokens.forget(user.id).await;
         if let Err(error) = parts.spool.forget(user.id).await {
             tracing::warn!(user = %name, "the spool still has an answer of {name}: {error}");
         }

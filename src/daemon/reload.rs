@@ -112,7 +112,6 @@ async fn reload(with: &Reloader) -> Result<Reloaded, Faults> {
     {
         // The upkeep applies it when the store is back.
         tracing::warn!("the new configuration waits for the store: {}", problem.detail);
-        core.service.set_problems("store", vec![problem.detail]);
     }
     let waits = match needs_restart.is_empty() {
         true => String::new(),

@@ -103,6 +103,11 @@ impl Upkeep {
         self.door.open(core, self.stop.clone());
         let started = async {
             taken?;
+            // A reload may have come while this was being built.
+            let current = self.ground.settings.get();
+            if !Arc::ptr_eq(&current, &service.settings()) {
+                service.apply(current).await?;
+            }
             service.refresh_users().await?;
             service.retry_blocked();
             service.wake_troubled().await
@@ -154,12 +159,13 @@ impl Upkeep {
             let _ = self.ground.store.probe().await;
             return;
         }
-        let looked = match self.store_was_away {
+        let away = self.store_was_away || service.owes();
+        let looked = match away {
             false => service.refresh_users().await,
             true => self.welcome_store(core).await,
         };
         match looked {
-            Ok(()) if self.store_was_away => {
+            Ok(()) if away => {
                 service.set_problems("store", Vec::new());
                 self.store_was_away = false;
                 tracing::info!("the store is within reach again");
@@ -181,7 +187,7 @@ impl Upkeep {
         self.ground.store.probe().await?;
         let faults = offer(&core.exchange, &self.ground.store, &service.settings()).await?;
         service.set_problems("spool", faults);
-        service.apply(service.settings()).await?;
+        service.settle_debt().await?;
         service.wake_troubled().await
     }
 

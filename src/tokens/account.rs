@@ -14,7 +14,7 @@ use crate::store::STOPPED;
 
 use super::validity::Moment;
 use super::{Need, TokenError, Trouble};
-use judge::Verdict;
+use judge::{Verdict, waiting, with_retry};
 pub use message::{Effect, Input, OnRecord, Outcome, Rules, Start, View, WaiterId, Weather};
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -84,6 +84,8 @@ pub struct Account {
     run_due: Option<Timestamp>,
     /// While another daemon refreshes, or another dead login is tried.
     look_again: Option<BootTime>,
+    /// After the store could not be read.
+    read_again: Option<BootTime>,
     stale: bool,
 }
 
@@ -102,6 +104,7 @@ impl Account {
             asked_by_program: None,
             run_due: None,
             look_again: None,
+            read_again: None,
             stale: false,
         }
     }
@@ -152,8 +155,15 @@ impl Account {
             Input::LoggedIn(view) => {
                 // What is being read now may be the old login.
                 self.stale |= self.work == Work::Reading;
-                self.known = Known::Login(Box::new(view));
-                (self.backoff, self.look_again) = (None, None);
+                let newer = |known: &View| (known.epoch, known.generation) > (view.epoch, view.generation);
+                match &self.known {
+                    // Two logins at once: the later one was told of first.
+                    Known::Login(known) if newer(known) => self.stale = true,
+                    _ => {
+                        self.known = Known::Login(Box::new(view));
+                        (self.backoff, self.look_again) = (None, None);
+                    }
+                }
             }
             Input::Wake => woken = true,
             Input::Pause(paused) => {
@@ -212,7 +222,7 @@ impl Account {
                 self.refuse_all(&waiting(why, LOOK_AGAIN, Trouble::Store), effects);
                 self.stale = true;
                 let pause = READ_AGAIN.mul_f64(0.8 + 0.4 * now.chance);
-                self.look_again = Some(BootTime(now.boot.0 + pause));
+                self.read_again = Some(BootTime(now.boot.0 + pause));
             }
         }
     }
@@ -301,12 +311,12 @@ impl Account {
         }
         let unread = matches!(self.known, Known::Unread);
         if self.work == Work::Idle && (self.stale || unread && !self.waiters.is_empty()) {
-            if self.stale && self.look_again.is_some_and(|at| at > now.boot) {
+            if self.stale && self.read_again.is_some_and(|at| at > now.boot) {
                 // The store was asked a moment ago and did not answer.
                 let why = "the store can't be read".to_owned();
                 return self.refuse_all(&waiting(why, LOOK_AGAIN, Trouble::Store), effects);
             }
-            (self.stale, self.look_again) = (false, None);
+            (self.stale, self.read_again) = (false, None);
             self.work = Work::Reading;
             effects.push(Effect::Read);
         }
@@ -343,12 +353,14 @@ impl Account {
         let insist = self.waiters.iter().any(|w| matches!(w.want, Want::Token { need, .. } if need.insist));
         let probe = view.refusal.is_some();
         if self.looks_elsewhere(view, now, weather, probe) {
-            if woken && self.look_again.is_some_and(|at| at <= now.boot) && !probe {
+            if woken && self.look_again.is_some_and(|at| at <= now.boot) && !(probe && weather.probe_taken) {
                 self.look_again = None;
                 return self.reread(effects);
             }
             // Who asks in between doesn't put it off.
-            self.look_again.get_or_insert(BootTime(now.boot.0 + LOOK_AGAIN));
+            if self.look_again.is_none_or(|at| at <= now.boot) {
+                self.look_again = Some(BootTime(now.boot.0 + LOOK_AGAIN));
+            }
             return;
         }
         match self.hindrance(view, now, weather, insist) {
@@ -376,22 +388,6 @@ impl Account {
         }
         self.work = Work::Reading;
         effects.push(Effect::Read);
-    }
-}
-
-fn waiting(reason: String, retry_after: Duration, trouble: Trouble) -> TokenError {
-    TokenError::Waiting { reason, retry_after, trouble }
-}
-
-fn with_retry(error: TokenError, wait: Option<Duration>) -> TokenError {
-    match (error, wait) {
-        (TokenError::Waiting { reason, trouble, .. }, Some(retry_after)) => {
-            TokenError::Waiting { reason, retry_after, trouble }
-        }
-        (TokenError::InDoubt { reason, .. }, Some(retry_after)) => {
-            TokenError::InDoubt { reason, retry_after }
-        }
-        (error, _) => error,
     }
 }
 

@@ -29,7 +29,7 @@ const QUEUE: usize = 4_096;
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What is said of a task that panicked; the journal has the rest.
-const BROKE_OFF: &str = "reading the login broke off: this is a fault of longplay";
+const BROKE_OFF: &str = "it broke off: this is a fault of longplay";
 
 enum Waiter {
     Token(Reply<Token>),
@@ -316,8 +316,9 @@ impl Actor {
                 let _ = stalls.try_send(Message::Stalled { user, why });
             };
             let refresh = exchange.refresh(Errand { subject, start, attempt, permit }, &stalled);
-            // Whatever it had begun is on record: it is read and tried again.
-            let broken = Report { outcome: Outcome::Superseded, skew: None };
+            // What it had begun is on record, and whether it was sent is not known.
+            let broken = Outcome::Doubt(BROKE_OFF.to_owned(), exchange.clock.now());
+            let broken = Report { outcome: broken, skew: None };
             let report = AssertUnwindSafe(refresh).catch_unwind().await.unwrap_or(broken);
             let _ = sender.send(Message::Done { user, epoch, report }).await;
         });

@@ -296,10 +296,12 @@ impl Exchange {
         stalled: Stalled<'_>,
     ) -> Result<Option<BootTime>, StoreError> {
         let mut pause = FIRST_RETRY;
+        // The first try may have been committed, and only its answer lost: the lease counts from there.
+        let first = self.clock.boot();
         loop {
             let asked = self.clock.boot();
             match self.store.begin_attempt(intent).await {
-                Ok(begun) => return Ok(begun.then_some(asked)),
+                Ok(begun) => return Ok(begun.then_some(first)),
                 Err(error) if asked.since(began) > ANNOUNCE_WITHIN || self.stopping.is_cancelled() => {
                     return Err(error);
                 }

@@ -6,7 +6,7 @@ use crate::domain::Cause;
 
 use super::super::validity::{Held, Moment};
 use super::super::{Need, Token, TokenError, Trouble};
-use super::{Account, Effect, Known, LONGEST_BACKOFF, View, Waiter, Want, Weather, waiting, with_retry};
+use super::{Account, Effect, Known, LONGEST_BACKOFF, View, Waiter, Want, Weather};
 
 /// A generation born of a rejection so recently is not refreshed for another rejection.
 const FRESH_REJECTION: Duration = Duration::from_secs(60);
@@ -147,5 +147,21 @@ impl Account {
     pub(super) fn looks_elsewhere(&self, view: &View, now: Moment, weather: &Weather, probe: bool) -> bool {
         let strangers = view.on_record.is_some_and(|r| !r.ours && r.lapses > now.boot);
         strangers || (probe && weather.probe_taken)
+    }
+}
+
+pub(super) fn waiting(reason: String, retry_after: Duration, trouble: Trouble) -> TokenError {
+    TokenError::Waiting { reason, retry_after, trouble }
+}
+
+pub(super) fn with_retry(error: TokenError, wait: Option<Duration>) -> TokenError {
+    match (error, wait) {
+        (TokenError::Waiting { reason, trouble, .. }, Some(retry_after)) => {
+            TokenError::Waiting { reason, retry_after, trouble }
+        }
+        (TokenError::InDoubt { reason, .. }, Some(retry_after)) => {
+            TokenError::InDoubt { reason, retry_after }
+        }
+        (error, _) => error,
     }
 }

@@ -335,9 +335,17 @@ fn a_login_for_another_client_id_is_no_login() {
 enum Step {
     Pass(u16),
     WallJump(i32),
-    Ask { valid_for: u16, fresh: bool, insist: bool },
-    Reject { back: u8 },
-    Read { fails: bool },
+    Ask {
+        valid_for: u16,
+        fresh: bool,
+        insist: bool,
+    },
+    Reject {
+        back: u8,
+    },
+    Read {
+        fails: bool,
+    },
     Finish(Ending),
     LogIn,
     Pause(bool),
@@ -346,6 +354,8 @@ enum Step {
     Wake,
     Release,
     Stalled,
+    /// Another dead login is being tried, or not any more.
+    Probe(bool),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -382,6 +392,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Wake),
         1 => Just(Step::Release),
         1 => Just(Step::Stalled),
+        1 => any::<bool>().prop_map(Step::Probe),
     ]
 }
 
@@ -399,6 +410,8 @@ struct World {
     newest_given: Generation,
     /// The generation whose rejection a refresh follows.
     rejected: Option<Generation>,
+    /// How many effects there were.
+    done: usize,
     /// Requests sent for a login after it was refused, and not by its tries.
     unbidden: usize,
 }
@@ -417,6 +430,7 @@ impl World {
             next: 0,
             newest_given: Generation(0),
             rejected: None,
+            done: 0,
             unbidden: 0,
         }
     }
@@ -439,6 +453,7 @@ impl World {
             _ => true,
         };
         let effects = self.account.on(input, self.now, &self.weather);
+        self.done += effects.len();
         for effect in effects {
             match effect {
                 Effect::Read => {
@@ -559,12 +574,17 @@ impl World {
                     let passed = at.since(self.now.boot);
                     self.now.boot.0 += passed;
                     self.now.wall = self.now.wall + passed;
+                    let before = self.done;
                     self.input(Input::Wake);
+                    let next = self.account.wake_at(self.now, &self.weather);
+                    let spins = self.done == before && next.is_some_and(|at| at <= self.now.boot);
+                    assert!(!spins, "woken for nothing, and again at once: {:?}", self.account);
                 }
             }
             Step::Release => self.input(Input::Release),
             Step::Stalled if self.refreshing.is_some() => self.input(Input::Stalled("down".to_owned())),
             Step::Stalled => {}
+            Step::Probe(taken) => self.weather.probe_taken = taken,
         }
     }
 }
@@ -580,6 +600,7 @@ proptest! {
         prop_assert_eq!(world.unbidden, 0, "a dead login was sent for outside its tries");
         // Whatever happened, once things work again every waiter gets an answer.
         world.input(Input::Pause(false));
+        world.take(Step::Probe(false));
         for _ in 0..40 {
             world.take(Step::Read { fails: false });
             world.take(Step::Finish(Ending::Tokens { lifetime: 3_600 }));

@@ -25,7 +25,7 @@ impl Account {
             return None;
         }
         if self.stale {
-            return Some(self.look_again.unwrap_or(now.boot));
+            return Some(self.read_again.unwrap_or(now.boot));
         }
         let Known::Login(view) = &self.known else { return None };
         if !view.client_matches {
