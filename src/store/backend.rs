@@ -1,43 +1,67 @@
 //! The store's methods on an SQL database: each opens its session, says what it is doing, leaves the SQL to the entity
 //! files, and commits.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::sql::{Session, Trouble};
+use super::postgres::Server;
+use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
     Added, Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginProgress, NewLogin, NewTokens,
     NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store, StoreError,
 };
 use super::{events, file_users, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
-use crate::clock::Clock;
 use crate::domain::{
     AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
     StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, Trigger, User, UserId, UserName,
 };
 
+/// The database that a store is in.
+pub(super) enum Database {
+    Sqlite(SqliteFile),
+    Postgres(Box<Server>),
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(file) => file.fmt(f),
+            Self::Postgres(server) => server.fmt(f),
+        }
+    }
+}
+
 /// A store in a database.
 pub(super) struct SqlStore {
-    pub(super) file: SqliteFile,
-    clock: Arc<dyn Clock>,
+    pub(super) database: Database,
+    time: Time,
     trouble: Arc<Trouble>,
 }
 
 impl SqlStore {
-    pub fn new(file: SqliteFile, clock: Arc<dyn Clock>) -> Self {
-        Self { file, clock, trouble: Arc::default() }
+    /// `time`: whose clock decides about leases.
+    pub fn new(database: Database, time: Time) -> Self {
+        Self { database, time, trouble: Arc::default() }
     }
 
     async fn reading(&self, doing: impl Into<String>) -> Result<Session> {
-        Session::reading(&self.file.pools().await?.readers, &*self.clock, doing.into()).await
+        let pool = match &self.database {
+            Database::Sqlite(file) => Pool::Sqlite(file.pools().await?.readers.clone()),
+            Database::Postgres(server) => Pool::Postgres(server.pools().await?.readers.clone()),
+        };
+        Session::reading(pool, &self.time, doing.into()).await
     }
 
     pub(super) async fn writing(&self, doing: impl Into<String>) -> Result<Session> {
-        let trouble = Arc::clone(&self.trouble);
-        Session::writing(&self.file.pools().await?.writer, &*self.clock, doing.into(), trouble).await
+        let pool = match &self.database {
+            Database::Sqlite(file) => Pool::Sqlite(file.pools().await?.writer.clone()),
+            Database::Postgres(server) => Pool::Postgres(server.pools().await?.writers.clone()),
+        };
+        Session::writing(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
     }
 }
 
@@ -109,16 +133,19 @@ impl GrantStore for SqlStore {
 #[async_trait]
 impl Store for SqlStore {
     async fn open(&self) -> Result<Uuid> {
-        let mut session = self.reading(format!("opening {}", self.file)).await?;
+        let mut session = self.reading(format!("opening {}", self.database)).await?;
         meta::deployment(&mut session).await
     }
 
     async fn close(&self) {
-        self.file.close().await;
+        match &self.database {
+            Database::Sqlite(file) => file.close().await,
+            Database::Postgres(server) => server.close().await,
+        }
     }
 
     fn describe(&self) -> String {
-        self.file.to_string()
+        self.database.to_string()
     }
 
     fn trouble(&self) -> Option<String> {
@@ -126,7 +153,7 @@ impl Store for SqlStore {
     }
 
     async fn probe(&self) -> Result<()> {
-        let mut session = self.writing(format!("trying whether {} can be written", self.file)).await?;
+        let mut session = self.writing(format!("trying whether {} can be written", self.database)).await?;
         meta::touch(&mut session).await?;
         session.commit(()).await
     }

@@ -56,12 +56,12 @@ fn read(row: &Row, read_at: Timestamp) -> std::result::Result<Grant, sqlx::Error
 }
 
 pub async fn of(session: &mut Session, user: UserId) -> Result<Option<Grant>> {
-    let now = session.now();
+    let now = session.now().await?;
     session.first("SELECT * FROM grants WHERE user_id = $1", params![user], |row| read(row, now)).await
 }
 
 pub async fn all(session: &mut Session) -> Result<Vec<Grant>> {
-    let now = session.now();
+    let now = session.now().await?;
     session
         .all(
             "SELECT grants.* FROM grants JOIN users ON users.id = grants.user_id
@@ -73,7 +73,7 @@ pub async fn all(session: &mut Session) -> Result<Vec<Grant>> {
 }
 
 pub async fn in_trouble(session: &mut Session) -> Result<Vec<Grant>> {
-    let now = session.now();
+    let now = session.now().await?;
     session
         .all(
             "SELECT grants.* FROM grants JOIN users ON users.id = grants.user_id
@@ -87,10 +87,11 @@ pub async fn in_trouble(session: &mut Session) -> Result<Vec<Grant>> {
 }
 
 pub async fn commit_login(session: &mut Session, login: &NewLogin) -> Result<bool> {
+    session.lock_user(login.user).await?;
     if !on_record_is(session, login).await? {
         return stands(session, login).await;
     }
-    let now = session.now();
+    let now = session.now().await?;
     let (access_token, times) = login.access.clone().unzip();
     session
         .run(

@@ -5,7 +5,9 @@ mod memory; // grants alone, for simulated time
 
 mod backend; // the methods below, on an SQL database
 mod error; // why one did not do what it was asked
+mod postgres; // how a PostgreSQL database is checked, migrated and connected to
 mod record; // what the methods take and answer
+mod schema; // whose a database is
 mod sql; // what the SQL runs on: statements, parameters, rows
 mod sqlite; // how the SQLite file is made, checked and opened
 mod url; // which database a URL names

@@ -9,7 +9,7 @@ use crate::domain::{AttemptId, Epoch, Generation, UserId};
 const KEPT_GENERATIONS: i64 = 5;
 
 pub async fn begin(session: &mut Session, intent: &Intent) -> Result<bool> {
-    let now = session.now();
+    let now = session.now().await?;
     let begun = session
         .run(
             // A try that is replaced had no outcome: it leaves a doubt, until an answer ends it.
@@ -58,7 +58,7 @@ pub async fn commit(session: &mut Session, tokens: &NewTokens, when: CommitIf) -
         CommitIf::AttemptHolds => (Some(tokens.attempt), None),
         CommitIf::NotNewerThan(sent) => (None, Some(sent)),
     };
-    let now = session.now();
+    let now = session.now().await?;
     let committed = session
         .run(
             "UPDATE grants SET generation = $3, refresh_token = $6, access_token = $7, access_sent_at = $8,
@@ -113,7 +113,7 @@ pub async fn record_generation(
     generation: Generation,
     attempt: Option<AttemptId>,
 ) -> Result<()> {
-    let now = session.now();
+    let now = session.now().await?;
     session
         .run(
             "INSERT INTO grant_generations (user_id, generation, epoch, attempt, committed_at)
