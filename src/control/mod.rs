@@ -13,6 +13,7 @@ mod roster;
 mod routes;
 mod runs;
 mod service;
+mod shared;
 pub mod socket;
 mod standing;
 mod status;

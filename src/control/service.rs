@@ -84,6 +84,8 @@ pub(super) struct Inner {
     pub stopping: AtomicBool,
     applying: tokio::sync::Mutex<()>,
     owes: AtomicBool,
+    /// Until when, by the store's clock, what others did is known; `None`: from the start on.
+    pub(super) caught_up: tokio::sync::Mutex<Option<Timestamp>>,
 }
 
 impl Service {
@@ -102,6 +104,7 @@ impl Service {
             stopping: AtomicBool::new(false),
             applying: tokio::sync::Mutex::default(),
             owes: AtomicBool::new(false),
+            caught_up: tokio::sync::Mutex::default(),
         }))
     }
 

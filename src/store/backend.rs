@@ -11,8 +11,9 @@ use super::postgres::Server;
 use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginProgress, NewLogin, NewTokens,
-    NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store, StoreError,
+    Added, Announcement, Changed, Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginProgress,
+    NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store,
+    StoreError,
 };
 use super::{events, file_users, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
 use crate::domain::{
@@ -72,10 +73,10 @@ impl GrantStore for SqlStore {
         meta::app_state(&mut session, app).await
     }
 
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<()> {
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
         let mut session = self.writing(format!("keeping the state of app {app}")).await?;
-        meta::save_app_state(&mut session, app, state).await?;
-        session.commit(()).await
+        let saved = meta::save_app_state(&mut session, app, state).await?;
+        session.commit(saved).await
     }
 
     async fn grant(&self, user: UserId) -> Result<Option<Grant>> {
@@ -167,6 +168,23 @@ impl Store for SqlStore {
         let mut session = self.writing("keeping the probe of the token key").await?;
         let kept = meta::keep_key_probe(&mut session, probe).await?;
         session.commit(kept).await
+    }
+
+    async fn listen(&self, tell: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()> {
+        match &self.database {
+            Database::Sqlite(_) => Ok(()),
+            Database::Postgres(server) => server.listen(tell).await,
+        }
+    }
+
+    async fn changed_since(&self, since: Option<Timestamp>) -> Result<Changed> {
+        let mut session = self.reading("reading what changed").await?;
+        let mut changed = Changed { at: session.now().await?, apps: Vec::new(), tokens: Vec::new() };
+        if let Some(since) = since {
+            changed.apps = meta::apps_changed(&mut session, since).await?;
+            changed.tokens = grants::committed_since(&mut session, since).await?;
+        }
+        Ok(changed)
     }
 
     async fn users(&self) -> Result<Vec<User>> {

@@ -1,5 +1,6 @@
 //! Grants as they are read, and logins: what replaces a grant. What a refresh does to one is in `refreshes.rs`.
 
+use super::meta::OVERLAP;
 use super::sql::{Row, Session, params};
 use super::{NewLogin, Result, refreshes};
 use crate::domain::{
@@ -68,6 +69,17 @@ pub async fn all(session: &mut Session) -> Result<Vec<Grant>> {
              WHERE users.active ORDER BY grants.user_id",
             params![],
             |row| read(row, now),
+        )
+        .await
+}
+
+/// Whoever has new tokens since then, with a minute of overlap: a commit may become visible late.
+pub async fn committed_since(session: &mut Session, at: Timestamp) -> Result<Vec<(UserId, Generation)>> {
+    session
+        .all(
+            "SELECT user_id, generation FROM grants WHERE committed_at >= $1",
+            params![at - OVERLAP],
+            |row| Ok((row.get("user_id")?, row.get("generation")?)),
         )
         .await
 }

@@ -53,9 +53,13 @@ impl GrantStore for MemoryGrants {
         Ok(self.rows().apps.get(app).cloned().unwrap_or_default())
     }
 
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<()> {
-        self.rows().apps.insert(app.clone(), state.clone());
-        Ok(())
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
+        let mut rows = self.rows();
+        if rows.apps.get(app).is_some_and(|stored| stored.version != state.version) {
+            return Ok(false);
+        }
+        rows.apps.insert(app.clone(), AppState { version: state.version + 1, ..state.clone() });
+        Ok(true)
     }
 
     async fn grant(&self, user: UserId) -> Result<Option<Grant>> {
@@ -83,8 +87,10 @@ impl GrantStore for MemoryGrants {
         if grant.epoch != intent.epoch || grant.generation != intent.generation {
             return Ok(false);
         }
+        let refusals = grant.refusal.as_ref().map_or(0, |refusal| refusal.tries);
         match grant.attempt {
             Some(Attempt { id, .. }) if id == intent.attempt => return Ok(true),
+            _ if refusals != intent.refusals || grant.doubt.is_some() != intent.in_doubt => return Ok(false),
             Some(Attempt { id, owner, lease_until, .. })
                 if intent.replaces != Some(id) || (owner != intent.owner && lease_until >= now) =>
             {

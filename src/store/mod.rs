@@ -40,8 +40,8 @@ use crate::domain::{
 pub use error::StoreError;
 pub use memory::MemoryGrants;
 pub use record::{
-    Added, Changes, Close, CommitIf, FileUsers, Intent, LoginProgress, NewLogin, NewTokens, NewUser,
-    PageFacts, PageStored, PendingLogin, PlayQuery, RunFailed, STOPPED,
+    Added, Announcement, Changed, Changes, Close, CommitIf, FileUsers, Intent, LoginProgress, NewLogin,
+    NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, RunFailed, STOPPED,
 };
 pub use url::{UrlError, open};
 
@@ -53,8 +53,8 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub trait GrantStore: Send + Sync + 'static {
     /// What is remembered of an app.
     async fn app_state(&self, app: &AppName) -> Result<AppState>;
-    /// Remembers it.
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<()>;
+    /// Remembers it as the next version; false where the one on record is not the state's: read it and try again.
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool>;
 
     /// A user's grant.
     async fn grant(&self, user: UserId) -> Result<Option<Grant>>;
@@ -104,6 +104,13 @@ pub trait Store: GrantStore {
     async fn key_probe(&self) -> Result<Option<Sealed>>;
     /// Keeps the probe where there is none; answers the one on record.
     async fn keep_key_probe(&self, probe: Sealed) -> Result<Sealed>;
+
+    /// Hears what any daemon on this store does, until that fails. A store that is one daemon's alone says nothing and
+    /// answers at once.
+    async fn listen(&self, tell: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()>;
+    /// What was changed since a minute before then, by the store's clock (`None`: nothing is told but the time): for
+    /// whoever may have missed what was announced.
+    async fn changed_since(&self, at: Option<Timestamp>) -> Result<Changed>;
 
     /// All active users, by name.
     async fn users(&self) -> Result<Vec<User>>;

@@ -6,14 +6,15 @@ use std::fmt;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _, Error, Executor as _};
 use tokio::sync::OnceCell;
 
 use super::schema::{Tables, check};
 use super::sql::{sqlstate, store_error};
 use super::url::UrlError;
-use super::{Result, StoreError};
+use super::{Announcement, Result, StoreError};
+use crate::domain::{Generation, UserId};
 
 static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 
@@ -21,6 +22,8 @@ static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 /// limits let go of a statement or a lock that nobody waits for any more.
 const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '25s'; SET lock_timeout = '10s';
      SET idle_in_transaction_session_timeout = '60s'; SET TIME ZONE 'UTC'";
+/// What the triggers of the first migration notify.
+const CHANNEL: &str = "longplay";
 /// How long a method waits for a connection; so long a server may take to restart without anyone noticing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that lay idle for so long is tried before it is used: the server may have restarted.
@@ -55,6 +58,7 @@ pub(super) struct Server {
 pub(super) struct ServerPools {
     pub writers: PgPool,
     pub readers: PgPool,
+    listeners: PgPool,
 }
 
 /// What the server said, with what to do about it.
@@ -105,7 +109,32 @@ impl Server {
     /// Closes it, if it was open.
     pub async fn close(&self) {
         if let Some(pools) = self.pools.get() {
-            tokio::join!(pools.readers.close(), pools.writers.close());
+            tokio::join!(pools.listeners.close(), pools.readers.close(), pools.writers.close());
+        }
+    }
+
+    /// Hears what the triggers of any daemon's changes announce, its own too, until the connection is lost.
+    pub async fn listen(&self, tell: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()> {
+        let doing = || "listening to what other daemons do".to_owned();
+        let pool = &self.pools().await?.listeners;
+        let mut listener = match PgListener::connect_with(pool).await {
+            Ok(listener) => listener,
+            Err(e) => return Err(no_connection(pool, doing(), e).await),
+        };
+        listener.listen(CHANNEL).await.map_err(|e| self.error(doing(), e))?;
+        tell(Announcement::Listening);
+        loop {
+            match listener.try_recv().await {
+                Ok(Some(heard)) => match announcement(heard.payload()) {
+                    Some(announcement) => tell(announcement),
+                    None => tracing::debug!("another program notified {CHANNEL}: {}", heard.payload()),
+                },
+                Ok(None) => {
+                    let lost = Error::Io(std::io::ErrorKind::ConnectionReset.into());
+                    return Err(self.error(doing(), lost));
+                }
+                Err(e) => return Err(self.error(doing(), e)),
+            }
         }
     }
 
@@ -131,7 +160,7 @@ impl Server {
                 })
                 .connect_lazy_with(self.options.clone())
         };
-        let pools = ServerPools { writers: pool(WRITERS), readers: pool(READERS) };
+        let pools = ServerPools { writers: pool(WRITERS), readers: pool(READERS), listeners: pool(1) };
         MIGRATOR.run(&pools.writers).await.map_err(|e| self.migration_error(e))?;
         Ok(pools)
     }
@@ -155,6 +184,23 @@ impl Server {
     fn error(&self, doing: String, e: Error) -> StoreError {
         explained(&self.options, doing, e)
     }
+}
+
+/// As the triggers of the first migration say it.
+fn announcement(payload: &str) -> Option<Announcement> {
+    let mut words = payload.split(' ');
+    let announcement = match (words.next()?, words.next(), words.next()) {
+        ("users", None, None) => Announcement::Users,
+        ("app", Some(app), None) => Announcement::App(app.parse().ok()?),
+        ("grant", Some(user), Some(generation)) => {
+            Announcement::Tokens(UserId(user.parse().ok()?), Generation(generation.parse().ok()?))
+        }
+        ("refused", Some(user), Some(tries)) => {
+            Announcement::Refused(UserId(user.parse().ok()?), tries.parse().ok()?)
+        }
+        _ => return None,
+    };
+    Some(announcement)
 }
 
 async fn connect(options: &PgConnectOptions) -> std::result::Result<PgConnection, Error> {
@@ -187,6 +233,9 @@ fn explained(options: &PgConnectOptions, doing: String, e: Error) -> StoreError 
 fn cure(options: &PgConnectOptions, e: &Error) -> Option<String> {
     let (user, database) = (options.get_username(), options.get_database().unwrap_or_default());
     match e {
+        Error::Io(why) if why.kind() == std::io::ErrorKind::InvalidData => {
+            return Some("the server's TLS was refused: see sslmode and sslrootcert".to_owned());
+        }
         Error::Io(_) => return Some("is PostgreSQL running there (systemctl status postgresql)?".to_owned()),
         Error::PoolTimedOut => {
             return Some(format!("PostgreSQL gave no connection within {} s", CONNECT_TIMEOUT.as_secs()));

@@ -181,6 +181,12 @@ impl Actor {
             }
             Message::RunDue { user, at } => self.input(user, Input::RunDue(at)),
             Message::Reread { user } => self.input(user, Input::Stale),
+            Message::Heard { user, news } => {
+                if self.entries.get(&user).is_some_and(|entry| entry.account.lacks(news)) {
+                    self.input(user, Input::Stale);
+                }
+            }
+            Message::RereadAll => self.reread_all(),
             Message::Read { user, read } => self.input(user, Input::Read(read)),
             Message::Stalled { user, why } => self.input(user, Input::Stalled(why)),
             Message::Done { user, epoch, report } => self.done(user, epoch, report),

@@ -19,7 +19,7 @@ use crate::store::StoreError;
 
 pub use actor::start;
 pub use exchange::{Exchange, Subject, login_ends};
-pub use handle::{Health, Member, TokenKeeper};
+pub use handle::{Health, Member, News, TokenKeeper};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
 pub use spool::{FileSpool, Kept, Spool};

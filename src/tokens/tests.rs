@@ -68,7 +68,7 @@ impl GrantStore for Store {
     async fn app_state(&self, app: &AppName) -> crate::store::Result<AppState> {
         self.inner.app_state(app).await
     }
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> crate::store::Result<()> {
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> crate::store::Result<bool> {
         self.inner.save_app_state(app, state).await
     }
     async fn grant(&self, user: UserId) -> crate::store::Result<Option<Grant>> {

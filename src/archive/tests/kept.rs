@@ -89,9 +89,9 @@ impl GrantStore for FakeStore {
     async fn app_state(&self, _: &AppName) -> Result<AppState> {
         Ok(self.kept().app.clone())
     }
-    async fn save_app_state(&self, _: &AppName, state: &AppState) -> Result<()> {
+    async fn save_app_state(&self, _: &AppName, state: &AppState) -> Result<bool> {
         self.kept().app = state.clone();
-        Ok(())
+        Ok(true)
     }
     async fn grant(&self, _: UserId) -> Result<Option<Grant>> {
         unimplemented!()
@@ -129,6 +129,12 @@ impl Store for FakeStore {
     }
     fn describe(&self) -> String {
         "memory".to_owned()
+    }
+    async fn listen(&self, _: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()> {
+        unimplemented!()
+    }
+    async fn changed_since(&self, _: Option<Timestamp>) -> Result<Changed> {
+        unimplemented!()
     }
     async fn user(&self, name: &UserName) -> Result<Option<User>> {
         self.asked("user")?;

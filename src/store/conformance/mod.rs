@@ -66,6 +66,7 @@ macro_rules! every_behaviour {
                 a_lapsed_attempt_is_replaced_by_name_only,
                 an_owner_replaces_its_own_attempt_at_once,
                 an_intent_for_an_older_generation_or_login_is_refused,
+                an_intent_that_does_not_know_of_a_refusal_or_a_doubt_is_refused,
                 a_commit_brings_the_next_generation_and_ends_all_trouble,
                 a_repeated_commit_is_recognised_by_its_attempt,
                 an_attempt_that_is_not_on_record_commits_nothing,
@@ -105,6 +106,7 @@ macro_rules! every_behaviour {
             rest: opening_again_answers_the_same_deployment,
                 the_first_key_probe_stays,
                 an_app_is_remembered,
+                what_another_daemon_changed_is_found,
                 events_come_newest_first_and_by_user,
                 pruning_forgets_runs_events_and_logins_but_never_plays_and_gaps;
         }
@@ -174,6 +176,8 @@ pub fn intent(grant: &Grant, n: u128) -> Intent {
         owner: HERE,
         lease: LEASE,
         cause: Cause::Expiry,
+        refusals: grant.refusal.as_ref().map_or(0, |refusal| refusal.tries),
+        in_doubt: grant.doubt.is_some(),
     }
 }
 
@@ -219,7 +223,9 @@ impl Bench {
 
     /// Announces a refresh, which must succeed.
     pub async fn begin(&self, grant: &Grant, n: u128) -> Intent {
-        let intent = intent(grant, n);
+        let known = self.grant(grant.user).await;
+        let knows = intent(&known, n);
+        let intent = Intent { refusals: knows.refusals, in_doubt: knows.in_doubt, ..intent(grant, n) };
         assert!(self.store.begin_attempt(&intent).await.unwrap());
         intent
     }

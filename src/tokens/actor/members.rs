@@ -73,6 +73,15 @@ impl Actor {
         }
     }
 
+    /// Nobody's whose account was never read: it will be read when it is needed.
+    pub(super) fn reread_all(&mut self) {
+        let read: Vec<UserId> =
+            self.entries.iter().filter(|(_, entry)| entry.account.is_read()).map(|(user, _)| *user).collect();
+        for user in read {
+            self.input(user, Input::Stale);
+        }
+    }
+
     pub(super) fn set_apps(&mut self, apps: Apps) {
         self.apps = apps.into_iter().map(|(name, app)| (name, Arc::new(app))).collect();
     }

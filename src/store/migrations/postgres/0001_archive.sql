@@ -10,9 +10,20 @@ CREATE TABLE meta (
 INSERT INTO meta (name, value) VALUES ('deployment', uuid_send(gen_random_uuid()));
 
 CREATE TABLE apps (
-  name  TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-  state TEXT NOT NULL
+  name       TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  state      TEXT NOT NULL,
+  version    BIGINT NOT NULL,
+  changed_at BIGINT NOT NULL
 );
+
+CREATE FUNCTION announce_app() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('longplay', 'app ' || new.name);
+  RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER apps_announced AFTER INSERT OR UPDATE ON apps FOR EACH ROW EXECUTE FUNCTION announce_app();
 
 -- Numbers are never given out twice: a late answer for a purged user must not meet somebody else.
 CREATE TABLE users (
@@ -112,6 +123,22 @@ CREATE TABLE grants (
 
 CREATE INDEX grants_in_trouble ON grants (user_id)
   WHERE attempt IS NOT NULL OR doubt_since IS NOT NULL OR refusal_next_try_at IS NOT NULL;
+
+CREATE INDEX grants_by_commit ON grants (committed_at);
+
+-- Whoever has an older generation in memory reads again, and nobody spends a request on a login that was just refused.
+CREATE FUNCTION announce_grant() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'INSERT' OR (old.epoch, old.generation) <> (new.epoch, new.generation) THEN
+    PERFORM pg_notify('longplay', 'grant ' || new.user_id || ' ' || new.generation);
+  ELSIF new.refusal_tries IS NOT NULL AND old.refusal_tries IS DISTINCT FROM new.refusal_tries THEN
+    PERFORM pg_notify('longplay', 'refused ' || new.user_id || ' ' || new.refusal_tries);
+  END IF;
+  RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER grants_announced AFTER INSERT OR UPDATE ON grants FOR EACH ROW EXECUTE FUNCTION announce_grant();
 
 -- The last generations with the attempts that brought them: a commit whose answer was lost is recognised by them.
 CREATE TABLE grant_generations (
