@@ -17,6 +17,7 @@ mod life;
 mod limit;
 mod local;
 mod login;
+mod postgres;
 mod secret;
 mod setting;
 mod shape;
