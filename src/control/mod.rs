@@ -16,6 +16,7 @@ mod service;
 pub mod socket;
 mod standing;
 mod status;
+mod tally;
 mod users;
 
 pub use routes::routes;

@@ -9,10 +9,11 @@ use uuid::Uuid;
 use super::sql::{Session, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginProgress, NewLogin, NewTokens,
-    NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store, StoreError,
+    Added, Alike, Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginGiven, LoginProgress,
+    NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store,
+    StoreError, Bite,
 };
-use super::{events, file_users, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
+use super::{events, file_users, footing, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
 use crate::clock::Clock;
 use crate::domain::{
     AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
@@ -194,6 +195,21 @@ impl Store for SqlStore {
         session.commit(()).await
     }
 
+    async fn tally(&self) -> Result<Vec<Alike>> {
+        let mut session = self.reading("counting the users").await?;
+        footing::tally(&mut session).await
+    }
+
+    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Bite> {
+        let mut session = self.reading("reading how the users are").await?;
+        footing::seen(&mut session, after, limit).await
+    }
+
+    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>> {
+        let mut session = self.reading("reading when logins were given").await?;
+        footing::logins_given(&mut session, from, to).await
+    }
+
     async fn begin_login(&self, login: &PendingLogin) -> Result<()> {
         let mut session = self.writing(format!("beginning a login of {}", login.user)).await?;
         logins::begin(&mut session, login).await?;
@@ -281,11 +297,6 @@ impl Store for SqlStore {
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>> {
         let mut session = self.reading(format!("reading the gaps of user {}", user.0)).await?;
         gaps::of(&mut session, user).await
-    }
-
-    async fn newest_play(&self) -> Result<Option<Timestamp>> {
-        let mut session = self.reading("looking for the newest play").await?;
-        plays::newest(&mut session).await
     }
 
     async fn add_event(&self, event: &Event) -> Result<()> {

@@ -263,7 +263,13 @@ impl Store for FakeStore {
     async fn gaps(&self, _: UserId) -> Result<Vec<Gap>> {
         unimplemented!()
     }
-    async fn newest_play(&self) -> Result<Option<Timestamp>> {
+    async fn tally(&self) -> Result<Vec<Alike>> {
+        unimplemented!()
+    }
+    async fn users_seen(&self, _: Option<UserId>, _: i64) -> Result<Bite> {
+        unimplemented!()
+    }
+    async fn logins_given(&self, _: Timestamp, _: Timestamp) -> Result<Vec<LoginGiven>> {
         unimplemented!()
     }
     async fn add_event(&self, _: &Event) -> Result<()> {
