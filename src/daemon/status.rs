@@ -45,8 +45,9 @@ fn counted(tally: &Tally, now: Timestamp) -> String {
     .map(|(state, words)| format!("{} {words}", tally.of(state)))
     .collect();
     let users = if tally.users() == 1 { "user" } else { "users" };
-    let play =
-        tally.newest_played.map_or("no plays yet".to_owned(), |at| format!("last play {} ago", age(now.since(at))));
+    let play = tally
+        .newest_played
+        .map_or("no plays yet".to_owned(), |at| format!("last play {} ago", age(now.since(at))));
     format!("{} {users}: {}; {play}", tally.users(), parts.join(", "))
 }
 

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::sql::{Session, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Alike, Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginGiven, LoginProgress,
+    Added, Alike, Bite, Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginGiven, LoginProgress,
     NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store,
-    StoreError, Bite,
+    StoreError,
 };
 use super::{events, file_users, footing, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
 use crate::clock::Clock;

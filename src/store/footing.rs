@@ -2,7 +2,7 @@
 
 use super::sql::{Row, Session, params};
 use super::users::{Listed, read};
-use super::{Alike, LoginGiven, Result, UserSeen, Bite};
+use super::{Alike, Bite, LoginGiven, Result, UserSeen};
 use crate::domain::{AppName, Footing, Login, Timestamp, UserId};
 
 type Column<T> = std::result::Result<T, sqlx::Error>;

@@ -39,9 +39,8 @@ use crate::domain::{
 pub use error::StoreError;
 pub use memory::MemoryGrants;
 pub use record::{
-    Added, Alike, Changes, Close, CommitIf, FileUsers, Intent, LoginGiven, LoginProgress, NewLogin,
+    Added, Alike, Bite, Changes, Close, CommitIf, FileUsers, Intent, LoginGiven, LoginProgress, NewLogin,
     NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, RunFailed, STOPPED, UserSeen,
-    Bite,
 };
 pub use url::{UrlError, open};
 

@@ -38,7 +38,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         Just(Happening::Attempt),
         Just(Happening::Doubt),
         Just(Happening::Refusal),
-        (0..RunResult::ALL.len(), any::<bool>()).prop_map(|(n, block)| Happening::Run(RunResult::ALL[n], block)),
+        (0..RunResult::ALL.len(), any::<bool>())
+            .prop_map(|(n, block)| Happening::Run(RunResult::ALL[n], block)),
         any::<bool>().prop_map(Happening::Pause),
         Just(Happening::Remove),
         Just(Happening::Back),
