@@ -6,6 +6,7 @@ mod value;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
@@ -110,8 +111,10 @@ impl Session {
         params: Vec<Value>,
         read: impl Fn(&Row) -> std::result::Result<T, sqlx::Error>,
     ) -> Result<Vec<T>> {
-        let rows = bound(sql, params).fetch_all(self.connection()).await;
-        rows.and_then(|rows| rows.into_iter().map(|row| read(&Row(row))).collect()).map_err(|e| self.error(e))
+        // Row by row: a row of SQLite's is many times as large as what is read off it.
+        let rows = bound(sql, params).fetch(self.connection());
+        let all = rows.and_then(|row| std::future::ready(read(&Row(row)))).try_collect().await;
+        all.map_err(|e| self.error(e))
     }
 
     /// The first row of an answer, if there is one.
