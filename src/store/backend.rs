@@ -65,11 +65,6 @@ impl GrantStore for SqlStore {
         grants::in_trouble(&mut session).await
     }
 
-    async fn grants(&self) -> Result<Vec<Grant>> {
-        let mut session = self.reading("reading all grants").await?;
-        grants::all(&mut session).await
-    }
-
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool> {
         let mut session = self.writing(format!("announcing a refresh of user {}", intent.user.0)).await?;
         let begun = refreshes::begin(&mut session, intent).await?;

@@ -60,18 +60,6 @@ pub async fn of(session: &mut Session, user: UserId) -> Result<Option<Grant>> {
     session.first("SELECT * FROM grants WHERE user_id = $1", params![user], |row| read(row, now)).await
 }
 
-pub async fn all(session: &mut Session) -> Result<Vec<Grant>> {
-    let now = session.now();
-    session
-        .all(
-            "SELECT grants.* FROM grants JOIN users ON users.id = grants.user_id
-             WHERE users.active ORDER BY grants.user_id",
-            params![],
-            |row| read(row, now),
-        )
-        .await
-}
-
 pub async fn in_trouble(session: &mut Session) -> Result<Vec<Grant>> {
     let now = session.now();
     session

@@ -59,8 +59,6 @@ pub trait GrantStore: Send + Sync + 'static {
     async fn grant(&self, user: UserId) -> Result<Option<Grant>>;
     /// The grants of active users that need care without being asked: with an attempt, a doubt, or a try due.
     async fn troubled_grants(&self) -> Result<Vec<Grant>>;
-    /// All grants of active users.
-    async fn grants(&self) -> Result<Vec<Grant>>;
     /// Step 1. True where the intent is on record, also when this is a repetition of the same attempt.
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool>;
     /// Step 4. True where the tokens are on record, also when this is a repetition of the same attempt. Ends attempt,

@@ -94,9 +94,6 @@ impl GrantStore for Store {
     async fn troubled_grants(&self) -> crate::store::Result<Vec<Grant>> {
         self.inner.troubled_grants().await
     }
-    async fn grants(&self) -> crate::store::Result<Vec<Grant>> {
-        self.inner.grants().await
-    }
     async fn begin_attempt(&self, intent: &Intent) -> crate::store::Result<bool> {
         self.fails("intent", false)?;
         let begun = self.inner.begin_attempt(intent).await?;

@@ -99,9 +99,6 @@ impl GrantStore for FakeStore {
     async fn troubled_grants(&self) -> Result<Vec<Grant>> {
         unimplemented!()
     }
-    async fn grants(&self) -> Result<Vec<Grant>> {
-        unimplemented!()
-    }
     async fn begin_attempt(&self, _: &Intent) -> Result<bool> {
         unimplemented!()
     }
