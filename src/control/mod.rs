@@ -17,6 +17,7 @@ mod shared;
 pub mod socket;
 mod standing;
 mod status;
+mod tally;
 mod users;
 
 pub use routes::routes;

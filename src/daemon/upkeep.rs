@@ -140,7 +140,7 @@ impl Upkeep {
 
     /// How things are, in words.
     pub async fn status_line(&self) -> String {
-        status::line(&self.door, &*self.ground.store, self.ground.clock.now()).await
+        status::line(&self.door, self.ground.clock.now()).await
     }
 
     async fn tell_status(&mut self) {

@@ -11,11 +11,11 @@ use super::postgres::Server;
 use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Announcement, Changed, Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginProgress,
-    NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store,
-    StoreError,
+    Added, Alike, Announcement, Bite, Changed, Changes, Close, CommitIf, FileUsers, GrantStore, Intent,
+    LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery,
+    Result, RunFailed, Store, StoreError,
 };
-use super::{events, file_users, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
+use super::{events, file_users, footing, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
 use crate::domain::{
     AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
     StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, Trigger, User, UserId, UserName,
@@ -87,11 +87,6 @@ impl GrantStore for SqlStore {
     async fn troubled_grants(&self) -> Result<Vec<Grant>> {
         let mut session = self.reading("reading the grants in trouble").await?;
         grants::in_trouble(&mut session).await
-    }
-
-    async fn grants(&self) -> Result<Vec<Grant>> {
-        let mut session = self.reading("reading all grants").await?;
-        grants::all(&mut session).await
     }
 
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool> {
@@ -239,6 +234,21 @@ impl Store for SqlStore {
         session.commit(()).await
     }
 
+    async fn tally(&self) -> Result<Vec<Alike>> {
+        let mut session = self.reading("counting the users").await?;
+        footing::tally(&mut session).await
+    }
+
+    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Bite> {
+        let mut session = self.reading("reading how the users are").await?;
+        footing::seen(&mut session, after, limit).await
+    }
+
+    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>> {
+        let mut session = self.reading("reading when logins were given").await?;
+        footing::logins_given(&mut session, from, to).await
+    }
+
     async fn begin_login(&self, login: &PendingLogin) -> Result<()> {
         let mut session = self.writing(format!("beginning a login of {}", login.user)).await?;
         logins::begin(&mut session, login).await?;
@@ -326,11 +336,6 @@ impl Store for SqlStore {
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>> {
         let mut session = self.reading(format!("reading the gaps of user {}", user.0)).await?;
         gaps::of(&mut session, user).await
-    }
-
-    async fn newest_play(&self) -> Result<Option<Timestamp>> {
-        let mut session = self.reading("looking for the newest play").await?;
-        plays::newest(&mut session).await
     }
 
     async fn add_event(&self, event: &Event) -> Result<()> {

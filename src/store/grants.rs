@@ -61,18 +61,6 @@ pub async fn of(session: &mut Session, user: UserId) -> Result<Option<Grant>> {
     session.first("SELECT * FROM grants WHERE user_id = $1", params![user], |row| read(row, now)).await
 }
 
-pub async fn all(session: &mut Session) -> Result<Vec<Grant>> {
-    let now = session.now().await?;
-    session
-        .all(
-            "SELECT grants.* FROM grants JOIN users ON users.id = grants.user_id
-             WHERE users.active ORDER BY grants.user_id",
-            params![],
-            |row| read(row, now),
-        )
-        .await
-}
-
 /// Whoever has new tokens since then, with a minute of overlap: a commit may become visible late.
 pub async fn committed_since(session: &mut Session, at: Timestamp) -> Result<Vec<(UserId, Generation)>> {
     session

@@ -72,12 +72,10 @@ impl GrantStore for MemoryGrants {
             let due = g.refusal.as_ref().is_some_and(|refusal| refusal.next_try_at.is_some());
             g.attempt.is_some() || g.doubt.is_some() || due
         };
-        Ok(self.grants().await?.into_iter().filter(troubled).collect())
-    }
-
-    async fn grants(&self) -> Result<Vec<Grant>> {
         let read_at = self.clock.now();
-        Ok(self.rows().grants.values().map(|grant| Grant { read_at, ..grant.clone() }).collect())
+        let rows = self.rows();
+        let troubled = rows.grants.values().filter(|grant| troubled(grant));
+        Ok(troubled.map(|grant| Grant { read_at, ..grant.clone() }).collect())
     }
 
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool> {

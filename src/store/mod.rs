@@ -16,6 +16,7 @@ mod url; // which database a URL names
 mod catalogue;
 mod events;
 mod file_users;
+mod footing;
 mod gaps;
 mod grants;
 mod logins;
@@ -40,8 +41,9 @@ use crate::domain::{
 pub use error::StoreError;
 pub use memory::MemoryGrants;
 pub use record::{
-    Added, Announcement, Changed, Changes, Close, CommitIf, FileUsers, Intent, LoginProgress, NewLogin,
-    NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, RunFailed, STOPPED,
+    Added, Alike, Announcement, Bite, Changed, Changes, Close, CommitIf, FileUsers, Intent, LoginGiven,
+    LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, RunFailed,
+    STOPPED, UserSeen,
 };
 pub use url::{UrlError, open};
 
@@ -60,8 +62,6 @@ pub trait GrantStore: Send + Sync + 'static {
     async fn grant(&self, user: UserId) -> Result<Option<Grant>>;
     /// The grants of active users that need care without being asked: with an attempt, a doubt, or a try due.
     async fn troubled_grants(&self) -> Result<Vec<Grant>>;
-    /// All grants of active users.
-    async fn grants(&self) -> Result<Vec<Grant>>;
     /// Step 1. True where the intent is on record, also when this is a repetition of the same attempt.
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool>;
     /// Step 4. True where the tokens are on record, also when this is a repetition of the same attempt. Ends attempt,
@@ -134,6 +134,13 @@ pub trait Store: GrantStore {
     /// Sets when the next run is due.
     async fn set_next_run(&self, user: UserId, at: Option<Timestamp>) -> Result<()>;
 
+    /// The active users, counted by what decides their state.
+    async fn tally(&self) -> Result<Vec<Alike>>;
+    /// The next active users after this one, `limit` at most, as `status` tells of them: no token is read.
+    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Bite>;
+    /// The logins of active users that were given after `from` and not after `to`, by name.
+    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>>;
+
     /// Remembers a login that was begun, and forgets those that expired.
     async fn begin_login(&self, login: &PendingLogin) -> Result<()>;
     /// Takes a begun login that has not expired, once.
@@ -178,9 +185,6 @@ pub trait Store: GrantStore {
     async fn top_artists(&self, user: UserId) -> Result<Vec<TopArtist>>;
     /// Where plays may be missing, newest first.
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>>;
-    /// When the newest play of anyone ended.
-    async fn newest_play(&self) -> Result<Option<Timestamp>>;
-
     /// Keeps an event of note.
     async fn add_event(&self, event: &Event) -> Result<()>;
     /// The last events, newest first.

@@ -80,9 +80,18 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
         .run(
             "UPDATE users SET plays = plays + $2, last_archived_at = $3, last_run_result = $4,
                last_run_reason = $5, blocked = NULL,
+               newest_played_at = CASE WHEN newest_played_at >= $6 THEN newest_played_at
+                 ELSE COALESCE($6, newest_played_at) END,
                gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL)
              WHERE id = $1",
-            params![page.user, count(new_plays), page.at, page.result, &page.reason],
+            params![
+                page.user,
+                count(new_plays),
+                page.at,
+                page.result,
+                &page.reason,
+                page.plays.iter().map(|play| play.played_at).max(),
+            ],
         )
         .await?;
     let gaps = match page.gaps.is_empty() {

@@ -46,17 +46,6 @@ pub async fn read(session: &mut Session, user: UserId, query: PlayQuery) -> Resu
         .await
 }
 
-pub async fn newest(session: &mut Session) -> Result<Option<Timestamp>> {
-    session
-        .one(
-            // One look at the end of each user's plays, rather than at all plays.
-            "SELECT max((SELECT max(played_at) FROM plays WHERE user_id = users.id)) AS newest FROM users",
-            params![],
-            |row| row.maybe("newest"),
-        )
-        .await
-}
-
 /// Every artist of a track counts; the track ids of one recording (ISRC) count together.
 pub async fn top(
     session: &mut Session,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    AccessTimes, AppName, AppState, AttemptId, Cause, Doubt, Epoch, Gap, Generation, Owner, Play, Refusal,
-    RunId, RunResult, Sealed, Timestamp, User, UserId, UserName,
+    AccessTimes, AppName, AppState, AttemptId, Cause, Doubt, Epoch, Footing, Gap, Generation, Login, Owner,
+    Play, Refusal, RunId, RunResult, Sealed, Timestamp, User, UserId, UserName,
 };
 
 /// A user to be added, or brought back.
@@ -64,6 +64,50 @@ pub struct Changed {
     pub apps: Vec<(AppName, AppState)>,
     /// The newest generation of users.
     pub tokens: Vec<(UserId, Generation)>,
+}
+
+/// Users who stand alike, counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alike {
+    /// What decides their state.
+    pub footing: Footing,
+    /// How many they are.
+    pub users: u64,
+    /// The longest ago that one of them was last archived.
+    pub oldest_archived: Option<Timestamp>,
+    /// When the newest play of one of them ended.
+    pub newest_played: Option<Timestamp>,
+}
+
+/// A user as `status` tells of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSeen {
+    /// The user.
+    pub user: User,
+    /// Their login.
+    pub login: Option<Login>,
+    /// When their newest play ended.
+    pub newest_played: Option<Timestamp>,
+}
+
+/// Some of the users, and where to go on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bite {
+    /// By number.
+    pub users: Vec<UserSeen>,
+    /// Whom to go on after; `None`: nobody is left.
+    pub next: Option<UserId>,
+}
+
+/// When a user gave their login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginGiven {
+    /// Whose.
+    pub name: UserName,
+    /// To which app.
+    pub app: AppName,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A login that was begun: its browser part is under way.

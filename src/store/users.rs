@@ -5,9 +5,9 @@ use super::{Changes, NewUser, Result};
 use crate::domain::{AppName, NameError, Timestamp, User, UserId, UserName};
 
 /// A row, or why it is no user: other programs write here too.
-type Listed = std::result::Result<User, String>;
+pub(super) type Listed = std::result::Result<User, String>;
 
-fn read(row: &Row) -> std::result::Result<Listed, sqlx::Error> {
+pub(super) fn read(row: &Row) -> std::result::Result<Listed, sqlx::Error> {
     let name: String = row.get("name")?;
     let app: String = row.get("app")?;
     let (name, app) = match names(&name, &app) {

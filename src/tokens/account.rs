@@ -6,6 +6,7 @@ mod judge;
 mod message;
 mod timer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::BootTime;
@@ -72,13 +73,14 @@ struct Backoff {
 /// One user's account.
 #[derive(Debug)]
 pub struct Account {
-    name: String,
+    name: Arc<str>,
     rules: Rules,
     paused: bool,
     known: Known,
     work: Work,
     waiters: Vec<Waiter>,
-    backoff: Option<Backoff>,
+    /// Rare, and so not kept in place: there are as many accounts as users.
+    backoff: Option<Box<Backoff>>,
     /// The newest generation that Spotify answered 401 for: it is given to nobody.
     rejected: Option<Generation>,
     asked_by_program: Option<BootTime>,
@@ -92,9 +94,9 @@ pub struct Account {
 
 impl Account {
     /// Of whom nothing is read yet. `name` is for messages.
-    pub fn new(name: String, rules: Rules, paused: bool) -> Self {
+    pub fn new(name: impl Into<Arc<str>>, rules: Rules, paused: bool) -> Self {
         Self {
-            name,
+            name: name.into(),
             rules,
             paused,
             known: Known::Unread,
@@ -298,7 +300,8 @@ impl Account {
         let tries = self.backoff.as_ref().map_or(0, |b| b.tries);
         let pause = (FIRST_BACKOFF * 2_u32.pow(tries.min(10))).min(LONGEST_BACKOFF);
         let pause = pause.mul_f64(0.8 + 0.4 * now.chance).min(LONGEST_BACKOFF);
-        self.backoff = Some(Backoff { tries: tries + 1, until: BootTime(now.boot.0 + pause), why });
+        let until = BootTime(now.boot.0 + pause);
+        self.backoff = Some(Box::new(Backoff { tries: tries + 1, until, why }));
         pause
     }
 

@@ -1,6 +1,7 @@
 //! The way to the refresh actor: methods that hide the channel.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,7 +45,7 @@ pub struct Health {
     /// By how many milliseconds the wall clock is ahead of the provider's, by app.
     pub skew: BTreeMap<AppName, i64>,
     /// Whose last refresh failed and is to be tried again, and why.
-    pub backing_off: BTreeMap<UserId, String>,
+    pub backing_off: Arc<BTreeMap<UserId, String>>,
 }
 
 /// The way to the actor; clones share it.

@@ -99,9 +99,6 @@ impl GrantStore for FakeStore {
     async fn troubled_grants(&self) -> Result<Vec<Grant>> {
         unimplemented!()
     }
-    async fn grants(&self) -> Result<Vec<Grant>> {
-        unimplemented!()
-    }
     async fn begin_attempt(&self, _: &Intent) -> Result<bool> {
         unimplemented!()
     }
@@ -269,7 +266,13 @@ impl Store for FakeStore {
     async fn gaps(&self, _: UserId) -> Result<Vec<Gap>> {
         unimplemented!()
     }
-    async fn newest_play(&self) -> Result<Option<Timestamp>> {
+    async fn tally(&self) -> Result<Vec<Alike>> {
+        unimplemented!()
+    }
+    async fn users_seen(&self, _: Option<UserId>, _: i64) -> Result<Bite> {
+        unimplemented!()
+    }
+    async fn logins_given(&self, _: Timestamp, _: Timestamp) -> Result<Vec<LoginGiven>> {
         unimplemented!()
     }
     async fn add_event(&self, _: &Event) -> Result<()> {

@@ -44,9 +44,6 @@ impl GrantStore for Apps {
     async fn troubled_grants(&self) -> Result<Vec<Grant>> {
         unimplemented!()
     }
-    async fn grants(&self) -> Result<Vec<Grant>> {
-        unimplemented!()
-    }
     async fn begin_attempt(&self, _: &Intent) -> Result<bool> {
         unimplemented!()
     }

@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod file_users;
+pub mod footing;
 pub mod grants;
 pub mod logins;
 pub mod refreshes;
@@ -54,6 +55,12 @@ macro_rules! every_behaviour {
                 one_daemon_leaves_the_users_of_another_alone,
                 a_user_of_a_file_is_not_changed_by_put,
                 a_pause_outlives_a_file_that_was_away;
+            footing: users_who_stand_alike_are_counted_together,
+                what_decides_a_state_is_counted_as_it_is_read_one_by_one,
+                rows_that_are_no_users_are_neither_counted_nor_seen,
+                users_are_seen_in_bites_by_number,
+                the_newest_play_and_the_oldest_page_are_known,
+                logins_are_found_by_when_they_were_given;
             grants: a_login_is_read_back_as_it_was_committed,
                 a_login_prepared_against_another_grant_is_refused,
                 a_repeated_login_stands_and_changes_nothing,
@@ -100,7 +107,6 @@ macro_rules! every_behaviour {
                 every_artist_of_a_track_counts,
                 the_track_ids_of_one_recording_count_together,
                 albums_are_counted_with_their_artists,
-                the_newest_play_of_anyone_is_found,
                 names_survive_quotes_and_other_alphabets,
                 spotifys_top_artists_are_replaced_whole;
             rest: opening_again_answers_the_same_deployment,

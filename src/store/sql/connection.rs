@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
+
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow, Postgres};
 use sqlx::query::Query;
@@ -87,19 +89,31 @@ impl Connection {
         }
     }
 
-    pub async fn fetch_all(&mut self, sql: &'static str, params: Vec<Value>) -> Result<Vec<Row>, Error> {
+    /// Row by row: a row is many times as large as what is read off it.
+    pub async fn fetch_all<T>(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+        read: impl Fn(&Row) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let mut all = Vec::new();
         match self {
             Self::Sqlite(connection) => {
                 let connection: &mut SqliteConnection = connection;
-                let rows = for_sqlite(sql, params).fetch_all(connection).await?;
-                Ok(rows.into_iter().map(Row::Sqlite).collect())
+                let mut rows = for_sqlite(sql, params).fetch(connection);
+                while let Some(row) = rows.try_next().await? {
+                    all.push(read(&Row::Sqlite(row))?);
+                }
             }
             Self::Postgres(connection) => {
                 let connection: &mut PgConnection = connection;
-                let rows = in_time(for_postgres(sql, params).fetch_all(connection)).await?;
-                Ok(rows.into_iter().map(Row::Postgres).collect())
+                let mut rows = for_postgres(sql, params).fetch(connection);
+                while let Some(row) = in_time(rows.try_next()).await? {
+                    all.push(read(&Row::Postgres(row))?);
+                }
             }
         }
+        Ok(all)
     }
 
     pub async fn fetch_optional(

@@ -139,8 +139,8 @@ impl Session {
         read: impl Fn(&Row) -> std::result::Result<T, sqlx::Error>,
     ) -> Result<Vec<T>> {
         self.statements += 1;
-        let rows = self.connection.fetch_all(sql, params).await;
-        rows.and_then(|rows| rows.iter().map(read).collect()).map_err(|e| self.error(e))
+        let rows = self.connection.fetch_all(sql, params, read).await;
+        rows.map_err(|e| self.error(e))
     }
 
     /// The first row of an answer, if there is one.

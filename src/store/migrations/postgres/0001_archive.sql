@@ -42,6 +42,7 @@ CREATE TABLE users (
   last_run_result  TEXT,
   last_run_reason  TEXT,
   last_archived_at BIGINT,
+  newest_played_at BIGINT,
   blocked          TEXT,
   top_fetched_at   BIGINT,
   runs             BIGINT NOT NULL DEFAULT 0,

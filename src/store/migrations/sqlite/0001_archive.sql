@@ -33,6 +33,7 @@ CREATE TABLE users (
   last_run_result  TEXT,
   last_run_reason  TEXT,
   last_archived_at INTEGER,
+  newest_played_at INTEGER,
   blocked          TEXT,
   top_fetched_at   INTEGER,
   runs             INTEGER NOT NULL DEFAULT 0,
