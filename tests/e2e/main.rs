@@ -9,6 +9,7 @@
 #[path = "../fixture/mod.rs"]
 mod fixture;
 
+mod answer;
 mod api;
 mod archive;
 mod crash;
