@@ -16,6 +16,8 @@ const REASONS_TOLD: usize = 3;
 /// How far ahead of the present a play may lie: clocks differ, but not by more. A play of next year would be the newest
 /// for a year, and hide every gap until then.
 const AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// 2006-01-01: Spotify is no older. The same impossible time on each page would always be known, and hide every gap.
+const FIRST: Timestamp = Timestamp::from_millis(1_136_073_600_000);
 /// How much of an answer is shown to people, in characters.
 const SHOWN: usize = 60;
 
@@ -140,7 +142,11 @@ fn parts(item: &RawValue, present: Timestamp) -> Parts {
         item.played_at.0.ok_or_else(|| "no played_at".to_owned()).and_then(|ForeignText(text)| {
             let fault = |what| format!("played_at {:?} {what}", told(&text, SHOWN));
             let time = Timestamp::parse(&text).ok_or_else(|| fault("is no time"))?;
-            if time > present + AHEAD { Err(fault("lies in the future")) } else { Ok(time) }
+            match () {
+                () if time > present + AHEAD => Err(fault("lies in the future")),
+                () if time < FIRST => Err(fault("is older than Spotify")),
+                () => Ok(time),
+            }
         });
     let context_uri = item.context.0.and_then(|context| context.uri.text());
     let track = item.track.0.ok_or("no track").and_then(|t| t.track().ok_or("a track without name and URI"));

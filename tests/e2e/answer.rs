@@ -177,6 +177,7 @@ fn one_odd_item_of_a_page_loses_no_other_and_is_said_where_it_cannot_be_read() {
         (with("/track", json!({"name": null, "uri": "", "id": 7})), Some("a track without name and URI")),
         (with("/played_at", json!("yesterday")), Some("\"yesterday\" is no time")),
         (with("/played_at", json!("2026-13-45T99:00:00Z")), Some("is no time")),
+        (with("/played_at", json!("1970-01-01T00:00:00Z")), Some("is older than Spotify")),
         (with("/played_at", json!("9999-12-31T23:59:59Z")), Some("lies in the future")),
         (with("/played_at", json!(1_772_050_520_497_i64)), Some("no played_at")),
         (without("", &["played_at"]), Some("no played_at")),

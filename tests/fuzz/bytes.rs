@@ -126,8 +126,7 @@ fn apply(document: &mut Vec<u8>, change: Change) {
                 (0..document.len()).filter(|at| matches!(document[*at], b':' | b'=')).collect();
             if !starts.is_empty() {
                 let from = starts[index.index(starts.len())] + 1;
-                let long =
-                    document[from..].iter().position(|byte| ends(byte)).unwrap_or(document.len() - from);
+                let long = document[from..].iter().position(ends).unwrap_or(document.len() - from);
                 document.splice(from..from + long, value.into_bytes());
             }
         }

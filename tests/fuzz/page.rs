@@ -71,6 +71,11 @@ fn shown(body: &[u8]) -> Option<usize> {
 fn holds(page: &Page, latest: i64) -> Result<(), TestCaseError> {
     for play in &page.plays {
         prop_assert!(play.played_at.as_millis() <= latest + DAY, "{}", play.played_at);
+        prop_assert!(
+            play.played_at >= Timestamp::parse("2006-01-01T00:00:00Z").unwrap(),
+            "{}",
+            play.played_at
+        );
         let track = &play.track;
         prop_assert!(!track.name.is_empty() || track.uri.as_ref().is_some_and(|uri| !uri.is_empty()));
         prop_assert!(track.duration_ms.is_none_or(|length| length >= 0));

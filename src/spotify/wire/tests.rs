@@ -165,6 +165,17 @@ fn a_play_more_than_a_day_ahead_of_the_present_cannot_be_read() {
 }
 
 #[test]
+fn a_play_older_than_spotify_cannot_be_read() {
+    for old in ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "2005-12-31T23:59:59.999Z"] {
+        assert!(
+            one(with(&["played_at"], json!(old))).unwrap_err().ends_with("is older than Spotify"),
+            "{old}"
+        );
+    }
+    one(with(&["played_at"], json!("2006-01-01T00:00:00Z"))).unwrap();
+}
+
+#[test]
 fn an_item_that_nests_too_deep_or_repeats_a_field_loses_nothing_else() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let body = format!("{{\"items\":[{{\"track\":{deep}}},{}],\"items_of\":{deep}}}", whole());
