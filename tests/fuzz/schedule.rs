@@ -11,6 +11,7 @@ use crate::{cases, unfit};
 fn expression() -> impl Strategy<Value = String> {
     let number = prop_oneof![
         (0..70_u32).prop_map(|n| n.to_string()),
+        (1_960..2_100_u32).prop_map(|n| n.to_string()),
         Just("*".to_owned()),
         any::<u32>().prop_map(|n| n.to_string())
     ];
@@ -21,6 +22,7 @@ fn expression() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => vec(field, 1..8).prop_map(|fields| fields.join(" ")),
         2 => (0..60_u8, 0..24_u8, 1..32_u8, 1..13_u8).prop_map(|(m, h, d, month)| format!("{m} {h} {d} {month} *")),
+        1 => (1..29_u8, 1..13_u8, 1_960..2_100_u16).prop_map(|(d, month, year)| format!("0 0 0 {d} {month} * {year}")),
         1 => "[0-9*/,# LW@a-z-]{0,40}",
         1 => any::<String>(),
     ]
