@@ -9,6 +9,7 @@ mod run;
 mod said;
 mod schedule;
 mod secret;
+mod text;
 mod time;
 mod user;
 
@@ -23,5 +24,6 @@ pub use run::{Gap, GapCause, Run, RunId, RunResult, Trigger};
 pub use said::said;
 pub use schedule::{Schedule, ScheduleError, parse_zone};
 pub use secret::{AccessToken, RefreshToken, Secret, without_secrets};
+pub use text::ForeignText;
 pub use time::Timestamp;
 pub use user::{Footing, Origin, Tally, User, UserId, UserState};

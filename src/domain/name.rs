@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Why a name was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{given:?} is not a {what} name: use 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+    "{given:?} is not {what} name: use 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
 )]
 pub struct NameError {
     what: &'static str,
@@ -83,12 +83,12 @@ macro_rules! name {
 name!(
     /// A listener's short name, `[a-z0-9][a-z0-9._-]{0,62}`.
     UserName,
-    "user"
+    "a user"
 );
 name!(
     /// The name of an app (a Spotify client id) in the configuration; same alphabet as [`UserName`].
     AppName,
-    "app"
+    "an app"
 );
 
 #[cfg(test)]

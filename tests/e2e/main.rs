@@ -9,6 +9,7 @@
 #[path = "../fixture/mod.rs"]
 mod fixture;
 
+mod answer;
 mod api;
 mod archive;
 mod crash;
@@ -17,7 +18,10 @@ mod life;
 mod limit;
 mod local;
 mod login;
+mod name;
+mod place;
 mod postgres;
+mod request;
 mod secret;
 mod setting;
 mod shape;
