@@ -85,10 +85,10 @@ impl GrantStore for MemoryGrants {
         if grant.epoch != intent.epoch || grant.generation != intent.generation {
             return Ok(false);
         }
-        let refusals = grant.refusal.as_ref().map_or(0, |refusal| refusal.tries);
+        let refused = grant.refusal.as_ref().map(|refusal| refusal.tries);
         match grant.attempt {
             Some(Attempt { id, .. }) if id == intent.attempt => return Ok(true),
-            _ if refusals != intent.refusals || grant.doubt.is_some() != intent.in_doubt => return Ok(false),
+            _ if refused != intent.refused || grant.doubt.is_some() != intent.in_doubt => return Ok(false),
             Some(Attempt { id, owner, lease_until, .. })
                 if intent.replaces != Some(id) || (owner != intent.owner && lease_until >= now) =>
             {

@@ -158,9 +158,9 @@ pub struct Intent {
     pub lease: Duration,
     /// Why.
     pub cause: Cause,
-    /// How often the refresh token is known to have been refused. Where another daemon had it refused since, the intent is
-    /// refused too: a dead login costs one request.
-    pub refusals: u32,
+    /// How many tries the refusal that is known had; `None`: none is known. Where another daemon was refused since, the
+    /// intent is refused too: a dead login costs one request.
+    pub refused: Option<u32>,
     /// Whether an earlier try is known to be in doubt.
     pub in_doubt: bool,
 }

@@ -21,7 +21,7 @@ pub async fn begin(session: &mut Session, intent: &Intent) -> Result<bool> {
                doubt_reason = CASE WHEN attempt IS NULL THEN doubt_reason ELSE COALESCE(doubt_reason, $11) END
              WHERE user_id = $1 AND epoch = $2 AND generation = $3
                AND (attempt IS NULL OR (attempt = $5 AND (attempt_lease_until < $9 OR attempt_owner = $6)))
-               AND COALESCE(refusal_tries, 0) = $12 AND ((doubt_since IS NOT NULL) = $13)",
+               AND refusal_tries IS NOT DISTINCT FROM $12 AND ((doubt_since IS NOT NULL) = $13)",
             params![
                 intent.user,
                 intent.epoch,
@@ -34,7 +34,7 @@ pub async fn begin(session: &mut Session, intent: &Intent) -> Result<bool> {
                 now,
                 intent.lease,
                 STOPPED,
-                intent.refusals,
+                intent.refused,
                 intent.in_doubt,
             ],
         )

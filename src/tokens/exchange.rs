@@ -134,7 +134,7 @@ impl Exchange {
             owner: self.owner,
             lease: LEASE,
             cause: start.cause,
-            refusals: start.view.refusal.as_ref().map_or(0, |refusal| refusal.tries),
+            refused: start.view.refusal.as_ref().map(|refusal| refusal.tries),
             in_doubt: start.view.doubt.is_some(),
         };
         let announced = match self.announce(&intent, began, stalled).await {

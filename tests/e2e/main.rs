@@ -13,6 +13,7 @@ mod answer;
 mod api;
 mod archive;
 mod crash;
+mod daemons;
 mod fault;
 mod life;
 mod limit;

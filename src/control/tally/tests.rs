@@ -99,7 +99,7 @@ impl Archive {
                     owner,
                     lease: LEASE,
                     cause: Cause::Expiry,
-                    refusals: grant.refusal.as_ref().map_or(0, |refusal| refusal.tries),
+                    refused: grant.refusal.as_ref().map(|refusal| refusal.tries),
                     in_doubt: grant.doubt.is_some(),
                 };
                 store.begin_attempt(&intent).await.unwrap();

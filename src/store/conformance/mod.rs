@@ -182,7 +182,7 @@ pub fn intent(grant: &Grant, n: u128) -> Intent {
         owner: HERE,
         lease: LEASE,
         cause: Cause::Expiry,
-        refusals: grant.refusal.as_ref().map_or(0, |refusal| refusal.tries),
+        refused: grant.refusal.as_ref().map(|refusal| refusal.tries),
         in_doubt: grant.doubt.is_some(),
     }
 }
@@ -231,7 +231,7 @@ impl Bench {
     pub async fn begin(&self, grant: &Grant, n: u128) -> Intent {
         let known = self.grant(grant.user).await;
         let knows = intent(&known, n);
-        let intent = Intent { refusals: knows.refusals, in_doubt: knows.in_doubt, ..intent(grant, n) };
+        let intent = Intent { refused: knows.refused, in_doubt: knows.in_doubt, ..intent(grant, n) };
         assert!(self.store.begin_attempt(&intent).await.unwrap());
         intent
     }

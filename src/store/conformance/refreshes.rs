@@ -301,7 +301,7 @@ pub async fn an_intent_that_does_not_know_of_a_refusal_or_a_doubt_is_refused(ben
     assert!(!bench.store.begin_attempt(&intent(&known, 2)).await.unwrap());
     let known = bench.grant(user).await;
     bench.begin(&known, 3).await;
-    let refusal = Refusal { since: bench.now(), reason: "revoked".to_owned(), tries: 1, next_try_at: None };
+    let refusal = Refusal { since: bench.now(), reason: "revoked".to_owned(), tries: 0, next_try_at: None };
     let refused = Close::Refused(refusal);
     assert!(bench.store.close_attempt(user, epoch, attempt(3), &refused).await.unwrap());
     assert!(!bench.store.begin_attempt(&intent(&known, 4)).await.unwrap());
