@@ -1,6 +1,7 @@
 //! One user's run: fetch the page, store the plays, find gaps, decide when to look again. The [`Archiver`] promises
 //! that a user has at most one run at a time: who asks during one joins it, and gets its outcome.
 
+mod claim;
 mod fault;
 pub mod overlap;
 pub mod pace;
@@ -18,10 +19,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::claim::Claims;
+pub use self::claim::Yielded;
 use self::run::Run;
 use self::top::Tried;
 use crate::clock::Clock;
-use crate::domain::{AppName, Gap, RunId, RunResult, Timestamp, Trigger, UserId, UserName};
+use crate::domain::{AppName, Gap, Owner, RunId, RunResult, Timestamp, Trigger, UserId, UserName};
+use crate::random::Random;
 use crate::spotify::{Client, Gate};
 use crate::store::Store;
 use crate::telemetry::{Events, Metrics};
@@ -49,6 +53,10 @@ pub struct Dependencies {
     pub events: Events,
     /// What spreads the waits of runs that failed together.
     pub jitter: Jitter,
+    /// Whose claims are made.
+    pub owner: Owner,
+    /// What names them.
+    pub random: Arc<Random>,
 }
 
 /// What the configuration says of runs (`[archive]`).
@@ -62,8 +70,22 @@ pub struct Limits {
     pub max_interval: Duration,
 }
 
+/// What the time of the next run depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// How the run went.
+    pub result: RunResult,
+    /// How long an adaptive user may wait for the next look; `None` where nothing was learnt.
+    pub look_again_in: Option<Duration>,
+    /// Until when calls are held.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// Says when a user is due after a run; `None` for one who is not to run. It is put on record with the run's end.
+pub type NextRun = Arc<dyn Fn(&Ended) -> Option<Timestamp> + Send + Sync>;
+
 /// Whom a run is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Who {
     /// The store's number.
     pub id: UserId,
@@ -75,6 +97,8 @@ pub struct Who {
     pub api_url: String,
     /// The longest time that the user's schedule leaves between two runs; adaptive: `max_interval`.
     pub longest_pause: Duration,
+    /// When the user is due after the run.
+    pub next_run: NextRun,
 }
 
 /// How a run ended.
@@ -90,11 +114,14 @@ pub struct Outcome {
     pub gaps: Vec<Gap>,
     /// Which run it was; `None` where it never came on record.
     pub run: Option<RunId>,
-    /// How long an adaptive user may wait for the next look; `None` where nothing was learnt.
-    pub look_again_in: Option<Duration>,
     /// Until when calls are held.
     pub retry_at: Option<Timestamp>,
+    /// When the user is due next, as it is on record where the store could be written.
+    pub next_run_at: Option<Timestamp>,
 }
+
+/// What became of a run that was to be made.
+type Landed = Result<Outcome, Yielded>;
 
 impl Outcome {
     /// A run that was over before it began.
@@ -105,8 +132,8 @@ impl Outcome {
             new_plays: 0,
             gaps: Vec::new(),
             run: None,
-            look_again_in: None,
             retry_at: None,
+            next_run_at: None,
         }
     }
 }
@@ -120,6 +147,7 @@ struct Shared {
     limits: Mutex<Limits>,
     permits: Semaphore,
     flights: Mutex<HashMap<UserId, Flight>>,
+    claims: Claims,
     tried: Tried,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -127,7 +155,7 @@ struct Shared {
 
 /// A user's run: under way, or over but for what comes after its outcome.
 struct Flight {
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<Landed>>,
     /// Whoever has this works for the user.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -140,20 +168,44 @@ impl Archiver {
             limits: Mutex::new(limits),
             permits: Semaphore::new(limits.concurrency),
             flights: Mutex::default(),
+            claims: Claims::default(),
             tried: Tried::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
     }
 
-    /// Runs, or joins the run under way. The run goes on if the caller leaves.
+    /// Runs, or joins the run under way, also another daemon's. The run goes on if the caller leaves.
     pub async fn archive(&self, who: Who, trigger: Trigger) -> Outcome {
-        let Some(mut outcome) = self.board(who, trigger) else {
-            return Outcome::never_begun("longplay was stopping");
+        loop {
+            match self.fly(&who, trigger, None).await {
+                Ok(outcome) => return outcome,
+                Err(Yielded::Gone) => {
+                    return Outcome::never_begun("the user was removed or paused meanwhile");
+                }
+                // It was one by schedule that was joined, and that was not made here.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Makes a run that was due then, unless another daemon does.
+    pub async fn archive_due(&self, who: &Who, due: Timestamp) -> Result<Outcome, Yielded> {
+        self.fly(who, Trigger::Schedule, Some(due)).await
+    }
+
+    /// Whether the user has a run, or one that waits for its place.
+    pub fn is_busy_with(&self, user: UserId) -> bool {
+        self.0.flights().contains_key(&user)
+    }
+
+    async fn fly(&self, who: &Who, trigger: Trigger, due: Option<Timestamp>) -> Landed {
+        let Some(mut outcome) = self.board(who, trigger, due) else {
+            return Ok(Outcome::never_begun("longplay was stopping"));
         };
-        let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        let landed = outcome.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
         let broke_off = "the run broke off: this is a fault of longplay; see the journal";
-        outcome.unwrap_or_else(|| Outcome::never_begun(broke_off))
+        landed.unwrap_or_else(|| Ok(Outcome::never_begun(broke_off)))
     }
 
     /// Sets new limits, for runs from now on.
@@ -189,7 +241,12 @@ impl Archiver {
     }
 
     /// Joins the user's run, or starts one; `None` while stopping.
-    fn board(&self, who: Who, trigger: Trigger) -> Option<watch::Receiver<Option<Outcome>>> {
+    fn board(
+        &self,
+        who: &Who,
+        trigger: Trigger,
+        due: Option<Timestamp>,
+    ) -> Option<watch::Receiver<Option<Landed>>> {
         let mut flights = self.0.flights();
         if self.0.stop.is_cancelled() {
             return None;
@@ -202,17 +259,18 @@ impl Archiver {
         let (publish, outcome) = watch::channel(None);
         flights.insert(who.id, Flight { outcome: outcome.clone(), turn: Arc::clone(&turn) });
         let landing = Landing { shared: Arc::clone(&self.0), user: who.id, outcome: outcome.clone() };
+        let who = who.clone();
         self.0.tasks.spawn(async move {
             let shared = Arc::clone(&landing.shared);
             let Some(_turn) = shared.or_stop(turn.lock_owned()).await else {
                 shared.with.metrics.run_finished(RunResult::Cancelled, 0);
-                publish.send_replace(Some(Outcome::never_begun("longplay was stopping")));
+                publish.send_replace(Some(Ok(Outcome::never_begun("longplay was stopping"))));
                 return;
             };
-            let mut run = Run::new(&shared, who, trigger);
-            let outcome = run.go().await;
-            let archived = outcome.result.archived();
-            publish.send_replace(Some(outcome));
+            let mut run = Run::new(&shared, who, trigger, due);
+            let landed = run.go().await;
+            let archived = run.was_made && landed.as_ref().is_ok_and(|outcome| outcome.result.archived());
+            publish.send_replace(Some(landed));
             if archived {
                 run.fetch_top_artists().await;
             }
@@ -246,7 +304,7 @@ impl Shared {
 struct Landing {
     shared: Arc<Shared>,
     user: UserId,
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<Landed>>,
 }
 
 impl Drop for Landing {

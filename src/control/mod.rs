@@ -7,6 +7,7 @@ mod ending;
 mod extract;
 mod login;
 mod mended;
+mod plan;
 mod problem;
 mod reading;
 mod roster;
@@ -16,6 +17,7 @@ mod service;
 pub mod socket;
 mod standing;
 mod status;
+mod taking_in;
 mod users;
 
 pub use routes::routes;

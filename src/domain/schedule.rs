@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 use croner::Cron;
@@ -36,7 +37,7 @@ pub enum Schedule {
     /// From the user's own listening.
     Adaptive,
     /// At the times of a cron expression: day of month and day of week are ORed, as in cron(5).
-    Cron(Box<Cron>),
+    Cron(Arc<Cron>),
 }
 
 fn shown(given: &str) -> String {
@@ -57,7 +58,7 @@ impl FromStr for Schedule {
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
         let cron = parser.parse(text).map_err(|e| refused(e.to_string()))?;
-        let schedule = Self::Cron(Box::new(cron));
+        let schedule = Self::Cron(Arc::new(cron));
         match schedule.next_after(Timestamp::from_millis(0), Tz::UTC) {
             Some(_) => Ok(schedule),
             None => Err(ScheduleError::NeverFires(shown(given))),

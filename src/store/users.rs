@@ -51,26 +51,40 @@ pub async fn by_name(session: &mut Session, name: &UserName) -> Result<Option<Us
     Ok(listed.and_then(Listed::ok))
 }
 
-pub async fn changed(session: &mut Session, since: i64) -> Result<Changes> {
+pub async fn changed(session: &mut Session, since: i64, limit: i64) -> Result<Changes> {
     // One statement, so that the number and the rows are of the same moment.
     let rows = session
         .all(
-            "SELECT c.last, u.* FROM user_changes c LEFT JOIN users u ON u.change > $1 ORDER BY u.change",
-            params![since],
+            "SELECT c.last, u.* FROM user_changes c LEFT JOIN users u ON u.change > $1 ORDER BY u.change LIMIT $2",
+            params![since, limit.max(1)],
             |row| {
-                let user = row.maybe::<UserId>("id")?.map(|_| read(row)).transpose()?;
-                Ok((row.get::<i64>("last")?, user))
+                let Some(id) = row.maybe::<UserId>("id")? else { return Ok((row.get("last")?, None)) };
+                Ok((row.get("last")?, Some((id, row.get::<i64>("change")?, read(row)?))))
             },
         )
         .await?;
-    let mut changes = Changes { upto: since, users: Vec::new(), refused: Vec::new() };
-    for (last, listed) in rows {
+    let found = rows.iter().filter(|(_, found)| found.is_some()).count();
+    let more = i64::try_from(found).unwrap_or(i64::MAX) >= limit.max(1);
+    let mut changes = Changes { upto: since, more, ..Changes::default() };
+    for (last, found) in rows {
         changes.upto = last;
-        match listed {
-            Some(Ok(user)) => changes.users.push(user),
-            Some(Err(why)) => changes.refused.push(why),
-            None => {}
+        let Some((id, change, listed)) = found else { continue };
+        if more {
+            changes.upto = change;
         }
+        match listed {
+            Ok(user) => changes.users.push(user),
+            Err(why) => changes.refused.push((id, why)),
+        }
+    }
+    if since > 0 {
+        changes.purged = session
+            .all(
+                "SELECT user_id FROM purged_users WHERE change > $1 AND change <= $2 ORDER BY change",
+                params![since, changes.upto],
+                |row| row.get("user_id"),
+            )
+            .await?;
     }
     Ok(changes)
 }
@@ -97,11 +111,6 @@ pub async fn set_paused(session: &mut Session, user: Option<UserId>, paused: boo
             params![user, paused],
         )
         .await?;
-    Ok(())
-}
-
-pub async fn set_next_run(session: &mut Session, user: UserId, at: Option<Timestamp>) -> Result<()> {
-    session.run("UPDATE users SET next_run_at = $2 WHERE id = $1", params![user, at]).await?;
     Ok(())
 }
 
@@ -137,5 +146,11 @@ pub async fn purge(session: &mut Session, user: UserId) -> Result<()> {
     ] {
         session.run(sql, params![user]).await?;
     }
+    Ok(())
+}
+
+/// By now every daemon has heard of them.
+pub async fn forget_purged(session: &mut Session, older_than: Timestamp) -> Result<()> {
+    session.run("DELETE FROM purged_users WHERE purged_at < $1", params![older_than]).await?;
     Ok(())
 }

@@ -179,7 +179,11 @@ impl Actor {
                 self.input(user, Input::Forget);
                 let _ = reply.send(());
             }
-            Message::RunDue { user, at } => self.input(user, Input::RunDue(at)),
+            Message::RunsDue { runs } => {
+                for (user, at) in runs {
+                    self.input(user, Input::RunDue(at));
+                }
+            }
             Message::Reread { user } => self.input(user, Input::Stale),
             Message::Read { user, read } => self.input(user, Input::Read(read)),
             Message::Stalled { user, why } => self.input(user, Input::Stalled(why)),
