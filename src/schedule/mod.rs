@@ -99,7 +99,13 @@ impl Scheduler {
 
     /// Hands out nothing any more. A firing or work that has begun goes on.
     pub async fn stop(&self) {
-        self.core.state().plan.stop();
+        // They hold what they work on; dropped outside the lock, since that may come back here.
+        let works = {
+            let mut state = self.core.state();
+            state.plan.stop();
+            std::mem::take(&mut state.works)
+        };
+        drop(works);
         if let Some(library) = &self.library {
             library.stop().await;
         }
