@@ -14,3 +14,6 @@ mod upkeep;
 pub use local::{LocalError, LocalMode};
 pub use serve::{ServeError, serve};
 pub use state::{StateError, become_owner};
+
+#[cfg(test)]
+mod tests;
