@@ -3,6 +3,7 @@
 
 mod claim;
 mod fault;
+mod flight;
 pub mod overlap;
 pub mod pace;
 mod record;
@@ -12,16 +13,17 @@ pub mod unreadable;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::claim::Claims;
 pub use self::claim::Yielded;
-use self::run::Run;
+use self::flight::{Flight, Waiting};
 use self::top::Tried;
 use crate::clock::Clock;
 use crate::domain::{AppName, Gap, Owner, RunId, RunResult, Timestamp, Trigger, UserId, UserName};
@@ -30,6 +32,11 @@ use crate::spotify::{Client, Gate};
 use crate::store::Store;
 use crate::telemetry::{Events, Metrics};
 use crate::tokens::TokenSource;
+
+/// How many runs that are due may wait for a place.
+const MOST_WAITING: usize = 1_024;
+/// How many users may be run or tried again at a time before those that are due wait in the schedule.
+const MOST_RUNS: usize = 10_000;
 
 /// Spreads waits: gives numbers from 0 to 1.
 pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
@@ -148,16 +155,11 @@ struct Shared {
     permits: Semaphore,
     flights: Mutex<HashMap<UserId, Flight>>,
     claims: Claims,
+    /// How many runs wait for their first place.
+    waiting: AtomicUsize,
     tried: Tried,
     stop: CancellationToken,
     tasks: TaskTracker,
-}
-
-/// A user's run: under way, or over but for what comes after its outcome.
-struct Flight {
-    outcome: watch::Receiver<Option<Landed>>,
-    /// Whoever has this works for the user.
-    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Archiver {
@@ -169,6 +171,7 @@ impl Archiver {
             permits: Semaphore::new(limits.concurrency),
             flights: Mutex::default(),
             claims: Claims::default(),
+            waiting: AtomicUsize::new(0),
             tried: Tried::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -194,18 +197,15 @@ impl Archiver {
         self.fly(who, Trigger::Schedule, Some(due)).await
     }
 
+    /// How many more runs that are due should be asked for: what is due keeps cheaper than what waits here.
+    pub fn room(&self) -> usize {
+        let waiting = MOST_WAITING.saturating_sub(self.0.waiting.load(Ordering::Relaxed));
+        waiting.min(MOST_RUNS.saturating_sub(self.0.flights().len()))
+    }
+
     /// Whether the user has a run, or one that waits for its place.
     pub fn is_busy_with(&self, user: UserId) -> bool {
         self.0.flights().contains_key(&user)
-    }
-
-    async fn fly(&self, who: &Who, trigger: Trigger, due: Option<Timestamp>) -> Landed {
-        let Some(mut outcome) = self.board(who, trigger, due) else {
-            return Ok(Outcome::never_begun("longplay was stopping"));
-        };
-        let landed = outcome.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
-        let broke_off = "the run broke off: this is a fault of longplay; see the journal";
-        landed.unwrap_or_else(|| Ok(Outcome::never_begun(broke_off)))
     }
 
     /// Sets new limits, for runs from now on.
@@ -239,45 +239,6 @@ impl Archiver {
         }
         self.0.tasks.wait().await;
     }
-
-    /// Joins the user's run, or starts one; `None` while stopping.
-    fn board(
-        &self,
-        who: &Who,
-        trigger: Trigger,
-        due: Option<Timestamp>,
-    ) -> Option<watch::Receiver<Option<Landed>>> {
-        let mut flights = self.0.flights();
-        if self.0.stop.is_cancelled() {
-            return None;
-        }
-        let turn = match flights.get(&who.id) {
-            Some(flight) if flight.outcome.borrow().is_none() => return Some(flight.outcome.clone()),
-            Some(over) => Arc::clone(&over.turn),
-            None => Arc::default(),
-        };
-        let (publish, outcome) = watch::channel(None);
-        flights.insert(who.id, Flight { outcome: outcome.clone(), turn: Arc::clone(&turn) });
-        let landing = Landing { shared: Arc::clone(&self.0), user: who.id, outcome: outcome.clone() };
-        let who = who.clone();
-        self.0.tasks.spawn(async move {
-            let shared = Arc::clone(&landing.shared);
-            let Some(_turn) = shared.or_stop(turn.lock_owned()).await else {
-                shared.with.metrics.run_finished(RunResult::Cancelled, 0);
-                publish.send_replace(Some(Ok(Outcome::never_begun("longplay was stopping"))));
-                return;
-            };
-            let mut run = Run::new(&shared, who, trigger, due);
-            let landed = run.go().await;
-            let archived = run.was_made && landed.as_ref().is_ok_and(|outcome| outcome.result.archived());
-            publish.send_replace(Some(landed));
-            if archived {
-                run.fetch_top_artists().await;
-            }
-            drop(landing);
-        });
-        Some(outcome)
-    }
 }
 
 impl Shared {
@@ -296,22 +257,6 @@ impl Shared {
             biased;
             () = self.stop.cancelled() => None,
             done = work => Some(done),
-        }
-    }
-}
-
-/// Takes the user's run off the list however it ended, by a panic too.
-struct Landing {
-    shared: Arc<Shared>,
-    user: UserId,
-    outcome: watch::Receiver<Option<Landed>>,
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        let mut flights = self.shared.flights();
-        if flights.get(&self.user).is_some_and(|flight| flight.outcome.same_channel(&self.outcome)) {
-            flights.remove(&self.user);
         }
     }
 }

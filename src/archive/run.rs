@@ -8,7 +8,7 @@ use tokio::sync::SemaphorePermit;
 
 use super::claim::{Begun, Held};
 use super::fault::{Fault, Waits};
-use super::{Landed, Outcome, Shared, Who, pace};
+use super::{Landed, Outcome, Shared, Waiting, Who, pace};
 use crate::domain::{AccessToken, Play, RunId, Timestamp, Trigger};
 use crate::spotify::{ApiError, Page};
 use crate::tokens::{Need, Token};
@@ -24,13 +24,22 @@ pub(super) struct Run<'a> {
     pub(super) place: Option<SemaphorePermit<'a>>,
     /// The claim, from the run's beginning to its end.
     pub(super) held: Option<Held<'a>>,
+    /// Until it first has a place.
+    waiting: Option<Waiting>,
     /// Whether it was made here.
     pub was_made: bool,
 }
 
 impl<'a> Run<'a> {
-    pub fn new(shared: &'a Shared, who: Who, trigger: Trigger, due: Option<Timestamp>) -> Self {
-        Self { shared, who, trigger, due, place: None, held: None, was_made: false }
+    pub fn new(
+        shared: &'a Shared,
+        who: Who,
+        trigger: Trigger,
+        due: Option<Timestamp>,
+        waiting: Waiting,
+    ) -> Self {
+        let waiting = Some(waiting);
+        Self { shared, who, trigger, due, place: None, held: None, waiting, was_made: false }
     }
 
     /// Does it all and tells how it went; or why it was not made here.
@@ -164,6 +173,7 @@ impl<'a> Run<'a> {
         let place = self.or_stop(self.shared.permits.acquire()).await?;
         // An error would mean that the semaphore is closed, which nobody does.
         self.place = Some(place.map_err(|_| Fault::stopping())?);
+        self.waiting = None;
         Ok(())
     }
 

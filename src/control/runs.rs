@@ -44,6 +44,11 @@ impl Service {
         Err(Problem::of_run(outcome, self.now()))
     }
 
+    /// How many more runs that are due can be taken on now.
+    pub fn room(&self) -> usize {
+        self.parts().archiver.room()
+    }
+
     /// A run that is due, unless another daemon makes it.
     pub async fn run_due(&self, id: UserId, due: Timestamp) {
         let Some(user) = self.known(id).filter(|user| !user.paused) else { return };

@@ -117,11 +117,12 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
 
 /// The schedule, which fires into whatever is behind the door.
 async fn scheduler(ground: &Ground, door: &Door) -> Result<Scheduler, StartError> {
-    let door = door.clone();
-    Scheduler::start(Arc::clone(&ground.clock), move |user, due| {
-        if let Some(core) = door.core() {
+    let (opened, room) = (door.clone(), door.clone());
+    let fire = move |user, due| {
+        if let Some(core) = opened.core() {
             tokio::spawn(async move { core.service.run_due(user, due).await });
         }
-    })
-    .await
+    };
+    let room = move || room.core().map_or(0, |core| core.service.room());
+    Scheduler::start(Arc::clone(&ground.clock), fire, room).await
 }

@@ -24,7 +24,8 @@ fn by_hand() -> (Arc<SimulatedClock>, Scheduler, Fired) {
 
 async fn started(clock: Arc<dyn Clock>) -> (Scheduler, Fired) {
     let (tx, rx) = mpsc::unbounded_channel();
-    let scheduler = Scheduler::start(clock, move |user, due| tx.send((user, due)).unwrap()).await.unwrap();
+    let fire = move |user, due| tx.send((user, due)).unwrap();
+    let scheduler = Scheduler::start(clock, fire, || usize::MAX).await.unwrap();
     (scheduler, rx)
 }
 
@@ -148,6 +149,35 @@ async fn the_library_asks_the_injected_clock_what_is_due() {
     assert_eq!(fired.recv().await.unwrap().0, UserId(2));
     seen.wait_for(|count| *count == 1).await.unwrap();
     assert_eq!(scheduler.last_tick(), BootTime(seconds(3600)));
+}
+
+#[tokio::test]
+async fn whoever_there_is_no_room_for_stays_in_the_plan() {
+    let clock = Arc::new(SimulatedClock::new(NOON));
+    let room = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (tx, mut fired) = mpsc::unbounded_channel();
+    let left = Arc::clone(&room);
+    let scheduler = Scheduler::start(
+        clock.clone(),
+        move |user, due| tx.send((user, due)).unwrap(),
+        move || left.load(Ordering::SeqCst),
+    )
+    .await
+    .unwrap();
+    for user in 1..=3 {
+        scheduler.set(UserId(user), NOON);
+    }
+    // A beat has come through, and nobody with it.
+    clock.advance(seconds(5));
+    while scheduler.last_tick() != clock.boot() {
+        tokio::task::yield_now().await;
+    }
+    assert!(fired.try_recv().is_err());
+    assert_eq!(scheduler.next_for(UserId(1)), Some(NOON));
+    room.store(9, Ordering::SeqCst);
+    for user in 1..=3 {
+        assert_eq!(fired.recv().await.unwrap().0, UserId(user));
+    }
 }
 
 #[tokio::test]

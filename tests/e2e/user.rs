@@ -177,6 +177,10 @@ fn users_that_another_program_adds_are_noticed_within_ten_seconds() {
         let daemon = host.get("/v1/status").json()["daemon"].clone();
         daemon["problems"].as_array().is_some_and(|all| all.iter().any(|p| p.to_string().contains("alice")))
     });
+    host.sql("UPDATE users SET schedule = NULL WHERE name = 'alice'");
+    host.until("and that it is mended", || {
+        host.get("/v1/status").json()["daemon"]["problems"].as_array().is_some_and(Vec::is_empty)
+    });
     host.sql("UPDATE users SET active = FALSE WHERE name = 'alice'");
     host.until("she is gone", || host.get("/v1/status?user=alice").status == 404);
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use async_trait::async_trait;
 use reqwest::StatusCode;
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::watch;
 
 use super::kept::FakeStore;
 use crate::archive::*;
