@@ -41,11 +41,11 @@ impl Fault {
         Self::new(RunResult::Cancelled, "longplay was stopping")
     }
 
-    /// The process stood still for so long that the user may be another daemon's by now.
+    /// The claim was not renewed for so long that the user may be another daemon's by now.
     pub fn lapsed() -> Self {
         Self::new(
             RunResult::Cancelled,
-            "longplay stood still in the middle of the run, so that another daemon may have taken it over: it is made again",
+            "longplay stood still in the middle of the run, or the store was away: another daemon may have taken it over",
         )
     }
 

@@ -62,7 +62,7 @@ impl Roster {
 
     /// Takes in an active user, or their change; lets go one who is not.
     pub fn put(&mut self, user: &User) -> Option<Arc<Known>> {
-        self.remove(user.id);
+        self.leave(user.id);
         if !user.active {
             return None;
         }
@@ -74,7 +74,11 @@ impl Roster {
 
     /// Lets go of a user.
     pub fn remove(&mut self, id: UserId) {
-        self.faults.remove(&id);
+        self.mended(id);
+        self.leave(id);
+    }
+
+    fn leave(&mut self, id: UserId) {
         if let Some(known) = self.users.remove(&id) {
             // Another may have the name by now.
             if self.find(&known.name).is_some_and(|named| named.id == id) {
@@ -83,7 +87,12 @@ impl Roster {
         }
     }
 
-    /// Notes what is wrong with a row, until the next change of it.
+    /// Nothing is wrong with a row any more.
+    pub fn mended(&mut self, id: UserId) {
+        self.faults.remove(&id);
+    }
+
+    /// Notes what is wrong with a row.
     pub fn fault(&mut self, id: UserId, what: String) {
         self.faults.insert(id, what);
     }
@@ -158,5 +167,70 @@ impl Eq for Named {}
 impl Hash for Named {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.name.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: i64, name: &str) -> User {
+        User {
+            id: UserId(id),
+            name: name.parse().unwrap(),
+            app: "default".parse().unwrap(),
+            schedule: Some("5 * * * *".to_owned()),
+            timezone: None,
+            origin: Origin::Store,
+            paused: false,
+            active: true,
+            next_run_at: None,
+            last_run_at: None,
+            last_run_result: None,
+            last_run_reason: None,
+            last_archived_at: None,
+            blocked: None,
+            top_fetched_at: None,
+            plays: 0,
+            gaps: 0,
+        }
+    }
+
+    #[test]
+    fn what_many_share_is_kept_once_and_no_longer_than_somebody_has_it() {
+        let mut roster = Roster::default();
+        let [a, b] = ["alice", "bob"].map(|name| roster.put(&user(name.len() as i64, name)).unwrap());
+        assert!(Arc::ptr_eq(&a.app, &b.app));
+        assert!(Arc::ptr_eq(a.schedule.as_ref().unwrap(), b.schedule.as_ref().unwrap()));
+        drop((a, b));
+        for n in 0..10_000 {
+            roster.put(&User { schedule: Some(format!("{n}")), ..user(5, "alice") });
+        }
+        assert!(roster.texts.len() < 100, "{}", roster.texts.len());
+    }
+
+    #[test]
+    fn a_name_is_found_under_its_present_number() {
+        let mut roster = Roster::default();
+        roster.put(&user(1, "alice"));
+        // Purged and added again, and both are told of in one bite, the new one first.
+        roster.put(&user(2, "alice"));
+        roster.remove(UserId(1));
+        let name = "alice".parse().unwrap();
+        assert_eq!(roster.find(&name).map(|known| known.id), Some(UserId(2)));
+        roster.put(&User { name: "alicia".parse().unwrap(), ..user(2, "alice") });
+        assert!(roster.find(&name).is_none() && roster.all().count() == 1);
+        roster.put(&User { active: false, ..user(2, "alicia") });
+        assert_eq!((roster.all().count(), roster.names.len()), (0, 0));
+    }
+
+    #[test]
+    fn of_many_faults_the_first_few_are_told() {
+        let mut roster = Roster::default();
+        (0..25).for_each(|n| roster.fault(UserId(n), format!("fault {n}")));
+        let told = roster.faults();
+        assert_eq!((told.len(), told[20].as_str()), (21, "5 more users have such faults"));
+        (0..25).for_each(|n| roster.mended(UserId(n)));
+        assert!(roster.faults().is_empty());
     }
 }

@@ -53,10 +53,12 @@ impl Service {
     pub async fn run_due(&self, id: UserId, due: Timestamp) {
         let Some(user) = self.known(id).filter(|user| !user.paused) else { return };
         let Ok(who) = self.who(&user) else { return };
-        self.parts().metrics.run_late(self.now().since(due));
-        let again = self.now() + LOOK_AGAIN;
+        let (late, again) = (self.now().since(due), self.now() + LOOK_AGAIN);
         match self.parts().archiver.archive_due(&who, due).await {
-            Ok(outcome) => self.after(&user, &outcome).await,
+            Ok(outcome) => {
+                self.parts().metrics.run_late(late);
+                self.after(&user, &outcome).await;
+            }
             // Not at once, should the store's clock be behind ours.
             Err(Yielded::Taken { until: next } | Yielded::NotDue { next: Some(next) }) => {
                 self.schedule(vec![(id, next.max(again))]).await;
@@ -159,7 +161,7 @@ impl Service {
     fn next_run(&self, id: UserId, ended: &Ended) -> Option<Timestamp> {
         let user = self.known(id).filter(|user| !user.paused)?;
         let (now, settings) = (self.now(), self.settings());
-        if self.0.stopping.load(Ordering::Relaxed) && !ended.result.archived() {
+        if self.0.stopping.load(Ordering::Relaxed) && ended.result == RunResult::Cancelled {
             // Made up at once, here or by another daemon.
             return Some(now);
         }

@@ -72,6 +72,7 @@ impl Service {
             gone.push(id);
         }
         for user in &changes.users {
+            self.roster().mended(user.id);
             let Some(known) = self.roster().put(user) else {
                 gone.push(user.id);
                 continue;
