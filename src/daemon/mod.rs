@@ -15,3 +15,6 @@ mod upkeep;
 pub use local::{LocalError, LocalMode};
 pub use serve::{ServeError, serve};
 pub use state::{StateError, become_owner};
+
+#[cfg(test)]
+mod tests;
