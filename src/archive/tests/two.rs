@@ -90,11 +90,14 @@ async fn who_asks_during_another_daemons_run_gets_its_outcome() {
     let made = two.fire(&two.first);
     gate.reached_by(1).await;
     two.scene.clock.hold();
-    let asks = tokio::spawn({
+    let mut asks = tokio::spawn({
         let (second, who) = (two.second.clone(), two.who.clone());
         async move { second.archive(who, Trigger::Manual).await }
     });
-    two.scene.clock.reach(1).await;
+    tokio::select! {
+        () = two.scene.clock.reach(1) => {}
+        _ = &mut asks => panic!("it did not wait for the other daemon's run"),
+    }
     gate.open();
     let made = made.await.unwrap().unwrap();
     while !asks.is_finished() {
