@@ -55,10 +55,11 @@ impl Gate {
         Ok(())
     }
 
-    /// Takes in what another daemon on the same store has learnt; a hold that is known here is never shortened.
+    /// Takes in what another daemon on the same store has learnt; a hold that is known here is never shortened. An older
+    /// version is of a store that lost its last commits.
     pub fn learn(&self, app: &AppName, stored: AppState) {
         if let Some(known) = self.states().get_mut(app)
-            && stored.version > known.version
+            && stored.version != known.version
         {
             *known = after(known, stored);
         }

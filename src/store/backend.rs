@@ -67,6 +67,13 @@ impl SqlStore {
         };
         Session::writing(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
     }
+
+    /// For what concerns tokens: never behind the archive, where the database has more than one writer.
+    async fn writing_tokens(&self, doing: impl Into<String>) -> Result<Session> {
+        let Database::Postgres(server) = &self.database else { return self.writing(doing).await };
+        let pool = Pool::Postgres(server.pools().await?.tokens.clone());
+        Session::writing(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
+    }
 }
 
 #[async_trait]
@@ -77,7 +84,7 @@ impl GrantStore for SqlStore {
     }
 
     async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
-        let mut session = self.writing(format!("keeping the state of app {app}")).await?;
+        let mut session = self.writing_tokens(format!("keeping the state of app {app}")).await?;
         let saved = meta::save_app_state(&mut session, app, state).await?;
         session.commit(saved).await
     }
@@ -93,13 +100,15 @@ impl GrantStore for SqlStore {
     }
 
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool> {
-        let mut session = self.writing(format!("announcing a refresh of user {}", intent.user.0)).await?;
+        let mut session =
+            self.writing_tokens(format!("announcing a refresh of user {}", intent.user.0)).await?;
         let begun = refreshes::begin(&mut session, intent).await?;
         session.commit(begun).await
     }
 
     async fn commit_tokens(&self, tokens: &NewTokens, when: CommitIf) -> Result<bool> {
-        let mut session = self.writing(format!("committing new tokens of user {}", tokens.user.0)).await?;
+        let mut session =
+            self.writing_tokens(format!("committing new tokens of user {}", tokens.user.0)).await?;
         let committed = refreshes::commit(&mut session, tokens, when).await?;
         session.commit(committed).await
     }
@@ -111,19 +120,19 @@ impl GrantStore for SqlStore {
         attempt: AttemptId,
         close: &Close,
     ) -> Result<bool> {
-        let mut session = self.writing(format!("closing a refresh of user {}", user.0)).await?;
+        let mut session = self.writing_tokens(format!("closing a refresh of user {}", user.0)).await?;
         let closed = refreshes::close(&mut session, user, epoch, attempt, close).await?;
         session.commit(closed).await
     }
 
     async fn commit_login(&self, login: &NewLogin) -> Result<bool> {
-        let mut session = self.writing(format!("committing a login of user {}", login.user.0)).await?;
+        let mut session = self.writing_tokens(format!("committing a login of user {}", login.user.0)).await?;
         let committed = grants::commit_login(&mut session, login).await?;
         session.commit(committed).await
     }
 
     async fn set_account(&self, user: UserId, epoch: Epoch, account_id: &str) -> Result<()> {
-        let mut session = self.writing(format!("noting the account of user {}", user.0)).await?;
+        let mut session = self.writing_tokens(format!("noting the account of user {}", user.0)).await?;
         grants::set_account(&mut session, user, epoch, account_id).await?;
         session.commit(()).await
     }

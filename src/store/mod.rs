@@ -138,8 +138,7 @@ pub trait Store: GrantStore {
     /// Sets when the next runs are due, of active users whose time is still the one that was seen and whom nobody runs.
     /// Answers the others who are there, with the time on record.
     async fn plan_runs(&self, runs: &[PlannedRun]) -> Result<Vec<(UserId, Option<Timestamp>)>>;
-    /// Who is due for longer than `by`, the longest first, and after `after` in that order; also those whose claim
-    /// lapsed so long ago.
+    /// Who is due for longer than `by`, or whose claim has lapsed, the longest first, and after `after` in that order.
     async fn overdue(
         &self,
         by: Duration,

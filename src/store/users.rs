@@ -2,7 +2,7 @@
 
 use super::sql::{Row, Session, params};
 use super::{Changes, NewUser, Result};
-use crate::domain::{AppName, NameError, Timestamp, User, UserId, UserName};
+use crate::domain::{AppName, NameError, Owner, Timestamp, User, UserId, UserName};
 
 /// A row, or why it is no user: other programs write here too.
 pub(super) type Listed = std::result::Result<User, String>;
@@ -24,6 +24,7 @@ pub(super) fn read(row: &Row) -> std::result::Result<Listed, sqlx::Error> {
         paused: row.get("paused")?,
         active: row.get("active")?,
         next_run_at: row.maybe("next_run_at")?,
+        running: row.maybe::<Owner>("run_owner")?.is_some(),
         last_run_at: row.maybe("last_run_at")?,
         last_run_result: row.maybe("last_run_result")?,
         last_run_reason: row.maybe("last_run_reason")?,
@@ -125,6 +126,7 @@ pub async fn remove(session: &mut Session, user: UserId) -> Result<()> {
 
 /// Deletes everything of the user. Tracks, albums and artists are everyone's, and stay.
 pub async fn purge(session: &mut Session, user: UserId) -> Result<()> {
+    session.lock_user_to_delete(user).await?;
     for sql in [
         "DELETE FROM plays WHERE user_id = $1",
         "DELETE FROM gaps WHERE user_id = $1",

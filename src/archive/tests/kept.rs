@@ -39,6 +39,7 @@ impl FakeStore {
             paused: false,
             active: true,
             next_run_at: None,
+            running: false,
             last_run_at: None,
             last_run_result: None,
             last_run_reason: None,
