@@ -273,8 +273,7 @@ impl Upkeep {
         let clock = &self.ground.clock;
         let boot = i64::try_from(clock.boot().0.as_millis()).unwrap_or(i64::MAX);
         let ahead = clock.now().as_millis().saturating_sub(boot);
-        let before =
-            std::mem::replace(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner), Some(ahead));
+        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).replace(ahead);
         let Some(back) = before.map(|before| before - ahead).filter(|back| *back > SET_BACK) else { return };
         let back = Duration::from_millis(back.unsigned_abs());
         tracing::warn!("the clock was set back by {} s: the next runs are reckoned anew", back.as_secs());
