@@ -11,9 +11,9 @@ use super::postgres::Server;
 use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Alike, Announcement, Bite, Changed, Changes, Close, CommitIf, FileUsers, GrantStore, Intent,
-    LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery,
-    Result, RunFailed, Store, StoreError,
+    Added, Alike, Announcement, Bite, Changed, Changes, Close, CommitIf, FileUsers, GrantHead, GrantStore,
+    Intent, LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin,
+    PlayQuery, Result, RunFailed, Store, StoreError,
 };
 use super::{events, file_users, footing, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
 use crate::domain::{
@@ -73,6 +73,11 @@ impl GrantStore for SqlStore {
         meta::app_state(&mut session, app).await
     }
 
+    async fn app_states(&self, apps: &[AppName]) -> Result<Vec<(AppName, AppState)>> {
+        let mut session = self.reading("reading the states of the apps").await?;
+        meta::app_states(&mut session, apps).await
+    }
+
     async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
         let mut session = self.writing(format!("keeping the state of app {app}")).await?;
         let saved = meta::save_app_state(&mut session, app, state).await?;
@@ -84,8 +89,13 @@ impl GrantStore for SqlStore {
         grants::of(&mut session, user).await
     }
 
-    async fn troubled_grants(&self) -> Result<Vec<Grant>> {
-        let mut session = self.reading("reading the grants in trouble").await?;
+    async fn grant_heads(&self, users: &[UserId]) -> Result<Vec<GrantHead>> {
+        let mut session = self.reading("reading where grants stand").await?;
+        grants::heads(&mut session, users).await
+    }
+
+    async fn troubled_users(&self) -> Result<Vec<UserId>> {
+        let mut session = self.reading("reading whose grants are in trouble").await?;
         grants::in_trouble(&mut session).await
     }
 
@@ -185,6 +195,11 @@ impl Store for SqlStore {
     async fn users(&self) -> Result<Vec<User>> {
         let mut session = self.reading("reading the users").await?;
         users::active(&mut session).await
+    }
+
+    async fn users_of(&self, numbers: &[UserId]) -> Result<Vec<User>> {
+        let mut session = self.reading("reading users by number").await?;
+        users::of(&mut session, numbers).await
     }
 
     async fn user(&self, name: &UserName) -> Result<Option<User>> {

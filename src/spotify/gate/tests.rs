@@ -5,12 +5,13 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::clock::SimulatedClock;
 use crate::domain::{AttemptId, Epoch, Event, Grant, UserId};
-use crate::store::{Close, CommitIf, Intent, NewLogin, NewTokens, Result};
+use crate::store::{Close, CommitIf, GrantHead, Intent, NewLogin, NewTokens, Result};
 
 /// Keeps what is known of apps; it can be out of reach.
 #[derive(Default)]
 struct Apps {
     kept: Mutex<HashMap<AppName, AppState>>,
+    reads: Mutex<usize>,
     saves: Mutex<usize>,
     away: Mutex<bool>,
     /// The next save takes until this is sent.
@@ -21,6 +22,11 @@ struct Apps {
 impl GrantStore for Apps {
     async fn app_state(&self, app: &AppName) -> Result<AppState> {
         Ok(self.kept.lock().unwrap().get(app).cloned().unwrap_or_default())
+    }
+    async fn app_states(&self, apps: &[AppName]) -> Result<Vec<(AppName, AppState)>> {
+        *self.reads.lock().unwrap() += 1;
+        let kept = self.kept.lock().unwrap();
+        Ok(apps.iter().filter_map(|app| Some((app.clone(), kept.get(app)?.clone()))).collect())
     }
     async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
         if *self.away.lock().unwrap() {
@@ -41,7 +47,10 @@ impl GrantStore for Apps {
     async fn grant(&self, _: UserId) -> Result<Option<Grant>> {
         unimplemented!()
     }
-    async fn troubled_grants(&self) -> Result<Vec<Grant>> {
+    async fn grant_heads(&self, _: &[UserId]) -> Result<Vec<GrantHead>> {
+        unimplemented!()
+    }
+    async fn troubled_users(&self) -> Result<Vec<UserId>> {
         unimplemented!()
     }
     async fn begin_attempt(&self, _: &Intent) -> Result<bool> {

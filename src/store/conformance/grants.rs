@@ -158,9 +158,7 @@ pub async fn grants_in_trouble_are_found_and_those_of_removed_users_are_not(benc
         bench.store.close_attempt(grant.user, grant.epoch, attempt(n), &refused).await.unwrap();
         expected.extend(next_try_at.map(|_| grant.user));
     }
-    let troubled = async || -> Vec<UserId> {
-        bench.store.troubled_grants().await.unwrap().iter().map(|grant| grant.user).collect()
-    };
+    let troubled = async || bench.store.troubled_users().await.unwrap();
     assert_eq!(troubled().await, expected);
     bench.store.set_paused(None, true).await.unwrap();
     assert_eq!(troubled().await, expected);
