@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+mod offer;
+
 use super::*;
 use crate::clock::{Clock, SimulatedClock};
 use crate::config::{AppSettings, Auth, RefreshMode, TokenKey, TokenSettings};

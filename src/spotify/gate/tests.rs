@@ -260,3 +260,24 @@ async fn of_two_daemons_one_tries_a_refused_app() {
     let tried = (here.try_refused(&scene.app).await, there.try_refused(&scene.app).await);
     assert_eq!(tried, (true, false));
 }
+
+#[tokio::test]
+async fn what_is_stored_of_many_apps_is_read_at_once_and_memory_is_newer() {
+    let scene = Scene::new();
+    scene.hold(Some(60)).await;
+    let gate = scene.restarted().await;
+    let apps: Vec<AppName> = (0..500).map(|n| format!("a{n}").parse().unwrap()).collect();
+    scene.apps.kept.lock().unwrap().insert(
+        apps[7].clone(),
+        AppState { hold_until: Some(Timestamp::from_millis(9_000)), version: 1, ..AppState::default() },
+    );
+    scene.apps.kept.lock().unwrap().remove(&scene.app);
+    let before = *scene.apps.reads.lock().unwrap();
+    gate.load(apps.iter().chain([&scene.app])).await.unwrap();
+    assert_eq!(*scene.apps.reads.lock().unwrap(), before + 1);
+    assert_eq!(gate.held_until(&apps[7]), Some(Timestamp::from_millis(9_000)));
+    assert_eq!(gate.held_until(&apps[8]), None);
+    assert_eq!(gate.held_until(&scene.app), Some(Timestamp::from_millis(60_000)));
+    gate.load(&apps).await.unwrap();
+    assert_eq!(*scene.apps.reads.lock().unwrap(), before + 1, "all are known");
+}

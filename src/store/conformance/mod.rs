@@ -48,6 +48,7 @@ macro_rules! every_behaviour {
                 removing_a_user_takes_the_tokens_and_keeps_the_counters,
                 purging_a_user_leaves_nothing_and_the_number_is_not_given_out_again,
                 a_pause_for_everyone_spares_who_was_removed,
+                users_are_found_by_their_numbers,
                 the_next_run_is_kept;
             file_users: users_of_files_come_and_go_with_the_files,
                 an_unchanged_declaration_touches_nothing,
@@ -67,6 +68,7 @@ macro_rules! every_behaviour {
                 a_new_login_ends_attempt_doubt_refusal_and_block,
                 a_revived_user_logs_in_over_the_row_without_tokens,
                 an_account_is_noted_once,
+                where_grants_stand_is_read_of_many_at_once,
                 grants_in_trouble_are_found_and_those_of_removed_users_are_not;
             refreshes: of_two_daemons_one_announces_a_refresh,
                 a_repeated_intent_is_the_same_intent_with_its_first_lease,
@@ -112,6 +114,7 @@ macro_rules! every_behaviour {
             rest: opening_again_answers_the_same_deployment,
                 the_first_key_probe_stays,
                 an_app_is_remembered,
+                several_apps_are_read_at_once,
                 what_another_daemon_changed_is_found,
                 events_come_newest_first_and_by_user,
                 pruning_forgets_runs_events_and_logins_but_never_plays_and_gaps;

@@ -1,7 +1,7 @@
 //! Users, and how changes of them are noticed.
 
 use super::{Bench, attempt, name, new_user};
-use crate::domain::{Epoch, Event, EventKind, Generation, Origin, Trigger};
+use crate::domain::{Epoch, Event, EventKind, Generation, Origin, Trigger, UserId};
 use crate::store::{NewUser, PlayQuery};
 
 pub async fn another_programs_insert_gets_defaults_and_is_noticed(bench: &Bench) {
@@ -145,6 +145,14 @@ pub async fn a_pause_for_everyone_spares_who_was_removed(bench: &Bench) {
     assert!(bench.user("bob").await.paused && !bench.user("alice").await.paused);
     bench.store.set_paused(None, false).await.unwrap();
     assert!(!bench.user("bob").await.paused);
+}
+
+pub async fn users_are_found_by_their_numbers(bench: &Bench) {
+    let (alice, bob, carol) = (bench.add("alice").await, bench.add("bob").await, bench.add("carol").await);
+    bench.store.remove_user(bob.id, false).await.unwrap();
+    let numbers = [carol.id, UserId(i64::MAX), bob.id, alice.id];
+    assert_eq!(bench.store.users_of(&numbers).await.unwrap(), [alice, carol]);
+    assert_eq!(bench.store.users_of(&[]).await.unwrap(), []);
 }
 
 pub async fn the_next_run_is_kept(bench: &Bench) {
