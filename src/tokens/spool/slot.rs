@@ -17,13 +17,13 @@ use super::super::seal::{Label, OVERHEAD, OpenError, Vault};
 use super::Head;
 
 /// How many slots a file has.
-pub const SLOTS: u64 = 2;
+const SLOTS: usize = 2;
 /// How much of a slot is preallocated: all usual answers fit, also on a full disk.
-const NEAR: u64 = 8 * 1024;
+const NEAR: usize = 8 * 1024;
 /// Room for the longest answer, sealed.
-const LONGEST: u64 = 128 * 1024;
+const LONGEST: usize = 128 * 1024;
 /// What is preallocated of a file.
-pub const PREALLOCATED: u64 = SLOTS * NEAR;
+pub const PREALLOCATED: u64 = (SLOTS * NEAR) as u64;
 
 const MAGIC: &[u8; 8] = b"lpspool1";
 /// Magic, sequence number, epoch, generation that was sent, attempt, whether the status was 200.
@@ -35,7 +35,7 @@ const HEAD: usize = CLEAR + OVERHEAD;
 
 /// A slot that something was written to, as its head says.
 pub struct Slot {
-    number: u64,
+    number: usize,
     /// Rises with every answer of the user.
     pub sequence: u64,
     /// Whether the status was 200.
@@ -52,9 +52,9 @@ pub fn read(file: &File) -> Vec<Result<Slot, String>> {
 }
 
 /// A slot by its number, whatever the other holds; `None`: nothing was ever written there.
-fn slot(file: &File, number: u64) -> Result<Option<Slot>, String> {
+fn slot(file: &File, number: usize) -> Result<Option<Slot>, String> {
     let mut head = [0; HEAD];
-    match file.read_at(&mut head, number * NEAR) {
+    match file.read_at(&mut head, begin(number)) {
         Err(error) => return Err(format!("the answer in slot {number} can't be read: {error}")),
         Ok(_) if head == [0; HEAD] => return Ok(None),
         Ok(_) => {}
@@ -67,7 +67,7 @@ fn slot(file: &File, number: u64) -> Result<Option<Slot>, String> {
         clear: part(clear, 0),
         seal: Sealed(seal.to_vec()),
     };
-    if &head[..8] != MAGIC || HEAD + slot.length() > LONGEST as usize {
+    if &head[..8] != MAGIC || HEAD + slot.length() > LONGEST {
         return Err(damaged(number));
     }
     Ok(Some(slot))
@@ -95,8 +95,8 @@ impl Slot {
     pub fn answer(&self, file: &File, user: UserId, vault: &Vault) -> Result<Zeroizing<Vec<u8>>, String> {
         let length = self.length();
         let mut sealed = vec![0; length];
-        let (near, far) = sealed.split_at_mut(length.min(NEAR as usize - HEAD));
-        file.read_exact_at(near, self.number * NEAR + HEAD as u64)
+        let (near, far) = sealed.split_at_mut(length.min(NEAR - HEAD));
+        file.read_exact_at(near, begin(self.number) + HEAD as u64)
             .and_then(|()| file.read_exact_at(far, beyond(self.number)))
             .map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => damaged(self.number),
@@ -121,7 +121,9 @@ pub fn write(
     vault: &Vault,
     random: &Random,
 ) -> io::Result<()> {
-    let slots = [0, 1].map(|number| slot(file, number).ok().flatten());
+    // What is damaged goes first. What only lacks its key may yet be opened with it: its word is taken for it.
+    let whole = |slot: &Slot| slot.head(user, vault) != Err(OpenError::Damaged);
+    let slots = [0, 1].map(|number| slot(file, number).ok().flatten().filter(whole));
     let sequence = slots.iter().flatten().map(|slot| slot.sequence).max().unwrap_or(0).saturating_add(1);
     let number = victim(&slots);
     let mut bytes = Vec::with_capacity(HEAD + text.len() + OVERHEAD);
@@ -132,36 +134,41 @@ pub fn write(
     bytes.extend_from_slice(head.attempt.0.as_bytes());
     bytes.push(u8::from(head.success));
     let answer = vault.seal(Label::Answer(user, &bytes), text, random).0;
-    if HEAD + answer.len() > LONGEST as usize {
+    if HEAD + answer.len() > LONGEST {
         return Err(io::Error::other(format!("an answer of {} bytes has no room in a slot", text.len())));
     }
     bytes.extend_from_slice(&u32::try_from(answer.len()).map_err(io::Error::other)?.to_le_bytes());
     let seal = vault.seal(Label::Head(user, &bytes), &[], random).0;
     bytes.extend_from_slice(&seal);
     bytes.extend_from_slice(&answer);
-    let (near, far) = bytes.split_at(bytes.len().min(NEAR as usize));
-    file.write_all_at(near, number * NEAR)?;
+    let (near, far) = bytes.split_at(bytes.len().min(NEAR));
+    file.write_all_at(near, begin(number))?;
     file.write_all_at(far, beyond(number))
 }
 
+/// Where a slot begins.
+fn begin(number: usize) -> u64 {
+    (number * NEAR) as u64
+}
+
 /// Where the part of a slot begins that is not preallocated.
-fn beyond(number: u64) -> u64 {
-    PREALLOCATED + number * (LONGEST - NEAR)
+fn beyond(number: usize) -> u64 {
+    (SLOTS * NEAR + number * (LONGEST - NEAR)) as u64
 }
 
 /// Which slot the next answer goes to: an empty one, else the one that holds no success, else the older one.
-fn victim(slots: &[Option<Slot>; 2]) -> u64 {
+fn victim(slots: &[Option<Slot>; SLOTS]) -> usize {
     match slots {
         [None, _] => 0,
         [_, None] => 1,
         [Some(first), Some(second)] if first.success == second.success => {
-            u64::from(second.sequence < first.sequence)
+            usize::from(second.sequence < first.sequence)
         }
-        [Some(first), Some(_)] => u64::from(first.success),
+        [Some(first), Some(_)] => usize::from(first.success),
     }
 }
 
-fn damaged(number: u64) -> String {
+fn damaged(number: usize) -> String {
     format!("the answer in slot {number} is damaged or cut")
 }
 

@@ -51,6 +51,36 @@ async fn the_newest_answer_is_kept_and_a_failure_never_replaces_the_last_success
 }
 
 #[tokio::test]
+async fn a_failure_that_claims_to_be_a_success_does_not_cost_the_last_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    spool.keep(&answer(1, 200, b"{}")).await.unwrap();
+    spool.keep(&answer(2, 503, b"{}")).await.unwrap();
+    let next = async {
+        spool.keep(&answer(3, 503, b"{}")).await.unwrap();
+        contents(&spool).await
+    };
+    let (kept, faults) = flipped(folder.path(), SECOND + SUCCESS, next).await;
+    assert_eq!((kept, faults), (vec![(3, 503), (1, 200)], vec![]));
+}
+
+#[tokio::test]
+async fn an_answer_sealed_with_a_key_that_is_away_is_not_taken_for_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_key = |byte| {
+        let vault = Vault::new(Uuid::nil(), &TokenKey::new([byte; 32]), None);
+        FileSpool::new(folder.path().to_owned(), Arc::new(vault), Arc::new(Random::seeded(1)))
+    };
+    let (old, new) = (with_key(7), with_key(8));
+    old.keep(&answer(1, 200, b"{}")).await.unwrap();
+    old.keep(&answer(2, 503, b"{}")).await.unwrap();
+    new.keep(&answer(3, 503, b"{}")).await.unwrap();
+    assert_eq!(contents(&old).await.0, [(1, 200)]);
+    let (kept, faults) = contents(&new).await;
+    assert!(kept == [(3, 503)] && faults[0].contains("another token key"), "{faults:?}");
+}
+
+#[tokio::test]
 async fn the_longest_answer_fits() {
     let folder = tempfile::tempdir().unwrap();
     let spool = spool(folder.path());
@@ -73,8 +103,9 @@ async fn flipped<T>(folder: &Path, offset: u64, look: impl Future<Output = T>) -
     seen
 }
 
-/// Where the second slot begins, its head ends in the clear, and its sealed answer begins.
+/// Where the second slot begins; in it: whether the status was 200, the end of what is in the clear, the sealed answer.
 const SECOND: u64 = 8 * 1024;
+const SUCCESS: u64 = 48;
 const CLEAR: u64 = 53;
 const ANSWER: u64 = CLEAR + 49;
 
