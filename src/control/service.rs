@@ -235,8 +235,8 @@ impl Service {
 
     /// Lets the actor look after the grants that need it without being asked.
     pub async fn wake_troubled(&self) -> Result<(), Problem> {
-        for grant in self.parts().store.troubled_grants().await? {
-            self.parts().tokens.reread(grant.user).await;
+        for user in self.parts().store.troubled_users().await? {
+            self.parts().tokens.reread(user).await;
         }
         Ok(())
     }

@@ -137,6 +137,11 @@ impl Store for SqlStore {
         users::active(&mut session).await
     }
 
+    async fn users_of(&self, numbers: &[UserId]) -> Result<Vec<User>> {
+        let mut session = self.reading("reading users by number").await?;
+        users::of(&mut session, numbers).await
+    }
+
     async fn user(&self, name: &UserName) -> Result<Option<User>> {
         let mut session = self.reading(format!("reading user {name}")).await?;
         users::by_name(&mut session, name).await

@@ -1,6 +1,6 @@
 //! Users. Triggers number every change that a daemon must know of, whoever makes it.
 
-use super::sql::{Row, Session, params};
+use super::sql::{Row, Session, params, table};
 use super::{Changes, NewUser, Result};
 use crate::domain::{AppName, NameError, Owner, Timestamp, User, UserId, UserName};
 
@@ -44,6 +44,18 @@ fn names(name: &str, app: &str) -> std::result::Result<(UserName, AppName), Stri
 
 pub async fn active(session: &mut Session) -> Result<Vec<User>> {
     let listed = session.all("SELECT * FROM users WHERE active ORDER BY name", params![], read).await?;
+    Ok(listed.into_iter().flatten().collect())
+}
+
+pub async fn of(session: &mut Session, numbers: &[UserId]) -> Result<Vec<User>> {
+    let listed = session
+        .all(
+            "SELECT users.* FROM rows($1 AS listed: id BIGINT) JOIN users ON users.id = listed.id
+             WHERE users.active ORDER BY users.id",
+            vec![table![numbers; |number| *number]],
+            read,
+        )
+        .await?;
     Ok(listed.into_iter().flatten().collect())
 }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::super::{Close, CommitIf, GrantStore, Intent, NewLogin, NewTokens, Result};
+use super::super::{Close, CommitIf, GrantHead, GrantStore, Intent, NewLogin, NewTokens, Result};
 use super::super::{grants, meta, refreshes};
 use super::SqlStore;
 use crate::domain::{AppName, AppState, AttemptId, Epoch, Grant, UserId};
@@ -12,6 +12,11 @@ impl GrantStore for SqlStore {
     async fn app_state(&self, app: &AppName) -> Result<AppState> {
         let mut session = self.reading(format!("reading the state of app {app}")).await?;
         meta::app_state(&mut session, app).await
+    }
+
+    async fn app_states(&self, apps: &[AppName]) -> Result<Vec<(AppName, AppState)>> {
+        let mut session = self.reading("reading the states of the apps").await?;
+        meta::app_states(&mut session, apps).await
     }
 
     async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
@@ -25,8 +30,13 @@ impl GrantStore for SqlStore {
         grants::of(&mut session, user).await
     }
 
-    async fn troubled_grants(&self) -> Result<Vec<Grant>> {
-        let mut session = self.reading("reading the grants in trouble").await?;
+    async fn grant_heads(&self, users: &[UserId]) -> Result<Vec<GrantHead>> {
+        let mut session = self.reading("reading where grants stand").await?;
+        grants::heads(&mut session, users).await
+    }
+
+    async fn troubled_users(&self) -> Result<Vec<UserId>> {
+        let mut session = self.reading("reading whose grants are in trouble").await?;
         grants::in_trouble(&mut session).await
     }
 
