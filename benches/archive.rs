@@ -1,7 +1,14 @@
 //! How many users a second are archived: fetched, parsed and stored by what the daemon runs, against a bare loop of the
 //! same HTTP client, the same parsing and the same set-based insert, one transaction a page.
 
-#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, reason = "a program that measures")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a program that measures real time, and prints small numbers"
+)]
 
 mod measure;
 
