@@ -14,8 +14,6 @@
 mod fixture;
 mod measure;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -27,8 +25,9 @@ use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection};
 use longplay::tokens::{Member, Need, TokenKeeper, TokenSource as _};
 use measure::crowd::{self, Crowd};
 use measure::database::Kind;
-use measure::{Args, Rounds, Table, Wanted, quantile, shown, since, wired};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
+use measure::{Args, Rounds, Table, Wanted, median, quantile, shown, since, wired};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
 fn main() -> ExitCode {
@@ -131,27 +130,27 @@ async fn ask_bare(bare: &mpsc::Sender<Echo>, callers: usize, calls: usize) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// A connection that is kept, as the plainest client has it.
+/// A connection that is kept, as the plainest client in tokio has it.
 struct Kept {
     stream: BufReader<UnixStream>,
 }
 
 impl Kept {
-    fn open(path: &Path) -> Self {
-        Self { stream: BufReader::new(UnixStream::connect(path).expect("a connection")) }
+    async fn open(path: &Path) -> Self {
+        Self { stream: BufReader::new(UnixStream::connect(path).await.expect("a connection")) }
     }
 
     /// A token of this user, over HTTP/1.1.
-    fn token(&mut self, user: &str, body: &str) -> String {
+    async fn token(&mut self, user: &str, body: &str) -> String {
         let length = body.len();
         let request = format!(
             "POST /v1/users/{user}/token HTTP/1.1\r\nHost: longplay\r\nContent-Length: {length}\r\n\r\n{body}"
         );
-        self.stream.get_mut().write_all(request.as_bytes()).expect("the request is sent");
+        self.stream.write_all(request.as_bytes()).await.expect("the request is sent");
         let (mut line, mut length, mut status) = (String::new(), 0, String::new());
         loop {
             line.clear();
-            self.stream.read_line(&mut line).expect("a line");
+            self.stream.read_line(&mut line).await.expect("a line");
             match line.trim_end().split_once(": ") {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                     length = value.parse().expect("a length");
@@ -162,53 +161,65 @@ impl Kept {
             }
         }
         let mut answer = vec![0; length];
-        self.stream.read_exact(&mut answer).expect("a body");
+        self.stream.read_exact(&mut answer).await.expect("a body");
         let answer = String::from_utf8(answer).expect("text");
         assert!(status.contains(" 200 "), "{status}{answer}");
         answer
     }
 
-    /// A line, echoed.
-    fn echo(&mut self, line: &str) -> String {
-        self.stream.get_mut().write_all(line.as_bytes()).expect("the line is sent");
-        let mut answer = String::new();
-        self.stream.read_line(&mut answer).expect("a line");
-        answer
+    /// How long each of so many took.
+    async fn tokens(&mut self, calls: usize) -> Vec<f64> {
+        let mut times = Vec::with_capacity(calls);
+        for _ in 0..calls {
+            let began = Instant::now();
+            std::hint::black_box(self.token("alice", "").await);
+            times.push(since(began));
+        }
+        times
+    }
+
+    /// The same for a line that is echoed.
+    async fn echoes(&mut self, line: &str, calls: usize) -> Vec<f64> {
+        let mut times = Vec::with_capacity(calls);
+        for _ in 0..calls {
+            let began = Instant::now();
+            self.stream.write_all(line.as_bytes()).await.expect("the line is sent");
+            let mut answer = String::new();
+            self.stream.read_line(&mut answer).await.expect("a line");
+            assert_eq!(answer.len(), line.len());
+            times.push(since(began));
+        }
+        times
     }
 }
 
-/// From the daemon over its socket on a kept connection, against lines of JSON that are read and written back.
+/// From the daemon over its socket on a kept connection, against lines of JSON that are read and written back. Both
+/// have a runtime of their own, and so does who asks.
 fn over_the_socket(args: &Args, table: &mut Table, host: &Host) {
     let (rounds, calls) = (args.size(9, 1), args.size(5_000, 50));
-    let runtime = measure::runtime();
-    let path = host.path("echo.sock");
-    runtime.spawn(echo_server(path.clone()));
+    let echoing = measure::runtime();
+    let (path, socket) = (host.path("echo.sock"), host.path("run/control.sock"));
+    echoing.spawn(echo_server(path.clone()));
     host.until("the echo listens", || path.exists());
-    let (mut bare, mut kept) = (Kept::open(&path), Kept::open(&host.path("run/control.sock")));
-    let line = format!("{}\n", kept.token("alice", ""));
-    assert_eq!(bare.echo(&line).len(), line.len());
-    let mut measured = Rounds::default();
-    for _ in 0..rounds {
-        let baseline = each(calls, || drop(bare.echo(&line)));
-        measured.add(baseline, each(calls, || drop(kept.token("alice", ""))));
-    }
+    let measured = asked(async move {
+        let (mut bare, mut kept) = (Kept::open(&path).await, Kept::open(&socket).await);
+        let line = format!("{}\n", kept.token("alice", "").await);
+        let mut measured = Rounds::default();
+        for _ in 0..rounds {
+            let baseline = median(&bare.echoes(&line, calls).await);
+            measured.add(baseline, median(&kept.tokens(calls).await));
+        }
+        measured
+    });
     let (baseline, ours) = measured.medians();
     let what = "over the socket, on a kept connection";
     table.row(what, &shown(baseline), &shown(ours), measured.ratio(), Wanted::AtMost(2.0));
 }
 
-/// How long one call took, in the middle.
-fn each(calls: usize, call: impl FnMut()) -> f64 {
-    measure::median(&times(calls, call))
-}
-
-fn times(calls: usize, mut call: impl FnMut()) -> Vec<f64> {
-    let one = |_| {
-        let began = Instant::now();
-        call();
-        since(began)
-    };
-    (0..calls).map(one).collect()
+/// What a program of its own does.
+fn asked<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let runtime = measure::runtime();
+    runtime.block_on(runtime.spawn(work)).expect("it comes to its end")
 }
 
 async fn echo_server(path: PathBuf) {
@@ -217,7 +228,7 @@ async fn echo_server(path: PathBuf) {
         let (stream, _) = listener.accept().await.expect("a connection");
         tokio::spawn(async move {
             let (read, mut write) = stream.into_split();
-            let mut lines = tokio::io::BufReader::new(read).lines();
+            let mut lines = BufReader::new(read).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
                 let answer = format!("{value}\n");
@@ -230,24 +241,24 @@ async fn echo_server(path: PathBuf) {
 /// The slowest of a hundred, with and without another user's refresh that hangs.
 fn while_another_hangs(args: &Args, table: &mut Table, host: &Host) {
     let (rounds, calls) = (args.size(9, 1), args.size(5_000, 100));
-    let socket = host.path("run/control.sock");
-    let mut kept = Kept::open(&socket);
-    let mut measured = Rounds::default();
-    for _ in 0..rounds {
-        let slowest = |kept: &mut Kept| quantile(&times(calls, || drop(kept.token("alice", ""))), 0.99);
-        let baseline = slowest(&mut kept);
-        let gate = Gate::new();
-        let hang = Fault::before(Effect::Hang(gate.clone()));
-        host.spotify.inject(Injection::new(Endpoint::Token, hang).of("bob"));
-        let waiting = std::thread::spawn({
-            let socket = socket.clone();
-            move || Kept::open(&socket).token("bob", r#"{"fresh":true}"#)
-        });
-        fixture::reached(&gate, 1);
-        measured.add(baseline, slowest(&mut kept));
-        gate.open();
-        waiting.join().expect("bob's token comes in the end");
-    }
+    let (socket, spotify) = (host.path("run/control.sock"), host.spotify.clone());
+    let measured = asked(async move {
+        let mut kept = Kept::open(&socket).await;
+        let mut measured = Rounds::default();
+        for _ in 0..rounds {
+            let baseline = quantile(&kept.tokens(calls).await, 0.99);
+            let gate = Gate::new();
+            let hang = Fault::before(Effect::Hang(gate.clone()));
+            spotify.inject(Injection::new(Endpoint::Token, hang).of("bob"));
+            let mut other = Kept::open(&socket).await;
+            let waiting = tokio::spawn(async move { other.token("bob", r#"{"fresh":true}"#).await });
+            gate.reached_by(1).await;
+            measured.add(baseline, quantile(&kept.tokens(calls).await, 0.99));
+            gate.open();
+            waiting.await.expect("bob's token comes in the end");
+        }
+        measured
+    });
     let (baseline, ours) = measured.medians();
     let what = "while another user's refresh hangs, p99, ms more";
     table.row(what, &shown(baseline), &shown(ours), (ours - baseline) * 1e3, Wanted::AtMost(1.0));
