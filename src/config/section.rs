@@ -103,7 +103,8 @@ impl<'a> Section<'a> {
         match parsed {
             Ok(value) => Some(Given { value, text: text.unwrap_or_default(), from }),
             Err(why) => {
-                let why = if why.is_empty() { why } else { format!(" ({why})") };
+                // It may quote what was given.
+                let why = if why.is_empty() { why } else { format!(" ({})", redacted(&why)) };
                 self.fault(key, &from, got, format!("{}{why}", form.accepted));
                 None
             }

@@ -107,6 +107,7 @@ pub struct PutUser {
 
 /// `DELETE /v1/users/{name}`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RemoveQuery {
     /// Delete the archive too.
@@ -211,6 +212,7 @@ pub enum Progress {
 
 /// `GET /v1/users/{name}/plays`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PlaysQuery {
     /// Not older than this.
@@ -228,6 +230,7 @@ pub struct PlaysQuery {
 
 /// `GET /v1/users/{name}/top`.
 #[derive(Debug, Clone, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TopQuery {
     /// Of what.
@@ -263,8 +266,8 @@ pub struct Health {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `urn:longplay:` and a word: `unknown_user`, `needs_login`, `blocked`, `paused`, `fresh_rejected`, `waiting`,
-    /// `in_doubt`, `valid_for_too_long`, `file_user`, `exists`, `other_account`, `bad_request`, `configuration`,
-    /// `store`, `stopping`.
+    /// `in_doubt`, `valid_for_too_long`, `file_user`, `exists`, `other_account`, `bad_request`, `too_large`, `timeout`,
+    /// `configuration`, `store`, `stopping`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The word again, for people.

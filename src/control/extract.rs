@@ -1,19 +1,22 @@
-//! What routes are given, and how they answer: bodies and queries that are bounded and say what is wrong with them,
-//! errors as `application/problem+json`.
+//! What routes are given, and how they answer: paths, queries and bodies that are bounded and say what is wrong with
+//! them, errors as `application/problem+json`.
 
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
-use axum::extract::{Query, Request};
+use axum::body::Body;
+use axum::extract::{Path, Query, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
 use super::api::Problem;
 
 /// No request is longer.
 const LONGEST_BODY: usize = 64 * 1024;
+/// Of a longer one so much is still taken and forgotten: most clients hear nothing before they have sent everything.
+const HEARD_OUT: usize = 64 * 1024 * 1024;
 /// How long a client may take to send its request's body.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -23,6 +26,18 @@ pub async fn to_its_end<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let broken = |_| Problem::new("fault", 500, "this broke off: it is a fault of longplay; see the journal");
     tokio::spawn(work).await.map_err(broken)?
+}
+
+/// The part of the path that names something, or a problem where it is no text.
+pub struct Named(pub String);
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(name)| Self(name)).map_err(|e| Problem::bad_request(e.body_text()))
+    }
 }
 
 /// A query string, or a problem that says what is wrong with it.
@@ -44,13 +59,12 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> axum::extract::FromRequest<S
     type Rejection = Problem;
 
     async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Problem> {
-        let read = tokio::time::timeout(BODY_WITHIN, to_bytes(request.into_body(), LONGEST_BODY));
-        let bytes = read
-            .await
-            .map_err(|_| Problem::new("timeout", 408, "the request's body came too slowly"))?
-            .map_err(|_| {
-                Problem::new("too_large", 413, format!("no request is longer than {LONGEST_BODY} bytes"))
-            })?;
+        let read = tokio::time::timeout(BODY_WITHIN, whole(request.into_body()));
+        let slow = |_| {
+            let detail = format!("the request's body did not come within {} s", BODY_WITHIN.as_secs());
+            Problem::new("timeout", 408, detail)
+        };
+        let bytes = read.await.map_err(slow)??;
         match bytes.trim_ascii() {
             [] => return Ok(Self(T::default())),
             [b'{', ..] => {}
@@ -60,6 +74,27 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> axum::extract::FromRequest<S
             .map(Self)
             .map_err(|e| Problem::bad_request(format!("the body is not what this route takes: {e}")))
     }
+}
+
+/// A whole body that is not too long.
+async fn whole(body: Body) -> Result<Vec<u8>, Problem> {
+    let (mut bytes, mut came) = (Vec::new(), 0);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::bad_request("the request's body broke off"))?;
+        came += chunk.len();
+        if came > HEARD_OUT {
+            break;
+        }
+        if came <= LONGEST_BODY {
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+    if came > LONGEST_BODY {
+        let detail = format!("no request's body is longer than {LONGEST_BODY} bytes");
+        return Err(Problem::new("too_large", 413, detail));
+    }
+    Ok(bytes)
 }
 
 impl IntoResponse for Problem {

@@ -13,9 +13,11 @@ mod roster;
 mod routes;
 mod runs;
 mod service;
+mod shared;
 pub mod socket;
 mod standing;
 mod status;
+mod tally;
 mod users;
 
 pub use routes::routes;

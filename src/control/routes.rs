@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,7 @@ use utoipa::OpenApi;
 use crate::domain::{Event, Gap, StoredPlay, TopArtist, TopEntry, UserName};
 
 use super::api::*;
-use super::extract::{Given, Sent, to_its_end};
+use super::extract::{Given, Named, Sent, to_its_end};
 use super::service::Service;
 
 type Answer<T> = Result<Json<T>, Problem>;
@@ -105,6 +105,7 @@ async fn status(State(context): State<Context>, query: Given<StatusQuery>) -> An
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct StatusQuery {
     /// Only this user.
@@ -121,7 +122,7 @@ async fn users(State(context): State<Context>) -> Answer<Vec<UserEntry>> {
 /// One user.
 #[utoipa::path(get, path = "/v1/users/{name}", params(("name" = String, Path)),
     responses((status = 200, body = UserEntry), (status = 404, body = Problem)))]
-async fn user(State(context): State<Context>, Path(name): Path<String>) -> Answer<UserEntry> {
+async fn user(State(context): State<Context>, Named(name): Named) -> Answer<UserEntry> {
     Ok(Json(context.service.user(&known(&name)?).await?))
 }
 
@@ -130,7 +131,7 @@ async fn user(State(context): State<Context>, Path(name): Path<String>) -> Answe
     responses((status = 200, body = UserEntry), (status = 409, body = Problem)))]
 async fn put_user(
     State(context): State<Context>,
-    Path(name): Path<String>,
+    Named(name): Named,
     body: Sent<PutUser>,
 ) -> Answer<UserEntry> {
     let name = new_name(&name)?;
@@ -142,7 +143,7 @@ async fn put_user(
     responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn remove_user(
     State(context): State<Context>,
-    Path(name): Path<String>,
+    Named(name): Named,
     query: Given<RemoveQuery>,
 ) -> Result<StatusCode, Problem> {
     let name = known(&name)?;
@@ -153,20 +154,20 @@ async fn remove_user(
 /// Archives now, and answers when that is done.
 #[utoipa::path(post, path = "/v1/users/{name}/archive", params(("name" = String, Path)),
     responses((status = 200, body = Archived), (status = 409, body = Problem), (status = 503, body = Problem)))]
-async fn archive(State(context): State<Context>, Path(name): Path<String>) -> Answer<Archived> {
+async fn archive(State(context): State<Context>, Named(name): Named) -> Answer<Archived> {
     Ok(Json(context.service.archive(&known(&name)?).await?))
 }
 
 /// Suspends a user: no runs, no refreshes, no tokens.
 #[utoipa::path(post, path = "/v1/users/{name}/pause", params(("name" = String, Path)), responses((status = 204)))]
-async fn pause(State(context): State<Context>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+async fn pause(State(context): State<Context>, Named(name): Named) -> Result<StatusCode, Problem> {
     context.service.set_paused(Some(&known(&name)?), true).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Lets a user go on.
 #[utoipa::path(post, path = "/v1/users/{name}/resume", params(("name" = String, Path)), responses((status = 204)))]
-async fn resume(State(context): State<Context>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+async fn resume(State(context): State<Context>, Named(name): Named) -> Result<StatusCode, Problem> {
     context.service.set_paused(Some(&known(&name)?), false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -191,7 +192,7 @@ async fn resume_all(State(context): State<Context>) -> Result<StatusCode, Proble
         (status = 422, body = Problem), (status = 503, body = Problem)))]
 async fn token(
     State(context): State<Context>,
-    Path(name): Path<String>,
+    Named(name): Named,
     body: Sent<TokenQuestion>,
 ) -> Result<Response, Problem> {
     let answer = Json(context.service.token(&known(&name)?, body.0).await?);
@@ -203,7 +204,7 @@ async fn token(
     request_body = Rejected, responses((status = 204), (status = 409, body = Problem)))]
 async fn rejected(
     State(context): State<Context>,
-    Path(name): Path<String>,
+    Named(name): Named,
     body: Sent<Option<Rejected>>,
 ) -> Result<StatusCode, Problem> {
     let rejected = body.0.ok_or_else(|| Problem::bad_request("which one? send {\"generation\": N}"))?;
@@ -216,7 +217,7 @@ async fn rejected(
     request_body = LoginQuestion, responses((status = 200, body = LoginBegun)))]
 async fn begin_login(
     State(context): State<Context>,
-    Path(name): Path<String>,
+    Named(name): Named,
     body: Sent<LoginQuestion>,
 ) -> Answer<LoginBegun> {
     Ok(Json(context.service.begin_login(&new_name(&name)?, body.0).await?))
@@ -235,7 +236,7 @@ async fn finish_login(
 /// How a login stands.
 #[utoipa::path(get, path = "/v1/logins/{state}", params(("state" = String, Path)),
     responses((status = 200, body = LoginState)))]
-async fn login_state(State(context): State<Context>, Path(state): Path<String>) -> Answer<LoginState> {
+async fn login_state(State(context): State<Context>, Named(state): Named) -> Answer<LoginState> {
     Ok(Json(context.service.login_state(&state).await?))
 }
 
@@ -244,7 +245,7 @@ async fn login_state(State(context): State<Context>, Path(state): Path<String>) 
     responses((status = 200, body = [StoredPlay])))]
 async fn plays(
     State(context): State<Context>,
-    Path(name): Path<String>,
+    Named(name): Named,
     query: Given<PlaysQuery>,
 ) -> Answer<Vec<StoredPlay>> {
     Ok(Json(context.service.plays(&known(&name)?, query.0).await?))
@@ -255,7 +256,7 @@ async fn plays(
     responses((status = 200, body = [TopEntry])))]
 async fn top(
     State(context): State<Context>,
-    Path(name): Path<String>,
+    Named(name): Named,
     query: Given<TopQuery>,
 ) -> Answer<Vec<TopEntry>> {
     Ok(Json(context.service.top(&known(&name)?, query.0).await?))
@@ -264,14 +265,14 @@ async fn top(
 /// Spotify's own top artists, as last fetched.
 #[utoipa::path(get, path = "/v1/users/{name}/top/spotify", params(("name" = String, Path)),
     responses((status = 200, body = [TopArtist])))]
-async fn top_spotify(State(context): State<Context>, Path(name): Path<String>) -> Answer<Vec<TopArtist>> {
+async fn top_spotify(State(context): State<Context>, Named(name): Named) -> Answer<Vec<TopArtist>> {
     Ok(Json(context.service.top_artists(&known(&name)?).await?))
 }
 
 /// Where plays may be missing, newest first.
 #[utoipa::path(get, path = "/v1/users/{name}/gaps", params(("name" = String, Path)),
     responses((status = 200, body = [Gap])))]
-async fn gaps(State(context): State<Context>, Path(name): Path<String>) -> Answer<Vec<Gap>> {
+async fn gaps(State(context): State<Context>, Named(name): Named) -> Answer<Vec<Gap>> {
     Ok(Json(context.service.gaps(&known(&name)?).await?))
 }
 

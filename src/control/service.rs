@@ -23,6 +23,7 @@ use crate::tokens::{Member, Spool, TokenKeeper, Vault};
 
 use super::api::{Problem, Reloaded};
 use super::roster::{Plan, Roster};
+use super::tally::LastTally;
 
 /// How long runs may take to come to their end when longplay stops.
 const RUNS_END: Duration = Duration::from_secs(3);
@@ -84,12 +85,16 @@ pub(super) struct Inner {
     pub stopping: AtomicBool,
     applying: tokio::sync::Mutex<()>,
     owes: AtomicBool,
+    /// Until when, by the store's clock, what others did is known; `None`: from the start on.
+    pub(super) caught_up: tokio::sync::Mutex<Option<Timestamp>>,
+    pub tally: tokio::sync::Mutex<LastTally>,
 }
 
 impl Service {
     /// Over its parts; knows nobody yet.
     pub fn new(parts: Parts, settings: Arc<Settings>) -> Self {
         let since = parts.clock.now();
+        let tally = LastTally::new(parts.events.listen());
         Self(Arc::new(Inner {
             parts,
             since,
@@ -102,6 +107,8 @@ impl Service {
             stopping: AtomicBool::new(false),
             applying: tokio::sync::Mutex::default(),
             owes: AtomicBool::new(false),
+            caught_up: tokio::sync::Mutex::default(),
+            tally: tokio::sync::Mutex::new(tally),
         }))
     }
 

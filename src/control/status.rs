@@ -1,9 +1,9 @@
 //! How everyone is, and the daemon.
 
-use std::collections::HashMap;
-
-use crate::domain::{Grant, UserId, UserName};
-use crate::telemetry::UsersSeen;
+use crate::config::Settings;
+use crate::domain::{Login, UserName};
+use crate::store::UserSeen;
+use crate::telemetry::{USERS_SHOWN, UsersSeen};
 use crate::tokens::login_ends;
 
 use super::api::{DaemonStatus, Health, Problem, Status, UserStatus};
@@ -12,61 +12,56 @@ use super::service::Service;
 use super::standing::{Facts, standing};
 
 impl Service {
-    /// How everyone is, or one user.
+    /// How everyone is by name, or one user.
     pub async fn status(&self, only: Option<&UserName>) -> Result<Status, Problem> {
-        let mut users = self.parts().store.users().await?;
-        if let Some(name) = only {
-            users.retain(|user| user.name == *name);
-            if users.is_empty() {
-                return Err(Problem::unknown_user(name));
-            }
-        }
-        let grants = match &users[..] {
-            [user] => self.parts().store.grant(user.id).await?.into_iter().collect(),
-            _ => self.parts().store.grants().await?,
-        };
-        let grants: HashMap<UserId, Grant> = grants.into_iter().map(|grant| (grant.user, grant)).collect();
+        let settings = self.settings();
         // The actor is this process's own; without an answer it is stopping.
         let backing_off = self.parts().tokens.health().await.unwrap_or_default().backing_off;
-        let (settings, now, gate) = (self.settings(), self.now(), &self.parts().gate);
-        let users = users
-            .iter()
-            .map(|user| {
-                let grant = grants.get(&user.id).filter(|grant| grant.refresh_token.is_some());
-                let app = settings.apps.get(&user.app);
-                let login_ends = app.and_then(|app| login_ends(app, grant?.login_at));
-                let facts = Facts {
-                    user,
-                    grant,
-                    client_id: app.map(|app| app.client_id.as_str()),
-                    held_until: gate.held_until(&user.app),
-                    fault: gate.fault(&user.app),
-                    backing_off: backing_off.get(&user.id).map(String::as_str),
-                    now,
-                };
-                let (state, reason) = standing(&facts);
-                let (plan, _) = Plan::of(user, &settings);
-                let times = grant.and_then(|grant| grant.access_times);
-                UserStatus {
-                    name: user.name.clone(),
-                    app: user.app.clone(),
-                    state,
-                    reason,
-                    schedule: plan.schedule.to_string(),
-                    timezone: plan.zone.to_string(),
-                    plays: user.plays,
-                    gaps: user.gaps,
-                    last_run_at: user.last_run_at,
-                    last_run_result: user.last_run_result,
-                    last_archived_at: user.last_archived_at,
-                    next_run_at: user.next_run_at.filter(|_| !user.paused),
-                    access_expires_at: times.map(|times| times.sent_at + times.lifetime),
-                    login_at: grant.and_then(|grant| grant.login_at),
-                    login_expires_at: login_ends,
-                }
-            })
-            .collect();
+        let mut users = Vec::new();
+        let mut tell = |seen: UserSeen| {
+            let backing_off = backing_off.get(&seen.user.id).map(String::as_str);
+            users.push(self.user_status(&settings, &seen, backing_off));
+        };
+        match only {
+            Some(name) => tell(self.see(name).await?),
+            None => self.look_at_everyone(tell).await?,
+        }
+        users.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Status { users, daemon: self.daemon_status() })
+    }
+
+    async fn see(&self, name: &UserName) -> Result<UserSeen, Problem> {
+        let store = &self.parts().store;
+        let user = store.user(name).await?.filter(|user| user.active);
+        let user = user.ok_or_else(|| Problem::unknown_user(name))?;
+        let login = store.grant(user.id).await?.as_ref().and_then(Login::of);
+        Ok(UserSeen { user, login, newest_played: None })
+    }
+
+    fn user_status(&self, settings: &Settings, seen: &UserSeen, backing_off: Option<&str>) -> UserStatus {
+        let UserSeen { user, login, .. } = seen;
+        let login = login.as_ref();
+        let app = self.app_seen(settings, &user.app);
+        let (state, reason) = standing(&Facts { user, login, app: &app, backing_off, now: self.now() });
+        let (plan, _) = Plan::of(user, settings);
+        let login_at = login.and_then(|login| login.login_at);
+        UserStatus {
+            name: user.name.clone(),
+            app: user.app.clone(),
+            state,
+            reason,
+            schedule: plan.schedule.to_string(),
+            timezone: plan.zone.to_string(),
+            plays: user.plays,
+            gaps: user.gaps,
+            last_run_at: user.last_run_at,
+            last_run_result: user.last_run_result,
+            last_archived_at: user.last_archived_at,
+            next_run_at: user.next_run_at.filter(|_| !user.paused),
+            access_expires_at: login.and_then(|login| login.access_expires_at),
+            login_at,
+            login_expires_at: settings.apps.get(&user.app).and_then(|app| login_ends(app, login_at)),
+        }
     }
 
     fn daemon_status(&self) -> DaemonStatus {
@@ -105,8 +100,12 @@ impl Service {
     /// Prometheus text.
     pub async fn metrics(&self) -> String {
         // Without the store the counters are still worth having.
-        let users = self.status(None).await.map(|status| status.users).unwrap_or_default();
-        let users = users.into_iter().map(|user| (user.name, user.state, user.last_archived_at)).collect();
-        self.parts().metrics.render(&UsersSeen { users })
+        let tally = self.tally().await.unwrap_or_default();
+        let users = match tally.users() <= USERS_SHOWN {
+            true => self.parts().store.users().await.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let archived = users.into_iter().filter_map(|user| Some((user.name, user.last_archived_at?)));
+        self.parts().metrics.render(&UsersSeen { archived: archived.collect(), tally })
     }
 }

@@ -2,6 +2,7 @@
 
 mod core;
 mod door;
+mod heard;
 mod lifecycle;
 mod local;
 mod notify;

@@ -10,7 +10,6 @@ use crate::config::{Faults, Place, load};
 use crate::control::Reload;
 use crate::control::api::Reloaded;
 use crate::domain::EventKind;
-use crate::store::Store;
 use crate::telemetry::{Events, Log, Note};
 
 use super::core::{Current, Ground};
@@ -55,7 +54,6 @@ impl AskReload {
 struct Reloader {
     place: Place,
     settings: Current,
-    store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     events: Events,
     door: Door,
@@ -68,7 +66,6 @@ pub fn start(place: Place, ground: &Ground, door: Door, log: Log) -> AskReload {
     let reloader = Reloader {
         place,
         settings: ground.settings.clone(),
-        store: Arc::clone(&ground.store),
         clock: Arc::clone(&ground.clock),
         events: ground.events.clone(),
         door,
@@ -78,7 +75,7 @@ pub fn start(place: Place, ground: &Ground, door: Door, log: Log) -> AskReload {
         while let Some(reply) = receiver.recv().await {
             notify::reloading();
             let outcome = reload(&reloader).await;
-            notify::ready(&status::line(&reloader.door, &*reloader.store, reloader.clock.now()).await);
+            notify::ready(&status::line(&reloader.door, reloader.clock.now()).await);
             // Who asked may have left.
             let _ = reply.send(outcome);
         }

@@ -3,29 +3,25 @@
 use std::time::Duration;
 
 use crate::control::Service;
-use crate::domain::{Timestamp, UserState};
-use crate::store::Store;
+use crate::domain::{Tally, Timestamp, UserState};
 
 use super::door::Door;
 
 /// "3 users: 2 ok, 1 must log in; last play 2 min ago", and what is wrong with the daemon.
-pub async fn line(door: &Door, store: &dyn Store, now: Timestamp) -> String {
+pub async fn line(door: &Door, now: Timestamp) -> String {
     match door.core() {
-        Some(core) => of_service(&core.service, store, now).await,
+        Some(core) => of_service(&core.service, now).await,
         None => format!("degraded: {}", door.problems().join("; ")),
     }
 }
 
-async fn of_service(service: &Service, store: &dyn Store, now: Timestamp) -> String {
-    let mut line = match service.status(None).await {
-        Ok(status) if status.users.is_empty() && service.settings().apps.is_empty() => {
+async fn of_service(service: &Service, now: Timestamp) -> String {
+    let mut line = match service.tally().await {
+        Ok(tally) if tally.users() == 0 && service.settings().apps.is_empty() => {
             "no app is configured: add [apps.default] with your Spotify client_id, then reload".to_owned()
         }
-        Ok(status) if status.users.is_empty() => "no users yet: run `longplay login NAME`".to_owned(),
-        Ok(status) => {
-            let states: Vec<UserState> = status.users.iter().map(|user| user.state).collect();
-            counted(&states, store.newest_play().await.ok().flatten(), now)
-        }
+        Ok(tally) if tally.users() == 0 => "no users yet: run `longplay login NAME`".to_owned(),
+        Ok(tally) => counted(&tally, now),
         Err(problem) => return format!("degraded: {}", problem.detail),
     };
     let problems = service.problems();
@@ -35,8 +31,7 @@ async fn of_service(service: &Service, store: &dyn Store, now: Timestamp) -> Str
     line
 }
 
-fn counted(states: &[UserState], newest: Option<Timestamp>, now: Timestamp) -> String {
-    let count = |state| states.iter().filter(|s| **s == state).count();
+fn counted(tally: &Tally, now: Timestamp) -> String {
     let parts: Vec<String> = [
         (UserState::Ok, "ok"),
         (UserState::NeedsLogin, "must log in"),
@@ -46,12 +41,14 @@ fn counted(states: &[UserState], newest: Option<Timestamp>, now: Timestamp) -> S
         (UserState::Paused, "paused"),
     ]
     .into_iter()
-    .filter(|(state, _)| count(*state) > 0)
-    .map(|(state, words)| format!("{} {words}", count(state)))
+    .filter(|(state, _)| tally.of(*state) > 0)
+    .map(|(state, words)| format!("{} {words}", tally.of(state)))
     .collect();
-    let users = if states.len() == 1 { "user" } else { "users" };
-    let play = newest.map_or("no plays yet".to_owned(), |at| format!("last play {} ago", age(now.since(at))));
-    format!("{} {users}: {}; {play}", states.len(), parts.join(", "))
+    let users = if tally.users() == 1 { "user" } else { "users" };
+    let play = tally
+        .newest_played
+        .map_or("no plays yet".to_owned(), |at| format!("last play {} ago", age(now.since(at))));
+    format!("{} {users}: {}; {play}", tally.users(), parts.join(", "))
 }
 
 fn age(age: Duration) -> String {
@@ -70,10 +67,13 @@ mod tests {
     #[test]
     fn the_status_line_is_in_words() {
         let now = Timestamp::from_millis(10_000_000);
-        let states = [UserState::Ok, UserState::NeedsLogin, UserState::Ok];
-        let played = Some(now - Duration::from_secs(125));
-        assert_eq!(counted(&states, played, now), "3 users: 2 ok, 1 must log in; last play 2 min ago");
-        assert_eq!(counted(&[UserState::Paused], None, now), "1 user: 1 paused; no plays yet");
+        let mut several = Tally::default();
+        several.add(UserState::Ok, 2, None, Some(now - Duration::from_secs(125)));
+        several.add(UserState::NeedsLogin, 1, None, None);
+        assert_eq!(counted(&several, now), "3 users: 2 ok, 1 must log in; last play 2 min ago");
+        let mut one = Tally::default();
+        one.add(UserState::Paused, 1, None, None);
+        assert_eq!(counted(&one, now), "1 user: 1 paused; no plays yet");
         assert_eq!(age(Duration::from_secs(59)), "less than a minute");
         assert_eq!(age(Duration::from_secs(47 * 3_600)), "47 h");
         assert_eq!(age(Duration::from_secs(50 * 3_600)), "2 days");

@@ -14,6 +14,7 @@ use crate::schedule::Scheduler;
 
 use super::core::{Core, CoreError, Ground, offer};
 use super::door::Door;
+use super::heard;
 use super::notify;
 use super::status;
 
@@ -98,6 +99,7 @@ impl Upkeep {
         service.on_reload(Arc::clone(&self.reload));
         service.set_problems("page", self.page_problem.clone().into_iter().collect());
         keep_events(&service, &self.ground);
+        heard::start(service.clone(), Arc::clone(&self.ground.store), Arc::clone(&self.ground.clock));
         // Whoever asks first already finds the users of the files.
         let taken = service.take_file_users(&service.settings()).await;
         self.door.open(core, self.stop.clone());
@@ -138,7 +140,7 @@ impl Upkeep {
 
     /// How things are, in words.
     pub async fn status_line(&self) -> String {
-        status::line(&self.door, &*self.ground.store, self.ground.clock.now()).await
+        status::line(&self.door, self.ground.clock.now()).await
     }
 
     async fn tell_status(&mut self) {
@@ -161,7 +163,7 @@ impl Upkeep {
         }
         let away = self.store_was_away || service.owes();
         let looked = match away {
-            false => service.refresh_users().await,
+            false => self.catch_up(service).await,
             true => self.welcome_store(core).await,
         };
         match looked {
@@ -173,6 +175,11 @@ impl Upkeep {
             Ok(()) => {}
             Err(problem) => self.store_is_away(service, &problem),
         }
+    }
+
+    async fn catch_up(&self, service: &Service) -> Result<(), Problem> {
+        service.refresh_users().await?;
+        service.catch_up().await
     }
 
     fn store_is_away(&mut self, service: &Service, problem: &Problem) {

@@ -17,6 +17,9 @@ pub struct AppState {
     /// Whether its refresh answers bring new refresh tokens.
     #[serde(default)]
     pub rotation: Rotation,
+    /// The store's number of this state, which rises with each change by any daemon; 0: it is not in the store.
+    #[serde(skip)]
+    pub version: i64,
 }
 
 /// The token endpoint refused the client: `invalid_client`, `unauthorized_client` or another fault of ours.

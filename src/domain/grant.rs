@@ -165,3 +165,35 @@ pub struct Grant {
     /// When this was read, by the store's clock.
     pub read_at: Timestamp,
 }
+
+/// What `status` tells of a grant: no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The client id it was given to.
+    pub client_id: String,
+    /// When the user consented.
+    pub login_at: Option<Timestamp>,
+    /// Until when the present access token is valid, by the wall clock of who received it.
+    pub access_expires_at: Option<Timestamp>,
+    /// Until when the owner of the refresh under way may send, by the store's clock.
+    pub lease_until: Option<Timestamp>,
+    /// What was seen instead of an answer, while it is unknown whether the refresh token is spent.
+    pub doubt: Option<String>,
+    /// Why the provider refuses the refresh token, and the cure.
+    pub refusal: Option<String>,
+}
+
+impl Login {
+    /// What is told of a grant; `None` where the tokens are gone.
+    pub fn of(grant: &Grant) -> Option<Self> {
+        grant.refresh_token.as_ref()?;
+        Some(Self {
+            client_id: grant.client_id.clone(),
+            login_at: grant.login_at,
+            access_expires_at: grant.access_times.map(|times| times.sent_at + times.lifetime),
+            lease_until: grant.attempt.map(|attempt| attempt.lease_until),
+            doubt: grant.doubt.as_ref().map(|doubt| doubt.reason.clone()),
+            refusal: grant.refusal.as_ref().map(|refusal| refusal.reason.clone()),
+        })
+    }
+}

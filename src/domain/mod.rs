@@ -9,13 +9,14 @@ mod run;
 mod said;
 mod schedule;
 mod secret;
+mod text;
 mod time;
 mod user;
 
 pub use app::{AppFault, AppState, Rotation};
 pub use event::{Event, EventKind};
 pub use grant::{
-    AccessTimes, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, Owner, Refusal, Sealed,
+    AccessTimes, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, Login, Owner, Refusal, Sealed,
 };
 pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
@@ -23,5 +24,6 @@ pub use run::{Gap, GapCause, Run, RunId, RunResult, Trigger};
 pub use said::said;
 pub use schedule::{Schedule, ScheduleError, parse_zone};
 pub use secret::{AccessToken, RefreshToken, Secret, without_secrets};
+pub use text::ForeignText;
 pub use time::Timestamp;
-pub use user::{Origin, User, UserId, UserState};
+pub use user::{Footing, Origin, Tally, User, UserId, UserState};

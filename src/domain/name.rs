@@ -1,25 +1,26 @@
-//! Names of users and apps: short, lower case, safe in paths, URLs and journal fields.
+//! Names of users and apps: short, lower case, safe in paths, URLs and journal fields. Clones share the text.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// Why a name was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{given:?} is not a {what} name: use 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+    "{given:?} is not {what} name: use 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
 )]
 pub struct NameError {
     what: &'static str,
     given: String,
 }
 
-fn check(what: &'static str, given: &str) -> Result<String, NameError> {
+fn check(what: &'static str, given: &str) -> Result<Arc<str>, NameError> {
     let mut bytes = given.bytes();
     let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'));
     if first && rest && given.len() <= 63 {
-        return Ok(given.to_owned());
+        return Ok(given.into());
     }
     let mut shown: String = given.chars().take(80).collect();
     if shown.len() < given.len() {
@@ -36,7 +37,7 @@ macro_rules! name {
         )]
         #[serde(try_from = "String", into = "String")]
         #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9._-]{0,62}$")]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// The name as text.
@@ -61,6 +62,12 @@ macro_rules! name {
 
         impl From<$type> for String {
             fn from(name: $type) -> String {
+                name.as_str().to_owned()
+            }
+        }
+
+        impl From<$type> for Arc<str> {
+            fn from(name: $type) -> Self {
                 name.0
             }
         }
@@ -76,12 +83,12 @@ macro_rules! name {
 name!(
     /// A listener's short name, `[a-z0-9][a-z0-9._-]{0,62}`.
     UserName,
-    "user"
+    "a user"
 );
 name!(
     /// The name of an app (a Spotify client id) in the configuration; same alphabet as [`UserName`].
     AppName,
-    "app"
+    "an app"
 );
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use chrono_tz::Tz;
 use croner::Cron;
-use croner::parser::{CronParser, Seconds};
+use croner::parser::{CronParser, Seconds, Year};
 
 use super::Timestamp;
 
@@ -55,7 +55,8 @@ impl FromStr for Schedule {
         if text.len() > 256 {
             return Err(refused("longer than 256 characters".to_owned()));
         }
-        let parser = CronParser::builder().seconds(Seconds::Optional).build();
+        // Without years: what fires once then fires again and again, so that there is always a next time.
+        let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
         let cron = parser.parse(text).map_err(|e| refused(e.to_string()))?;
         let schedule = Self::Cron(Box::new(cron));
         match schedule.next_after(Timestamp::from_millis(0), Tz::UTC) {
@@ -109,6 +110,13 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_is_decades_away_is_found() {
+        // 29 February and a Monday at once: every 28 years, or 40 where a century has no leap day.
+        assert_eq!(next("0 0 29 2 +1", "UTC", "2026-01-01T00:00:00Z"), "2044-02-29T00:00:00.000Z");
+        assert_eq!(next("0 0 29 2 +1", "UTC", "2072-02-29T00:00:00Z"), "2112-02-29T00:00:00.000Z");
+    }
+
+    #[test]
     fn a_daily_time_keeps_its_hour_over_a_change_of_clocks() {
         let daily = |after| next("0 5 * * *", "Europe/Berlin", after);
         assert_eq!(daily("2026-03-28T12:00:00Z"), "2026-03-29T03:00:00.000Z");
@@ -117,9 +125,15 @@ mod tests {
 
     #[test]
     fn what_is_no_schedule_is_refused_with_what_is_accepted() {
-        for bad in ["", "hourly", "* * *", "61 * * * *", "0 0 30 2 *", &"* ".repeat(300)] {
+        for bad in
+            ["", "hourly", "* * *", "61 * * * *", "0 0 0 1 1 * 2020", "* * * * * * *", &"* ".repeat(300)]
+        {
             let message = bad.parse::<Schedule>().unwrap_err().to_string();
-            assert!(message.contains("cron") || message.contains("never fires"), "{message}");
+            assert!(message.contains("cron expression of 5 fields"), "{message}");
+        }
+        for never in ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 31W 2 *", "0 0 30 2 +1"] {
+            let message = never.parse::<Schedule>().unwrap_err().to_string();
+            assert!(message.contains("never fires") && message.contains(never), "{message}");
         }
         assert!(parse_zone("Europe/Berlim").unwrap_err().to_string().contains("IANA"));
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, RunResult, Timestamp, UserName};
+use super::{AppName, Login, RunResult, Timestamp, UserName};
 
 /// The store's number of a user; it stays when the user is removed and added again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,5 +100,76 @@ impl UserState {
             Self::Blocked => "blocked",
             Self::Paused => "paused",
         }
+    }
+}
+
+/// What the store knows that decides a user's state. Many users share one, so that everyone can be counted without
+/// being read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Footing {
+    /// The app the user's login belongs to.
+    pub app: AppName,
+    /// Whether the user is suspended.
+    pub paused: bool,
+    /// The client id that the login was given to; `None`: there is no login.
+    pub login_of: Option<String>,
+    /// Whether the provider refuses the login.
+    pub refused: bool,
+    /// Whether Spotify refuses the user (403).
+    pub blocked: bool,
+    /// Whether a refresh has an unknown outcome.
+    pub in_doubt: bool,
+    /// How the last run ended.
+    pub last_run_result: Option<RunResult>,
+}
+
+impl Footing {
+    /// Of one user; `now` by the store's clock.
+    pub fn of(user: &User, login: Option<&Login>, now: Timestamp) -> Self {
+        let lapsed = |login: &Login| login.lease_until.is_some_and(|until| until < now);
+        Self {
+            app: user.app.clone(),
+            paused: user.paused,
+            login_of: login.map(|login| login.client_id.clone()),
+            refused: login.is_some_and(|login| login.refusal.is_some()),
+            blocked: user.blocked.is_some(),
+            in_doubt: login.is_some_and(|login| login.doubt.is_some() || lapsed(login)),
+            last_run_result: user.last_run_result,
+        }
+    }
+}
+
+/// Everyone, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    states: [u64; UserState::ALL.len()],
+    /// When the user was last archived whose last time is the longest ago; who never was doesn't count.
+    pub oldest_archived: Option<Timestamp>,
+    /// When the newest play of anyone ended.
+    pub newest_played: Option<Timestamp>,
+}
+
+impl Tally {
+    /// Counts so many users in.
+    pub fn add(
+        &mut self,
+        state: UserState,
+        users: u64,
+        archived: Option<Timestamp>,
+        played: Option<Timestamp>,
+    ) {
+        self.states[state as usize] += users;
+        self.oldest_archived = [self.oldest_archived, archived].into_iter().flatten().min();
+        self.newest_played = self.newest_played.max(played);
+    }
+
+    /// How many users are in a state.
+    pub fn of(&self, state: UserState) -> u64 {
+        self.states[state as usize]
+    }
+
+    /// How many users there are.
+    pub fn users(&self) -> u64 {
+        self.states.iter().sum()
     }
 }

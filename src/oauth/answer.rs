@@ -1,10 +1,13 @@
 //! What an answer of the token endpoint means. Pure: the raw answer is safe in the spool before anyone reads it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
-use crate::domain::{AccessToken, RefreshToken, Timestamp, without_secrets};
+use crate::domain::{AccessToken, ForeignText, RefreshToken, Timestamp, without_secrets};
 
 use super::RawAnswer;
 
@@ -55,8 +58,12 @@ pub fn read(answer: &RawAnswer, now: Timestamp) -> Reading {
     if answer.status == 429 {
         return Reading::RateLimited(retry_after(answer.retry_after.as_deref(), now));
     }
-    let json: Option<Map<String, Value>> = serde_json::from_slice(&answer.body).ok();
-    match (answer.status, json) {
+    // What isn't UTF-8 may stand in a field that nobody needs.
+    let lossy = |broken: &[u8]| Zeroizing::new(String::from_utf8_lossy(broken).into_owned());
+    let mended = std::str::from_utf8(&answer.body).is_err().then(|| lossy(&answer.body));
+    let body = mended.as_deref().map_or_else(|| std::str::from_utf8(&answer.body), |text| Ok(text.as_str()));
+    let fields = body.ok().and_then(Fields::read);
+    match (answer.status, fields) {
         (200, Some(fields)) => granted(&fields).map_or_else(
             || Reading::Unclear("status 200 without an access token".to_owned()),
             Reading::Granted,
@@ -67,55 +74,73 @@ pub fn read(answer: &RawAnswer, now: Timestamp) -> Reading {
     }
 }
 
-fn granted(fields: &Map<String, Value>) -> Option<Tokens> {
-    let text = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+/// The fields of an object, unread: one that can't be read must not cost the others.
+struct Fields<'a>(HashMap<ForeignText, &'a RawValue>);
+
+impl<'a> Fields<'a> {
+    fn read(body: &'a str) -> Option<Self> {
+        serde_json::from_str(body).ok().map(Self)
+    }
+
+    fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+
+    /// A token: what no header and no form could carry unchanged is none (RFC 6749, appendix A.12 and A.17).
+    fn token(&self, name: &str) -> Option<String> {
+        let printable = |token: &String| token.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        self.get(name).filter(|token: &String| !token.is_empty() && printable(token))
+    }
+
+    fn words(&self, name: &str) -> Option<String> {
+        self.get(name).map(|ForeignText(words)| words).filter(|words| !words.is_empty())
+    }
+}
+
+fn granted(fields: &Fields<'_>) -> Option<Tokens> {
     Some(Tokens {
-        access_token: AccessToken::from(text("access_token")?.to_owned()),
-        refresh_token: text("refresh_token").map(|token| RefreshToken::from(token.to_owned())),
-        lifetime: lifetime(fields.get("expires_in")),
-        scope: text("scope").map(str::to_owned),
+        access_token: fields.token("access_token")?.into(),
+        refresh_token: fields.token("refresh_token").map(RefreshToken::from),
+        lifetime: lifetime(fields),
+        scope: fields.words("scope"),
     })
 }
 
-fn lifetime(expires_in: Option<&Value>) -> Duration {
-    let seconds = match expires_in {
-        Some(Value::Number(number)) => number.as_f64(),
-        Some(Value::String(text)) => text.trim().parse().ok(),
-        _ => None,
-    };
-    match seconds {
-        Some(seconds) if seconds >= 1.0 => {
+fn lifetime(fields: &Fields<'_>) -> Duration {
+    let text = || fields.get::<String>("expires_in")?.trim().parse().ok();
+    match fields.get::<f64>("expires_in").or_else(text) {
+        Some(seconds) if seconds.is_finite() && seconds >= 1.0 => {
             Duration::from_secs_f64(seconds.min(LONGEST_LIFETIME.as_secs_f64()))
         }
         _ => USUAL_LIFETIME,
     }
 }
 
-fn refused(status: u16, fields: &Map<String, Value>) -> Reading {
-    let Some(error) = fields.get("error").and_then(Value::as_str) else {
+fn refused(status: u16, fields: &Fields<'_>) -> Reading {
+    let Some(error) = fields.get("error").map(|ForeignText(error)| error) else {
         return Reading::Unclear(format!("status {status} without an OAuth error"));
     };
-    let description = match fields.get("error_description").and_then(Value::as_str) {
-        Some(words) if !words.is_empty() => quoted(words),
-        _ => quoted(error),
-    };
-    match error {
+    let description =
+        fields.words("error_description").map_or_else(|| quoted(&error), |words| quoted(&words));
+    match error.as_str() {
         "invalid_grant" => {
             let expired = description.to_ascii_lowercase().contains("expired");
             Reading::GrantRefused { expired, description }
         }
         "invalid_client" | "unauthorized_client" => {
-            Reading::ClientRefused(format!("{} ({description})", quoted(error)))
+            Reading::ClientRefused(format!("{} ({description})", quoted(&error)))
         }
         "invalid_request" | "invalid_scope" | "unsupported_grant_type" => {
-            Reading::RequestRefused(format!("{} ({description})", quoted(error)))
+            Reading::RequestRefused(format!("{} ({description})", quoted(&error)))
         }
-        _ => Reading::Unclear(format!("status {status}, {}", quoted(error))),
+        _ => Reading::Unclear(format!("status {status}, {}", quoted(&error))),
     }
 }
 
 fn quoted(words: &str) -> String {
-    without_secrets(words).chars().filter(|c| !c.is_control()).take(QUOTED).collect()
+    // First what can't be seen, or a secret could be hidden behind it.
+    let visible: String = words.chars().filter(|c| !c.is_control()).collect();
+    without_secrets(&visible).chars().take(QUOTED).collect()
 }
 
 /// Reads a Retry-After header (RFC 9110, section 10.2.3): seconds or a date. `None` where it is absent or nonsense.
@@ -169,6 +194,12 @@ mod tests {
             ("-5", 3_600),
             ("0", 3_600),
             ("1e300", 86_400),
+            ("1e999", 3_600),
+            ("99999999999999999999999", 86_400),
+            ("-1e999", 3_600),
+            ("\"inf\"", 3_600),
+            ("\"NaN\"", 3_600),
+            ("true", 3_600),
             ("\"soon\"", 3_600),
             ("[]", 3_600),
         ] {
@@ -178,6 +209,36 @@ mod tests {
             assert!(tokens.refresh_token.is_some());
         }
         assert_eq!(tokens(r#"{"access_token":"a"}"#).lifetime, USUAL_LIFETIME);
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_read_costs_no_other() {
+        let deep = "[".repeat(5_000) + &"]".repeat(5_000);
+        for odd in [
+            r#""x":"\ud800""#,
+            r#""\udfff":1"#,
+            r#""access_token":"old""#,
+            r#""x":1e999"#,
+            &format!("\"x\":{deep}"),
+        ] {
+            let read =
+                tokens(&format!(r#"{{{odd},"access_token":"a","refresh_token":"r","expires_in":60}}"#));
+            let refresh_token = read.refresh_token.as_ref().map(RefreshToken::expose);
+            assert_eq!((read.access_token.expose(), refresh_token), ("a", Some("r")), "{odd}");
+        }
+        let body = b"{\"x\":\"\xff\",\"access_token\":\"a\"}".to_vec().into();
+        let answer = RawAnswer { status: 200, retry_after: None, date: None, body };
+        assert!(matches!(read(&answer, Timestamp::from_millis(0)), Reading::Granted(_)));
+    }
+
+    #[test]
+    fn what_could_not_be_sent_is_no_token() {
+        for odd in [r#""r\n""#, r#""r\u0000""#, r#""\ud800""#, "\"é\"", r#"["r"]"#, r#"{"r":"r"}"#] {
+            let answer = format!(r#"{{"access_token":"a","refresh_token":{odd}}}"#);
+            assert_eq!(tokens(&answer).refresh_token, None, "{odd}");
+            let answer = format!(r#"{{"access_token":{odd},"refresh_token":"r"}}"#);
+            assert!(matches!(of(200, &answer), Reading::Unclear(_)), "{odd}");
+        }
     }
 
     #[test]

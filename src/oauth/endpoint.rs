@@ -152,6 +152,10 @@ impl Transport for HttpTransport {
         let retry_after = text(response.headers(), RETRY_AFTER);
         let date = text(response.headers(), DATE);
         let mut body = Zeroizing::new(Vec::new());
+        // The status alone says that nothing happened; a body that is cut or without end must not turn that into doubt.
+        if status == 429 {
+            return Ok(RawAnswer { status, retry_after, date, body });
+        }
         while let Some(chunk) = response.chunk().await.map_err(|e| PostError::Lost(words(e)))? {
             if body.len() + chunk.len() > LONGEST_BODY {
                 return Err(PostError::Lost(format!("an answer of more than {LONGEST_BODY} bytes")));

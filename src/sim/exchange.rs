@@ -96,6 +96,7 @@ async fn suffer(shared: &Shared, effect: Effect, reply: Reply) -> Result<Reply, 
         Effect::Drop => return Err(Outcome::Cut),
         Effect::HalfABody => return Err(Outcome::Half(reply)),
         Effect::Answer(other) => return Err(Outcome::Whole(other)),
+        Effect::Endless(other, pause) => return Err(Outcome::Endless(other, pause)),
         Effect::Slow(duration) => shared.clock.sleep(duration).await,
         Effect::Hang(gate) => gate.pass().await,
     }
@@ -114,6 +115,7 @@ fn dated(shared: &Shared, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Whole(reply) => Outcome::Whole(add(reply)),
         Outcome::Half(reply) => Outcome::Half(add(reply)),
+        Outcome::Endless(reply, pause) => Outcome::Endless(add(reply), pause),
         Outcome::Cut => Outcome::Cut,
     }
 }

@@ -1,5 +1,7 @@
 //! One HTTP request and its answer, apart from any socket, and Spotify's two shapes of error.
 
+use std::time::Duration;
+
 use oauth2::url::form_urlencoded;
 use serde_json::{Value, json};
 
@@ -122,6 +124,8 @@ pub enum Outcome {
     Whole(Reply),
     /// The answer's head, half of its body, and the end of the connection.
     Half(Reply),
+    /// The answer's head, and its body again and again, with a pause of so long in between.
+    Endless(Reply, Duration),
     /// The end of the connection, without a byte.
     Cut,
 }

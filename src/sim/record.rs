@@ -25,6 +25,8 @@ pub enum Answered {
     Status(u16),
     /// With half a body.
     Half,
+    /// With a body that has no end.
+    Endless,
     /// With the end of the connection.
     Cut,
 }
@@ -34,6 +36,7 @@ impl From<&Outcome> for Answered {
         match outcome {
             Outcome::Whole(reply) => Self::Status(reply.status),
             Outcome::Half(_) => Self::Half,
+            Outcome::Endless(..) => Self::Endless,
             Outcome::Cut => Self::Cut,
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -23,6 +24,7 @@ use tokio::sync::oneshot;
 
 use super::message::{Call, Outcome, Reply};
 use super::{Shared, exchange};
+use crate::clock::Clock;
 
 /// No request is larger.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -84,9 +86,11 @@ async fn serve(
         content_type: text(header::CONTENT_TYPE),
         body: body.to_vec(),
     };
+    let clock = Arc::clone(&shared.clock);
     match exchange::answer(shared, call).await {
         Outcome::Whole(reply) => response(reply, Bytes::into),
         Outcome::Half(reply) => response(reply, half),
+        Outcome::Endless(reply, pause) => endless(reply, pause, clock),
         Outcome::Cut => cut.now().await,
     }
 }
@@ -114,6 +118,24 @@ fn half(whole: Bytes) -> Body {
         tokio::task::yield_now().await;
         Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
     }))
+}
+
+/// A body that comes again and again. Its length is not told.
+fn endless(reply: Reply, pause: Duration, clock: Arc<dyn Clock>) -> Response {
+    let body = Bytes::from(reply.body.clone());
+    let mut response = response(reply, |_| {
+        Body::from_stream(stream::unfold((), move |()| {
+            let (clock, body) = (Arc::clone(&clock), body.clone());
+            async move {
+                if !pause.is_zero() {
+                    clock.sleep(pause).await;
+                }
+                Some((Ok::<_, io::Error>(body), ()))
+            }
+        }))
+    });
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response
 }
 
 /// Ends one connection.

@@ -6,9 +6,8 @@ use chrono::{DateTime, FixedOffset};
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 
-use super::lenient::shown;
+use super::lenient::{shown, told};
 use super::wire;
-use crate::domain::without_secrets;
 
 /// How much of Spotify's own words is kept, in characters.
 const WORDS_KEPT: usize = 200;
@@ -54,7 +53,7 @@ impl ApiError {
     /// What an answer other than 200 means.
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
         let (words, reason) = wire::error(body);
-        let words = shown(&without_secrets(&words), WORDS_KEPT);
+        let words = told(&words, WORDS_KEPT);
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
             StatusCode::FORBIDDEN => Self::Forbidden { message: forbidden(&words) },

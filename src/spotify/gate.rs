@@ -55,6 +55,22 @@ impl Gate {
         Ok(())
     }
 
+    /// Takes in what another daemon on the same store has learnt; a hold that is known here is never shortened.
+    pub fn learn(&self, app: &AppName, stored: AppState) {
+        if let Some(known) = self.states().get_mut(app)
+            && stored.version > known.version
+        {
+            *known = after(known, stored);
+        }
+    }
+
+    /// Reads again what is stored of an app.
+    pub async fn reread(&self, app: &AppName) -> Result<(), StoreError> {
+        let stored = self.store.app_state(app).await?;
+        self.learn(app, stored);
+        Ok(())
+    }
+
     /// Until when the app may not call; `None`: it may.
     pub fn held_until(&self, app: &AppName) -> Option<Timestamp> {
         let now = self.clock.now();
@@ -76,7 +92,7 @@ impl Gate {
     pub async fn hold(&self, app: &AppName, retry_after: Option<Duration>) -> Timestamp {
         let now = self.clock.now();
         let (until, news) = self
-            .change(app, |state| {
+            .change(app, move |state| {
                 let held = state.hold_until.filter(|until| *until > now);
                 let until = match (retry_after.filter(|told| !told.is_zero()), held) {
                     (Some(told), held) => (now + told.min(LONGEST_HOLD)).max(held.unwrap_or(now)),
@@ -168,32 +184,57 @@ impl Gate {
         }
     }
 
-    /// Changes what is known and saves it. Memory rules while the process lives; what can't be written is written with
-    /// the next change.
-    async fn change<T>(&self, app: &AppName, change: impl FnOnce(&mut AppState) -> T) -> T {
-        let (result, before, after) = {
-            let mut states = self.states();
-            let state = states.entry(app.clone()).or_default();
-            let before = state.clone();
-            (change(state), before, state.clone())
-        };
-        if before != after {
-            self.save(app).await;
+    /// Changes what is known, here at once, and saves it. Where another daemon has changed it meanwhile, the same change is
+    /// made to that, and its result counts. What can't be written is written with the next change.
+    async fn change<T>(&self, app: &AppName, change: impl Fn(&mut AppState) -> T) -> T {
+        let (mut result, changed) = self.change_here(app, &change);
+        if !changed {
+            return result;
         }
-        result
+        let _saving = self.saving.lock().await;
+        loop {
+            let state = self.states().get(app).cloned().unwrap_or_default();
+            let saved = match self.store.save_app_state(app, &state).await {
+                Ok(true) => {
+                    if let Some(known) = self.states().get_mut(app) {
+                        known.version = known.version.max(state.version + 1);
+                    }
+                    return result;
+                }
+                Ok(false) => self.store.app_state(app).await,
+                Err(error) => Err(error),
+            };
+            match saved {
+                // A version that goes back is of a store that was restored.
+                Ok(stored) => {
+                    if let Some(known) = self.states().get_mut(app) {
+                        *known = after(known, stored);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(app = %app, "what is known of app {app} is not saved: {error}");
+                    return result;
+                }
+            }
+            (result, _) = self.change_here(app, &change);
+        }
     }
 
-    async fn save(&self, app: &AppName) {
-        let _saving = self.saving.lock().await;
-        let state = self.states().get(app).cloned().unwrap_or_default();
-        if let Err(error) = self.store.save_app_state(app, &state).await {
-            tracing::warn!(app = %app, "what is known of app {app} is not saved: {error}");
-        }
+    fn change_here<T>(&self, app: &AppName, change: &impl Fn(&mut AppState) -> T) -> (T, bool) {
+        let mut states = self.states();
+        let state = states.entry(app.clone()).or_default();
+        let before = state.clone();
+        (change(state), *state != before)
     }
 
     fn states(&self) -> MutexGuard<'_, HashMap<AppName, AppState>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is known after another daemon's state was read.
+fn after(known: &AppState, stored: AppState) -> AppState {
+    AppState { hold_until: known.hold_until.max(stored.hold_until), ..stored }
 }
 
 #[cfg(test)]

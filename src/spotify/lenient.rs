@@ -1,10 +1,10 @@
-//! Reading what others wrote: fields that may be anything, strings that can be stored, texts that can be shown. Pure.
-
-use std::fmt;
+//! Reading what others wrote: fields that may be anything, texts that can be shown. Pure.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
+use serde::de::Deserializer;
 use serde_json::value::RawValue;
+
+use crate::domain::{ForeignText, without_secrets};
 
 /// A field that is read if it can be; null, absent or anything else is `None`.
 pub(super) struct Lenient<T>(pub Option<T>);
@@ -21,52 +21,39 @@ impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Lenient<T> {
     }
 }
 
-impl Lenient<Text> {
+/// A list, without what can't be read of it; empty where it is none.
+pub(super) struct List<T>(pub Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let list: Option<Vec<&RawValue>> =
+            serde_json::from_str(<&RawValue>::deserialize(deserializer)?.get()).ok();
+        Ok(Self(list.unwrap_or_default().into_iter().filter_map(read).collect()))
+    }
+}
+
+impl Lenient<ForeignText> {
     /// The text, unless there is none or it is empty.
     pub fn text(self) -> Option<String> {
-        self.0.map(|Text(text)| text).filter(|text| !text.is_empty())
+        self.0.map(|ForeignText(text)| text).filter(|text| !text.is_empty())
     }
 }
 
-/// A string as it can be stored: half a surrogate pair is replaced, a NUL (which PostgreSQL refuses) left out.
-#[derive(PartialEq, Eq, Hash)]
-pub(super) struct Text(pub String);
-
-impl std::borrow::Borrow<str> for Text {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As bytes, since serde_json lets half a surrogate pair pass there.
-        deserializer.deserialize_bytes(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl Visitor<'_> for TextVisitor {
-    type Value = Text;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Text, E> {
-        let text = String::from_utf8_lossy(bytes);
-        Ok(Text(if text.contains('\0') { text.replace('\0', "") } else { text.into_owned() }))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Text, E> {
-        self.visit_bytes(text.as_bytes())
-    }
-}
-
-/// A value that is read if it can be.
+/// A value that is read if it can be, and is no list: serde would take a list's entries for an object's fields.
 pub(super) fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
-    serde_json::from_str(value.get()).ok()
+    let value = Some(value.get()).filter(|value| !value.starts_with('['))?;
+    serde_json::from_str(value).ok()
+}
+
+/// A body that is read if it can be, and is no list.
+pub(super) fn read_body<'a, T: Deserialize<'a>>(body: &'a str) -> Option<T> {
+    read(serde_json::from_str(body).ok()?)
 }
 
 /// The first `most` characters of a foreign text on one line: what can't be printed is left out, and so is the blank
@@ -89,6 +76,11 @@ pub(super) fn shown(text: &str, most: usize) -> String {
         }
     }
     shown
+}
+
+/// The same without whatever could be a token or a secret.
+pub(super) fn told(text: &str, most: usize) -> String {
+    shown(&without_secrets(&shown(text, usize::MAX)), most)
 }
 
 /// Characters that reorder or hide their neighbours.

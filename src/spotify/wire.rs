@@ -8,14 +8,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::ApiError;
-use super::lenient::{Lenient, Text, read, shown};
-use crate::domain::{Album, Artist, Play, Timestamp, Track};
+use super::lenient::{Lenient, List, read, read_body, told};
+use crate::domain::{Album, Artist, ForeignText, Play, Timestamp, Track};
 
 /// How many reasons for unreadable items are told.
 const REASONS_TOLD: usize = 3;
 /// How far ahead of the present a play may lie: clocks differ, but not by more. A play of next year would be the newest
 /// for a year, and hide every gap until then.
 const AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// 2006-01-01: Spotify is no older. The same impossible time on each page would always be known, and hide every gap.
+const FIRST: Timestamp = Timestamp::from_millis(1_136_073_600_000);
 /// How much of an answer is shown to people, in characters.
 const SHOWN: usize = 60;
 
@@ -98,14 +100,14 @@ pub(super) fn top_artists(body: &str) -> Result<Vec<Artist>, ApiError> {
 
 /// Reads whose account it is.
 pub(super) fn account(body: &str) -> Result<Account, ApiError> {
-    let me: Option<WireMe> = serde_json::from_str(body).ok();
+    let me: Option<WireMe> = read_body(body);
     let id = me.and_then(|me| me.account_id.text().or(me.id.text()));
     id.map(|id| Account { id }).ok_or_else(|| unexpected("an account with an id", body))
 }
 
 /// What an error answer says: `(message, reason)`, from Spotify's JSON or from plain text.
 pub(super) fn error(body: &str) -> (String, Option<String>) {
-    let json: Option<WireErrorBody> = serde_json::from_str(body).ok();
+    let json: Option<WireErrorBody> = read_body(body);
     match json.and_then(|json| json.error.0) {
         Some(error) => (error.message.text().unwrap_or_default(), error.reason.text()),
         None => (body.to_owned(), None),
@@ -113,7 +115,7 @@ pub(super) fn error(body: &str) -> (String, Option<String>) {
 }
 
 fn unexpected(wanted: &str, body: &str) -> ApiError {
-    let message = match shown(body, SHOWN) {
+    let message = match told(body, SHOWN) {
         got if got.is_empty() => format!("Spotify answered nothing instead of {wanted}"),
         got => format!("Spotify answered something else than {wanted}: {got}"),
     };
@@ -122,7 +124,7 @@ fn unexpected(wanted: &str, body: &str) -> ApiError {
 
 /// The items of a page, unread. Fields that come twice, and whatever stands beside the items, don't matter.
 fn items<'a>(body: &'a str, wanted: &str) -> Result<Vec<&'a RawValue>, ApiError> {
-    let fields: Option<HashMap<Text, &'a RawValue>> = serde_json::from_str(body).ok();
+    let fields: Option<HashMap<ForeignText, &'a RawValue>> = serde_json::from_str(body).ok();
     let items = fields.and_then(|fields| fields.get("items").copied());
     let items = items.and_then(|items| serde_json::from_str(items.get()).ok());
     items.ok_or_else(|| unexpected(wanted, body))
@@ -133,14 +135,19 @@ type Parts = (Result<Timestamp, String>, Result<(Track, Option<String>), String>
 
 fn parts(item: &RawValue, present: Timestamp) -> Parts {
     let Some(item) = read::<WireItem>(item) else {
-        let why = format!("not an object: {}", shown(item.get(), SHOWN));
+        let why = format!("not an object: {}", told(item.get(), SHOWN));
         return (Err(why.clone()), Err(why));
     };
-    let played_at = item.played_at.0.ok_or_else(|| "no played_at".to_owned()).and_then(|Text(text)| {
-        let fault = |what| format!("played_at {:?} {what}", shown(&text, SHOWN));
-        let time = Timestamp::parse(&text).ok_or_else(|| fault("is no time"))?;
-        if time > present + AHEAD { Err(fault("lies in the future")) } else { Ok(time) }
-    });
+    let played_at =
+        item.played_at.0.ok_or_else(|| "no played_at".to_owned()).and_then(|ForeignText(text)| {
+            let fault = |what| format!("played_at {:?} {what}", told(&text, SHOWN));
+            let time = Timestamp::parse(&text).ok_or_else(|| fault("is no time"))?;
+            match () {
+                () if time > present + AHEAD => Err(fault("lies in the future")),
+                () if time < FIRST => Err(fault("is older than Spotify")),
+                () => Ok(time),
+            }
+        });
     let context_uri = item.context.0.and_then(|context| context.uri.text());
     let track = item.track.0.ok_or("no track").and_then(|t| t.track().ok_or("a track without name and URI"));
     (played_at, track.map(|track| (track, context_uri)).map_err(str::to_owned))
@@ -149,7 +156,7 @@ fn parts(item: &RawValue, present: Timestamp) -> Parts {
 #[derive(Deserialize)]
 struct WireItem {
     #[serde(default)]
-    played_at: Lenient<Text>,
+    played_at: Lenient<ForeignText>,
     #[serde(default)]
     track: Lenient<WireTrack>,
     #[serde(default)]
@@ -159,19 +166,19 @@ struct WireItem {
 #[derive(Deserialize)]
 struct WireContext {
     #[serde(default)]
-    uri: Lenient<Text>,
+    uri: Lenient<ForeignText>,
 }
 
 #[derive(Deserialize)]
 struct WireTrack {
     #[serde(default)]
-    uri: Lenient<Text>,
+    uri: Lenient<ForeignText>,
     #[serde(default)]
-    id: Lenient<Text>,
+    id: Lenient<ForeignText>,
     #[serde(default)]
-    name: Lenient<Text>,
+    name: Lenient<ForeignText>,
     #[serde(default)]
-    artists: Lenient<Vec<Lenient<WireNamed>>>,
+    artists: List<WireNamed>,
     #[serde(default)]
     album: Lenient<WireNamed>,
     #[serde(default)]
@@ -184,11 +191,10 @@ impl WireTrack {
     fn track(self) -> Option<Track> {
         let named = WireNamed { uri: self.uri, id: self.id, name: self.name };
         let (uri, name) = named.uri_and_name("track")?;
-        let artists = self.artists.0.unwrap_or_default();
         Some(Track {
             uri,
             name,
-            artists: artists.into_iter().filter_map(|artist| artist.0?.artist()).collect(),
+            artists: self.artists.0.into_iter().filter_map(WireNamed::artist).collect(),
             album: self.album.0.and_then(WireNamed::album),
             isrc: self.external_ids.0.and_then(|ids| ids.isrc.text()),
             duration_ms: self.duration_ms.0.filter(|length| *length >= 0),
@@ -200,11 +206,11 @@ impl WireTrack {
 #[derive(Deserialize)]
 struct WireNamed {
     #[serde(default)]
-    uri: Lenient<Text>,
+    uri: Lenient<ForeignText>,
     #[serde(default)]
-    id: Lenient<Text>,
+    id: Lenient<ForeignText>,
     #[serde(default)]
-    name: Lenient<Text>,
+    name: Lenient<ForeignText>,
 }
 
 impl WireNamed {
@@ -227,15 +233,15 @@ impl WireNamed {
 #[derive(Deserialize)]
 struct WireExternalIds {
     #[serde(default)]
-    isrc: Lenient<Text>,
+    isrc: Lenient<ForeignText>,
 }
 
 #[derive(Deserialize)]
 struct WireMe {
     #[serde(default)]
-    account_id: Lenient<Text>,
+    account_id: Lenient<ForeignText>,
     #[serde(default)]
-    id: Lenient<Text>,
+    id: Lenient<ForeignText>,
 }
 
 #[derive(Deserialize)]
@@ -247,9 +253,9 @@ struct WireErrorBody {
 #[derive(Deserialize)]
 struct WireError {
     #[serde(default)]
-    message: Lenient<Text>,
+    message: Lenient<ForeignText>,
     #[serde(default)]
-    reason: Lenient<Text>,
+    reason: Lenient<ForeignText>,
 }
 
 #[cfg(test)]

@@ -1,43 +1,68 @@
 //! The store's methods on an SQL database: each opens its session, says what it is doing, leaves the SQL to the entity
 //! files, and commits.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::sql::{Session, Trouble};
+use super::postgres::Server;
+use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Changes, Close, CommitIf, FileUsers, GrantStore, Intent, LoginProgress, NewLogin, NewTokens,
-    NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, Result, RunFailed, Store, StoreError,
+    Added, Alike, Announcement, Bite, Changed, Changes, Close, CommitIf, FileUsers, GrantStore, Intent,
+    LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery,
+    Result, RunFailed, Store, StoreError,
 };
-use super::{events, file_users, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
-use crate::clock::Clock;
+use super::{events, file_users, footing, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
 use crate::domain::{
     AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
     StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, Trigger, User, UserId, UserName,
 };
 
+/// The database that a store is in.
+pub(super) enum Database {
+    Sqlite(SqliteFile),
+    Postgres(Box<Server>),
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(file) => file.fmt(f),
+            Self::Postgres(server) => server.fmt(f),
+        }
+    }
+}
+
 /// A store in a database.
 pub(super) struct SqlStore {
-    pub(super) file: SqliteFile,
-    clock: Arc<dyn Clock>,
+    pub(super) database: Database,
+    time: Time,
     trouble: Arc<Trouble>,
 }
 
 impl SqlStore {
-    pub fn new(file: SqliteFile, clock: Arc<dyn Clock>) -> Self {
-        Self { file, clock, trouble: Arc::default() }
+    /// `time`: whose clock decides about leases.
+    pub fn new(database: Database, time: Time) -> Self {
+        Self { database, time, trouble: Arc::default() }
     }
 
     async fn reading(&self, doing: impl Into<String>) -> Result<Session> {
-        Session::reading(&self.file.pools().await?.readers, &*self.clock, doing.into()).await
+        let pool = match &self.database {
+            Database::Sqlite(file) => Pool::Sqlite(file.pools().await?.readers.clone()),
+            Database::Postgres(server) => Pool::Postgres(server.pools().await?.readers.clone()),
+        };
+        Session::reading(pool, &self.time, doing.into()).await
     }
 
     pub(super) async fn writing(&self, doing: impl Into<String>) -> Result<Session> {
-        let trouble = Arc::clone(&self.trouble);
-        Session::writing(&self.file.pools().await?.writer, &*self.clock, doing.into(), trouble).await
+        let pool = match &self.database {
+            Database::Sqlite(file) => Pool::Sqlite(file.pools().await?.writer.clone()),
+            Database::Postgres(server) => Pool::Postgres(server.pools().await?.writers.clone()),
+        };
+        Session::writing(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
     }
 }
 
@@ -48,10 +73,10 @@ impl GrantStore for SqlStore {
         meta::app_state(&mut session, app).await
     }
 
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<()> {
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
         let mut session = self.writing(format!("keeping the state of app {app}")).await?;
-        meta::save_app_state(&mut session, app, state).await?;
-        session.commit(()).await
+        let saved = meta::save_app_state(&mut session, app, state).await?;
+        session.commit(saved).await
     }
 
     async fn grant(&self, user: UserId) -> Result<Option<Grant>> {
@@ -62,11 +87,6 @@ impl GrantStore for SqlStore {
     async fn troubled_grants(&self) -> Result<Vec<Grant>> {
         let mut session = self.reading("reading the grants in trouble").await?;
         grants::in_trouble(&mut session).await
-    }
-
-    async fn grants(&self) -> Result<Vec<Grant>> {
-        let mut session = self.reading("reading all grants").await?;
-        grants::all(&mut session).await
     }
 
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool> {
@@ -109,16 +129,19 @@ impl GrantStore for SqlStore {
 #[async_trait]
 impl Store for SqlStore {
     async fn open(&self) -> Result<Uuid> {
-        let mut session = self.reading(format!("opening {}", self.file)).await?;
+        let mut session = self.reading(format!("opening {}", self.database)).await?;
         meta::deployment(&mut session).await
     }
 
     async fn close(&self) {
-        self.file.close().await;
+        match &self.database {
+            Database::Sqlite(file) => file.close().await,
+            Database::Postgres(server) => server.close().await,
+        }
     }
 
     fn describe(&self) -> String {
-        self.file.to_string()
+        self.database.to_string()
     }
 
     fn trouble(&self) -> Option<String> {
@@ -126,7 +149,7 @@ impl Store for SqlStore {
     }
 
     async fn probe(&self) -> Result<()> {
-        let mut session = self.writing(format!("trying whether {} can be written", self.file)).await?;
+        let mut session = self.writing(format!("trying whether {} can be written", self.database)).await?;
         meta::touch(&mut session).await?;
         session.commit(()).await
     }
@@ -140,6 +163,23 @@ impl Store for SqlStore {
         let mut session = self.writing("keeping the probe of the token key").await?;
         let kept = meta::keep_key_probe(&mut session, probe).await?;
         session.commit(kept).await
+    }
+
+    async fn listen(&self, tell: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()> {
+        match &self.database {
+            Database::Sqlite(_) => Ok(()),
+            Database::Postgres(server) => server.listen(tell).await,
+        }
+    }
+
+    async fn changed_since(&self, since: Option<Timestamp>) -> Result<Changed> {
+        let mut session = self.reading("reading what changed").await?;
+        let mut changed = Changed { at: session.now().await?, apps: Vec::new(), tokens: Vec::new() };
+        if let Some(since) = since {
+            changed.apps = meta::apps_changed(&mut session, since).await?;
+            changed.tokens = grants::committed_since(&mut session, since).await?;
+        }
+        Ok(changed)
     }
 
     async fn users(&self) -> Result<Vec<User>> {
@@ -192,6 +232,21 @@ impl Store for SqlStore {
         let mut session = self.writing(format!("setting the next run of user {}", user.0)).await?;
         users::set_next_run(&mut session, user, at).await?;
         session.commit(()).await
+    }
+
+    async fn tally(&self) -> Result<Vec<Alike>> {
+        let mut session = self.reading("counting the users").await?;
+        footing::tally(&mut session).await
+    }
+
+    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Bite> {
+        let mut session = self.reading("reading how the users are").await?;
+        footing::seen(&mut session, after, limit).await
+    }
+
+    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>> {
+        let mut session = self.reading("reading when logins were given").await?;
+        footing::logins_given(&mut session, from, to).await
     }
 
     async fn begin_login(&self, login: &PendingLogin) -> Result<()> {
@@ -281,11 +336,6 @@ impl Store for SqlStore {
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>> {
         let mut session = self.reading(format!("reading the gaps of user {}", user.0)).await?;
         gaps::of(&mut session, user).await
-    }
-
-    async fn newest_play(&self) -> Result<Option<Timestamp>> {
-        let mut session = self.reading("looking for the newest play").await?;
-        plays::newest(&mut session).await
     }
 
     async fn add_event(&self, event: &Event) -> Result<()> {

@@ -1,12 +1,10 @@
 //! Tracks, albums and artists, each kept once for all users. A row is written only when it is new or has changed, and
-//! many go in with one statement: as one JSON parameter.
+//! many go in with one statement.
 
 use std::collections::{BTreeMap, HashSet};
 
-use serde_json::{Value, json};
-
 use super::Result;
-use super::sql::{Session, params};
+use super::sql::{Session, table};
 use crate::domain::{Album, Artist, Track};
 
 pub fn artist_key(artist: &Artist) -> String {
@@ -30,22 +28,14 @@ pub async fn keep_tracks<'p>(
     let tracks: BTreeMap<&str, &Track> = tracks.collect();
     keep_artists(session, tracks.values().flat_map(|track| &track.artists)).await?;
     keep_albums(session, tracks.values().filter_map(|track| track.album.as_ref())).await?;
-    let rows: Vec<Value> = tracks
-        .iter()
-        .map(|(key, track)| {
-            json!({
-                "key": key, "uri": track.uri, "name": track.name, "album": track.album.as_ref().map(album_key),
-                "isrc": track.isrc, "duration_ms": track.duration_ms,
-            })
-        })
-        .collect();
+    let rows: Vec<(&str, &Track)> = tracks.iter().map(|(key, track)| (*key, *track)).collect();
     session
         .run(
             "INSERT INTO tracks (key, uri, name, album_id, isrc, duration_ms)
-             SELECT value ->> 'key', value ->> 'uri', value ->> 'name',
-               (SELECT id FROM albums WHERE key = value ->> 'album'),
-               value ->> 'isrc', CAST(value ->> 'duration_ms' AS BIGINT)
-             FROM json_each($1) WHERE TRUE
+             SELECT listed.key, listed.uri, listed.name, (SELECT id FROM albums WHERE albums.key = listed.album),
+               listed.isrc, listed.duration_ms
+             FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT, album TEXT, isrc TEXT, duration_ms BIGINT)
+             WHERE TRUE
              ON CONFLICT (key) DO UPDATE SET
                name = excluded.name, album_id = COALESCE(excluded.album_id, tracks.album_id),
                isrc = COALESCE(excluded.isrc, tracks.isrc),
@@ -54,7 +44,15 @@ pub async fn keep_tracks<'p>(
                OR tracks.album_id IS DISTINCT FROM COALESCE(excluded.album_id, tracks.album_id)
                OR tracks.isrc IS DISTINCT FROM COALESCE(excluded.isrc, tracks.isrc)
                OR tracks.duration_ms IS DISTINCT FROM COALESCE(excluded.duration_ms, tracks.duration_ms)",
-            params![Value::Array(rows).to_string()],
+            vec![table![
+                rows;
+                |(key, _)| *key,
+                |(_, track)| track.uri.as_deref(),
+                |(_, track)| track.name.as_str(),
+                |(_, track)| track.album.as_ref().map(album_key),
+                |(_, track)| track.isrc.as_deref(),
+                |(_, track)| track.duration_ms,
+            ]],
         )
         .await?;
     keep_credits(session, &tracks).await
@@ -68,31 +66,30 @@ async fn keep_credits(session: &mut Session, tracks: &BTreeMap<&str, &Track>) ->
         let mut seen = HashSet::new();
         let artists: Vec<String> =
             track.artists.iter().map(artist_key).filter(|artist| seen.insert(artist.clone())).collect();
-        lengths.push(json!({ "track": key, "artists": artists.len() }));
-        let positions = artists.iter().enumerate();
-        credits.extend(positions.map(|(at, artist)| json!({ "track": key, "at": at, "artist": artist })));
+        lengths.push((*key, count(artists.len())));
+        credits.extend(artists.into_iter().enumerate().map(|(at, artist)| (*key, count(at), artist)));
     }
     session
         .run(
             "INSERT INTO track_artists (track_id, position, artist_id)
-             SELECT tracks.id, CAST(value ->> 'at' AS BIGINT), artists.id
-             FROM json_each($1)
-               JOIN tracks ON tracks.key = value ->> 'track' JOIN artists ON artists.key = value ->> 'artist'
+             SELECT tracks.id, listed.position, artists.id
+             FROM rows($1 AS listed: track TEXT, position BIGINT, artist TEXT)
+               JOIN tracks ON tracks.key = listed.track JOIN artists ON artists.key = listed.artist
              WHERE TRUE
              ON CONFLICT (track_id, position) DO UPDATE SET artist_id = excluded.artist_id
              WHERE track_artists.artist_id <> excluded.artist_id",
-            params![Value::Array(credits).to_string()],
+            vec![table![credits; |(track, _, _)| *track, |(_, position, _)| *position, |(_, _, artist)| artist]],
         )
         .await?;
     session
         .run(
             "DELETE FROM track_artists WHERE (track_id, position) IN
                (SELECT track_artists.track_id, track_artists.position
-                FROM json_each($1)
-                  JOIN tracks ON tracks.key = value ->> 'track'
+                FROM rows($1 AS listed: track TEXT, artists BIGINT)
+                  JOIN tracks ON tracks.key = listed.track
                   JOIN track_artists ON track_artists.track_id = tracks.id
-                WHERE track_artists.position >= CAST(value ->> 'artists' AS BIGINT))",
-            params![Value::Array(lengths).to_string()],
+                WHERE track_artists.position >= listed.artists)",
+            vec![table![lengths; |(track, _)| *track, |(_, artists)| *artists]],
         )
         .await?;
     Ok(())
@@ -100,37 +97,33 @@ async fn keep_credits(session: &mut Session, tracks: &BTreeMap<&str, &Track>) ->
 
 /// Keeps these artists.
 pub async fn keep_artists(session: &mut Session, artists: impl Iterator<Item = &Artist>) -> Result<()> {
-    let rows: BTreeMap<String, Value> = artists
-        .map(|artist| {
-            let key = artist_key(artist);
-            (key.clone(), json!({ "key": key, "uri": artist.uri, "name": artist.name }))
-        })
-        .collect();
+    let rows: BTreeMap<String, &Artist> = artists.map(|artist| (artist_key(artist), artist)).collect();
+    let rows: Vec<_> = rows.into_iter().collect();
     session
         .run(
             "INSERT INTO artists (key, uri, name)
-             SELECT value ->> 'key', value ->> 'uri', value ->> 'name' FROM json_each($1) WHERE TRUE
+             SELECT key, uri, name FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT) WHERE TRUE
              ON CONFLICT (key) DO UPDATE SET name = excluded.name WHERE artists.name <> excluded.name",
-            params![rows.into_values().collect::<Value>().to_string()],
+            vec![table![rows; |(key, _)| key, |(_, artist)| artist.uri.as_deref(), |(_, artist)| artist.name.as_str()]],
         )
         .await?;
     Ok(())
 }
 
 async fn keep_albums(session: &mut Session, albums: impl Iterator<Item = &Album>) -> Result<()> {
-    let rows: BTreeMap<String, Value> = albums
-        .map(|album| {
-            let key = album_key(album);
-            (key.clone(), json!({ "key": key, "uri": album.uri, "name": album.name }))
-        })
-        .collect();
+    let rows: BTreeMap<String, &Album> = albums.map(|album| (album_key(album), album)).collect();
+    let rows: Vec<_> = rows.into_iter().collect();
     session
         .run(
             "INSERT INTO albums (key, uri, name)
-             SELECT value ->> 'key', value ->> 'uri', value ->> 'name' FROM json_each($1) WHERE TRUE
+             SELECT key, uri, name FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT) WHERE TRUE
              ON CONFLICT (key) DO UPDATE SET name = excluded.name WHERE albums.name <> excluded.name",
-            params![rows.into_values().collect::<Value>().to_string()],
+            vec![table![rows; |(key, _)| key, |(_, album)| album.uri.as_deref(), |(_, album)| album.name.as_str()]],
         )
         .await?;
     Ok(())
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

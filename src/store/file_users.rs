@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::sql::{Session, params};
+use super::sql::{Bind as _, Session, params, table};
 use super::{FileUsers, NewUser, Result};
 use crate::domain::{Origin, Owner, UserName};
 
@@ -79,8 +79,9 @@ async fn stored(
     let rows = session
         .all(
             "SELECT name, app, schedule, timezone, origin, declared_by, active FROM users
-             WHERE declared_by = $1 OR name IN (SELECT value FROM json_each($2))",
-            params![daemon, serde_json::json!(names).to_string()],
+             WHERE declared_by = $1 OR name IN
+               (SELECT listed.name FROM rows($2 AS listed: name TEXT))",
+            vec![daemon.bind(), table![names; |name| *name]],
             |row| {
                 let declared = Declared {
                     app: row.get("app")?,

@@ -1,9 +1,7 @@
 //! Gaps: stretches in which plays may be missing.
 
-use serde_json::{Value, json};
-
 use super::Result;
-use super::sql::{Row, Session, params};
+use super::sql::{Bind as _, Row, Session, params, table};
 use crate::domain::{Gap, RunId, Timestamp, UserId};
 
 /// Puts gaps on record, or changes those that are: one counts the most plays that were ever missed in it, and is closed
@@ -12,25 +10,20 @@ pub async fn put(session: &mut Session, user: UserId, run: RunId, gaps: &[Gap]) 
     if gaps.is_empty() {
         return Ok(());
     }
-    let rows = gaps.iter().map(|gap| {
-        json!({
-            "from": gap.from.as_millis(),
-            "to": gap.to.as_millis(),
-            "cause": gap.cause.as_str(),
-            "at_most": gap.at_most,
-            "closed": gap.closed_at.map(Timestamp::as_millis),
-        })
-    });
     session
         .run(
-            "INSERT INTO gaps (user_id, from_at, to_at, cause, at_most, closed_at, run)
-             SELECT $1, CAST(value ->> 'from' AS BIGINT), CAST(value ->> 'to' AS BIGINT), value ->> 'cause',
-               CAST(value ->> 'at_most' AS BIGINT), CAST(value ->> 'closed' AS BIGINT), $2
-             FROM json_each($3) WHERE TRUE
+            "INSERT INTO gaps (user_id, run, from_at, to_at, cause, at_most, closed_at)
+             SELECT $1, $2, from_at, to_at, cause, at_most, closed_at
+             FROM rows($3 AS listed: from_at BIGINT, to_at BIGINT, cause TEXT, at_most BIGINT, closed_at BIGINT)
+             WHERE TRUE
              ON CONFLICT (user_id, from_at, to_at, cause) DO UPDATE SET
                at_most = CASE WHEN excluded.at_most > gaps.at_most THEN excluded.at_most ELSE gaps.at_most END,
                closed_at = excluded.closed_at",
-            params![user, run, rows.collect::<Value>().to_string()],
+            vec![
+                user.bind(),
+                run.bind(),
+                table![gaps; |gap| gap.from, |gap| gap.to, |gap| gap.cause, |gap| gap.at_most, |gap| gap.closed_at],
+            ],
         )
         .await?;
     Ok(())

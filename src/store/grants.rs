@@ -1,5 +1,6 @@
 //! Grants as they are read, and logins: what replaces a grant. What a refresh does to one is in `refreshes.rs`.
 
+use super::meta::OVERLAP;
 use super::sql::{Row, Session, params};
 use super::{NewLogin, Result, refreshes};
 use crate::domain::{
@@ -56,24 +57,23 @@ fn read(row: &Row, read_at: Timestamp) -> std::result::Result<Grant, sqlx::Error
 }
 
 pub async fn of(session: &mut Session, user: UserId) -> Result<Option<Grant>> {
-    let now = session.now();
+    let now = session.now().await?;
     session.first("SELECT * FROM grants WHERE user_id = $1", params![user], |row| read(row, now)).await
 }
 
-pub async fn all(session: &mut Session) -> Result<Vec<Grant>> {
-    let now = session.now();
+/// Whoever has new tokens since then, with a minute of overlap: a commit may become visible late.
+pub async fn committed_since(session: &mut Session, at: Timestamp) -> Result<Vec<(UserId, Generation)>> {
     session
         .all(
-            "SELECT grants.* FROM grants JOIN users ON users.id = grants.user_id
-             WHERE users.active ORDER BY grants.user_id",
-            params![],
-            |row| read(row, now),
+            "SELECT user_id, generation FROM grants WHERE committed_at >= $1",
+            params![at - OVERLAP],
+            |row| Ok((row.get("user_id")?, row.get("generation")?)),
         )
         .await
 }
 
 pub async fn in_trouble(session: &mut Session) -> Result<Vec<Grant>> {
-    let now = session.now();
+    let now = session.now().await?;
     session
         .all(
             "SELECT grants.* FROM grants JOIN users ON users.id = grants.user_id
@@ -87,10 +87,11 @@ pub async fn in_trouble(session: &mut Session) -> Result<Vec<Grant>> {
 }
 
 pub async fn commit_login(session: &mut Session, login: &NewLogin) -> Result<bool> {
+    session.lock_user(login.user).await?;
     if !on_record_is(session, login).await? {
         return stands(session, login).await;
     }
-    let now = session.now();
+    let now = session.now().await?;
     let (access_token, times) = login.access.clone().unzip();
     session
         .run(

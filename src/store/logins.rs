@@ -16,7 +16,7 @@ pub async fn begin(session: &mut Session, login: &PendingLogin) -> Result<()> {
 }
 
 pub async fn take(session: &mut Session, state: &str) -> Result<Option<PendingLogin>> {
-    let now = session.now();
+    let now = session.now().await?;
     session
         .first(
             "UPDATE logins SET taken = TRUE WHERE state = $1 AND NOT taken AND expires_at > $2
@@ -51,7 +51,7 @@ pub async fn end(
 
 /// An outcome is told for as long as the row is there: whoever waits may ask a moment after the end.
 pub async fn progress(session: &mut Session, state: &str) -> Result<Option<LoginProgress>> {
-    let now = session.now();
+    let now = session.now().await?;
     session
         .first(
             "SELECT done, failed FROM logins
@@ -69,7 +69,7 @@ pub async fn progress(session: &mut Session, state: &str) -> Result<Option<Login
 }
 
 pub async fn forget_expired(session: &mut Session) -> Result<()> {
-    let now = session.now();
+    let now = session.now().await?;
     session.run("DELETE FROM logins WHERE expires_at <= $1", params![now]).await?;
     Ok(())
 }

@@ -53,9 +53,13 @@ impl GrantStore for MemoryGrants {
         Ok(self.rows().apps.get(app).cloned().unwrap_or_default())
     }
 
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<()> {
-        self.rows().apps.insert(app.clone(), state.clone());
-        Ok(())
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
+        let mut rows = self.rows();
+        if rows.apps.get(app).is_some_and(|stored| stored.version != state.version) {
+            return Ok(false);
+        }
+        rows.apps.insert(app.clone(), AppState { version: state.version + 1, ..state.clone() });
+        Ok(true)
     }
 
     async fn grant(&self, user: UserId) -> Result<Option<Grant>> {
@@ -68,12 +72,10 @@ impl GrantStore for MemoryGrants {
             let due = g.refusal.as_ref().is_some_and(|refusal| refusal.next_try_at.is_some());
             g.attempt.is_some() || g.doubt.is_some() || due
         };
-        Ok(self.grants().await?.into_iter().filter(troubled).collect())
-    }
-
-    async fn grants(&self) -> Result<Vec<Grant>> {
         let read_at = self.clock.now();
-        Ok(self.rows().grants.values().map(|grant| Grant { read_at, ..grant.clone() }).collect())
+        let rows = self.rows();
+        let troubled = rows.grants.values().filter(|grant| troubled(grant));
+        Ok(troubled.map(|grant| Grant { read_at, ..grant.clone() }).collect())
     }
 
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool> {
@@ -83,8 +85,10 @@ impl GrantStore for MemoryGrants {
         if grant.epoch != intent.epoch || grant.generation != intent.generation {
             return Ok(false);
         }
+        let refused = grant.refusal.as_ref().map(|refusal| refusal.tries);
         match grant.attempt {
             Some(Attempt { id, .. }) if id == intent.attempt => return Ok(true),
+            _ if refused != intent.refused || grant.doubt.is_some() != intent.in_doubt => return Ok(false),
             Some(Attempt { id, owner, lease_until, .. })
                 if intent.replaces != Some(id) || (owner != intent.owner && lease_until >= now) =>
             {

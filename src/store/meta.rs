@@ -1,10 +1,15 @@
 //! What the store knows of itself and of the apps.
 
+use std::time::Duration;
+
 use uuid::{Builder, Uuid};
 
 use super::sql::{Session, params};
 use super::{Result, StoreError};
-use crate::domain::{AppName, AppState, Sealed};
+use crate::domain::{AppName, AppState, Sealed, Timestamp};
+
+/// How long a commit may take to be seen by others.
+pub const OVERLAP: Duration = Duration::from_secs(60);
 
 /// The UUID made by the first migration.
 pub async fn deployment(session: &mut Session) -> Result<Uuid> {
@@ -41,28 +46,54 @@ pub async fn keep_key_probe(session: &mut Session, probe: Sealed) -> Result<Seal
 }
 
 pub async fn app_state(session: &mut Session, app: &AppName) -> Result<AppState> {
-    let state: Option<String> =
-        session.first("SELECT state FROM apps WHERE name = $1", params![app], |row| row.get("state")).await?;
-    match state {
+    let stored = session
+        .first("SELECT state, version FROM apps WHERE name = $1", params![app], |row| {
+            Ok((row.get::<String>("state")?, row.get("version")?))
+        })
+        .await?;
+    match stored {
         None => Ok(AppState::default()),
-        Some(json) => serde_json::from_str(&json).map_err(|e| StoreError::Broken {
-            doing: format!("reading the state of app {app}"),
-            source: e.into(),
-        }),
+        Some((json, version)) => parsed(app, &json, version),
     }
 }
 
-pub async fn save_app_state(session: &mut Session, app: &AppName, state: &AppState) -> Result<()> {
+fn parsed(app: &AppName, json: &str, version: i64) -> Result<AppState> {
+    let state = serde_json::from_str(json).map_err(|e| StoreError::Broken {
+        doing: format!("reading the state of app {app}"),
+        source: e.into(),
+    })?;
+    Ok(AppState { version, ..state })
+}
+
+/// What was changed since then, with a minute of overlap: a commit may become visible late.
+pub async fn apps_changed(session: &mut Session, since: Timestamp) -> Result<Vec<(AppName, AppState)>> {
+    let stored: Vec<(AppName, String, i64)> = session
+        .all(
+            "SELECT name, state, version FROM apps WHERE changed_at >= $1",
+            params![since - OVERLAP],
+            |row| Ok((row.get("name")?, row.get("state")?, row.get("version")?)),
+        )
+        .await?;
+    let read =
+        |(app, json, version): (AppName, String, i64)| parsed(&app, &json, version).map(|state| (app, state));
+    stored.into_iter().map(read).collect()
+}
+
+/// False where another version than the one that the state was made from is on record.
+pub async fn save_app_state(session: &mut Session, app: &AppName, state: &AppState) -> Result<bool> {
     let json = serde_json::to_string(state).map_err(|e| StoreError::Broken {
         doing: format!("keeping the state of app {app}"),
         source: e.into(),
     })?;
-    session
+    let now = session.now().await?;
+    let saved = session
         .run(
-            "INSERT INTO apps (name, state) VALUES ($1, $2)
-             ON CONFLICT (name) DO UPDATE SET state = excluded.state",
-            params![app, json],
+            "INSERT INTO apps (name, state, version, changed_at) VALUES ($1, $2, $3 + 1, $4)
+             ON CONFLICT (name) DO UPDATE SET
+               state = excluded.state, version = excluded.version, changed_at = excluded.changed_at
+             WHERE apps.version = $3",
+            params![app, json, state.version, now],
         )
         .await?;
-    Ok(())
+    Ok(saved > 0)
 }

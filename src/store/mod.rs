@@ -5,7 +5,9 @@ mod memory; // grants alone, for simulated time
 
 mod backend; // the methods below, on an SQL database
 mod error; // why one did not do what it was asked
+mod postgres; // how a PostgreSQL database is checked, migrated and connected to
 mod record; // what the methods take and answer
+mod schema; // whose a database is
 mod sql; // what the SQL runs on: statements, parameters, rows
 mod sqlite; // how the SQLite file is made, checked and opened
 mod url; // which database a URL names
@@ -14,6 +16,7 @@ mod url; // which database a URL names
 mod catalogue;
 mod events;
 mod file_users;
+mod footing;
 mod gaps;
 mod grants;
 mod logins;
@@ -38,8 +41,9 @@ use crate::domain::{
 pub use error::StoreError;
 pub use memory::MemoryGrants;
 pub use record::{
-    Added, Changes, Close, CommitIf, FileUsers, Intent, LoginProgress, NewLogin, NewTokens, NewUser,
-    PageFacts, PageStored, PendingLogin, PlayQuery, RunFailed, STOPPED,
+    Added, Alike, Announcement, Bite, Changed, Changes, Close, CommitIf, FileUsers, Intent, LoginGiven,
+    LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, RunFailed,
+    STOPPED, UserSeen,
 };
 pub use url::{UrlError, open};
 
@@ -51,15 +55,13 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub trait GrantStore: Send + Sync + 'static {
     /// What is remembered of an app.
     async fn app_state(&self, app: &AppName) -> Result<AppState>;
-    /// Remembers it.
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<()>;
+    /// Remembers it as the next version; false where the one on record is not the state's: read it and try again.
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool>;
 
     /// A user's grant.
     async fn grant(&self, user: UserId) -> Result<Option<Grant>>;
     /// The grants of active users that need care without being asked: with an attempt, a doubt, or a try due.
     async fn troubled_grants(&self) -> Result<Vec<Grant>>;
-    /// All grants of active users.
-    async fn grants(&self) -> Result<Vec<Grant>>;
     /// Step 1. True where the intent is on record, also when this is a repetition of the same attempt.
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool>;
     /// Step 4. True where the tokens are on record, also when this is a repetition of the same attempt. Ends attempt,
@@ -103,6 +105,13 @@ pub trait Store: GrantStore {
     /// Keeps the probe where there is none; answers the one on record.
     async fn keep_key_probe(&self, probe: Sealed) -> Result<Sealed>;
 
+    /// Hears what any daemon on this store does, until that fails. A store that is one daemon's alone says nothing and
+    /// answers at once.
+    async fn listen(&self, tell: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()>;
+    /// What was changed since a minute before then, by the store's clock (`None`: nothing is told but the time): for
+    /// whoever may have missed what was announced.
+    async fn changed_since(&self, at: Option<Timestamp>) -> Result<Changed>;
+
     /// All active users, by name.
     async fn users(&self) -> Result<Vec<User>>;
     /// One user, active or not.
@@ -124,6 +133,13 @@ pub trait Store: GrantStore {
     async fn set_paused(&self, user: Option<UserId>, paused: bool) -> Result<()>;
     /// Sets when the next run is due.
     async fn set_next_run(&self, user: UserId, at: Option<Timestamp>) -> Result<()>;
+
+    /// The active users, counted by what decides their state.
+    async fn tally(&self) -> Result<Vec<Alike>>;
+    /// The next active users after this one, `limit` at most, as `status` tells of them: no token is read.
+    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Bite>;
+    /// The logins of active users that were given after `from` and not after `to`, by name.
+    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>>;
 
     /// Remembers a login that was begun, and forgets those that expired.
     async fn begin_login(&self, login: &PendingLogin) -> Result<()>;
@@ -169,9 +185,6 @@ pub trait Store: GrantStore {
     async fn top_artists(&self, user: UserId) -> Result<Vec<TopArtist>>;
     /// Where plays may be missing, newest first.
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>>;
-    /// When the newest play of anyone ended.
-    async fn newest_play(&self) -> Result<Option<Timestamp>>;
-
     /// Keeps an event of note.
     async fn add_event(&self, event: &Event) -> Result<()>;
     /// The last events, newest first.

@@ -1,8 +1,6 @@
 //! Spotify's page of recent plays: what is known of it, and how it is stored, with few statements however long it is.
 
-use serde_json::{Value, json};
-
-use super::sql::{Session, params};
+use super::sql::{Bind as _, Session, Value, params, table};
 use super::{Added, PageFacts, PageStored, Result, catalogue, gaps, runs};
 use crate::domain::{Play, RunId, Timestamp, UserId};
 
@@ -20,16 +18,15 @@ pub async fn facts(
     let facts = session
         .one(
             "SELECT
-               (SELECT count(*) FROM json_each($2) WHERE EXISTS
+               (SELECT count(*) FROM rows($3 AS page: n BIGINT, at BIGINT, track TEXT) WHERE EXISTS
                  (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
-                  WHERE plays.user_id = $1 AND plays.played_at = CAST(value ->> 'at' AS BIGINT)
-                    AND tracks.key = value ->> 'track')) AS known,
+                  WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track)) AS known,
                (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api'
                 ORDER BY played_at DESC LIMIT 1) AS newest,
-               (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND played_at < $3
+               (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND played_at < $2
                 ORDER BY played_at DESC LIMIT 1) AS before,
                (SELECT last_archived_at FROM users WHERE id = $1) AS archived",
-            params![user, page_json(plays), oldest],
+            vec![user.bind(), oldest.bind(), page(plays)],
             |row| {
                 Ok(PageFacts {
                     known: usize::try_from(row.get::<i64>("known")?).unwrap_or(0),
@@ -83,9 +80,18 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
         .run(
             "UPDATE users SET plays = plays + $2, last_archived_at = $3, last_run_result = $4,
                last_run_reason = $5, blocked = NULL,
+               newest_played_at = CASE WHEN newest_played_at >= $6 THEN newest_played_at
+                 ELSE COALESCE($6, newest_played_at) END,
                gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL)
              WHERE id = $1",
-            params![page.user, count(new_plays), page.at, page.result, &page.reason],
+            params![
+                page.user,
+                count(new_plays),
+                page.at,
+                page.result,
+                &page.reason,
+                page.plays.iter().map(|play| play.played_at).max(),
+            ],
         )
         .await?;
     let gaps = match page.gaps.is_empty() {
@@ -99,11 +105,10 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
 async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
     let new: Vec<i64> = session
         .all(
-            "SELECT CAST(value ->> 'n' AS BIGINT) AS n FROM json_each($2) WHERE NOT EXISTS
+            "SELECT page.n FROM rows($2 AS page: n BIGINT, at BIGINT, track TEXT) WHERE NOT EXISTS
                (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
-                WHERE plays.user_id = $1 AND plays.played_at = CAST(value ->> 'at' AS BIGINT)
-                  AND tracks.key = value ->> 'track')",
-            params![page.user, page_json(&page.plays)],
+                WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track)",
+            vec![page.user.bind(), self::page(&page.plays)],
             |row| row.get("n"),
         )
         .await?;
@@ -116,27 +121,26 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
         return Ok(0);
     }
     catalogue::keep_tracks(session, new.iter().map(|(key, play)| (key.as_str(), &play.track))).await?;
-    let rows: Vec<Value> = new
-        .iter()
-        .map(|(key, play)| json!({ "at": play.played_at.as_millis(), "track": key, "context": play.context_uri }))
-        .collect();
     session
         .run(
-            "INSERT INTO plays (user_id, played_at, track_id, context_uri, source, run)
-             SELECT $1, CAST(value ->> 'at' AS BIGINT), tracks.id, value ->> 'context', 'api', $2
-             FROM json_each($3) JOIN tracks ON tracks.key = value ->> 'track' WHERE TRUE
+            "INSERT INTO plays (user_id, run, source, played_at, track_id, context_uri)
+             SELECT $1, $2, 'api', page.at, tracks.id, page.context
+             FROM rows($3 AS page: at BIGINT, track TEXT, context TEXT) JOIN tracks ON tracks.key = page.track
+             WHERE TRUE
              ON CONFLICT (user_id, played_at, track_id) DO NOTHING",
-            params![page.user, page.run, Value::Array(rows).to_string()],
+            vec![
+                page.user.bind(),
+                page.run.bind(),
+                table![new; |(_, play)| play.played_at, |(key, _)| key, |(_, play)| play.context_uri.as_deref()],
+            ],
         )
         .await
 }
 
 /// The page as a parameter: where in the page, when, what.
-fn page_json(plays: &[Play]) -> String {
-    let rows = plays.iter().enumerate();
-    let rows =
-        rows.map(|(n, play)| json!({ "n": n, "at": play.played_at.as_millis(), "track": play.track.key() }));
-    rows.collect::<Value>().to_string()
+fn page(plays: &[Play]) -> Value {
+    let rows: Vec<(i64, &Play)> = (0..).zip(plays).collect();
+    table![rows; |(n, _)| *n, |(_, play)| play.played_at, |(_, play)| play.track.key()]
 }
 
 fn count(rows: u64) -> i64 {

@@ -1,6 +1,6 @@
 //! Plays as they are read, and the top lists made of them.
 
-use super::sql::{Row, Session, params};
+use super::sql::{Bind as _, Row, Session, params, table};
 use super::{PlayQuery, Result, catalogue};
 use crate::domain::{Artist, StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, UserId};
 
@@ -17,7 +17,7 @@ pub async fn read(session: &mut Session, user: UserId, query: PlayQuery) -> Resu
         .all(
             "SELECT plays.played_at, tracks.name AS track, albums.name AS album, tracks.uri, tracks.isrc,
                tracks.duration_ms, plays.context_uri, plays.source,
-               (SELECT json_group_array(artists.name ORDER BY track_artists.position)
+               (SELECT names(artists.name ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
                 WHERE track_artists.track_id = tracks.id) AS artists
              FROM plays JOIN tracks ON tracks.id = plays.track_id LEFT JOIN albums ON albums.id = tracks.album_id
@@ -46,17 +46,6 @@ pub async fn read(session: &mut Session, user: UserId, query: PlayQuery) -> Resu
         .await
 }
 
-pub async fn newest(session: &mut Session) -> Result<Option<Timestamp>> {
-    session
-        .one(
-            // One look at the end of each user's plays, rather than at all plays.
-            "SELECT max((SELECT max(played_at) FROM plays WHERE user_id = users.id)) AS newest FROM users",
-            params![],
-            |row| row.maybe("newest"),
-        )
-        .await
-}
-
 /// Every artist of a track counts; the track ids of one recording (ISRC) count together.
 pub async fn top(
     session: &mut Session,
@@ -77,7 +66,7 @@ pub async fn top(
         }
         TopKind::Tracks => {
             "SELECT tracks.name, tracks.uri, heard.plays,
-               (SELECT json_group_array(artists.name ORDER BY track_artists.position)
+               (SELECT names(artists.name ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
                 WHERE track_artists.track_id = tracks.id) AS artists
              FROM (SELECT max(plays.track_id) AS track_id, count(*) AS plays
@@ -89,7 +78,7 @@ pub async fn top(
         }
         TopKind::Albums => {
             "SELECT albums.name, albums.uri, heard.plays,
-               (SELECT json_group_array(leads.name ORDER BY leads.name)
+               (SELECT names(leads.name ORDER BY leads.name)
                 FROM (SELECT DISTINCT artists.name FROM tracks
                         JOIN track_artists ON track_artists.track_id = tracks.id AND track_artists.position = 0
                         JOIN artists ON artists.id = track_artists.artist_id
@@ -123,16 +112,13 @@ pub async fn save_top_artists(
 ) -> Result<()> {
     catalogue::keep_artists(session, artists.iter()).await?;
     session.run("DELETE FROM top_artists WHERE user_id = $1", params![user]).await?;
-    let rows = artists.iter().enumerate();
-    let rows: serde_json::Value = rows
-        .map(|(n, artist)| serde_json::json!({ "rank": n + 1, "artist": catalogue::artist_key(artist) }))
-        .collect();
+    let rows: Vec<(i64, String)> = (1..).zip(artists.iter().map(catalogue::artist_key)).collect();
     session
         .run(
-            "INSERT INTO top_artists (user_id, rank, artist_id, fetched_at)
-             SELECT $1, CAST(value ->> 'rank' AS BIGINT), artists.id, $2
-             FROM json_each($3) JOIN artists ON artists.key = value ->> 'artist'",
-            params![user, at, rows.to_string()],
+            "INSERT INTO top_artists (user_id, fetched_at, rank, artist_id)
+             SELECT $1, $2, listed.rank, artists.id
+             FROM rows($3 AS listed: rank BIGINT, artist TEXT) JOIN artists ON artists.key = listed.artist",
+            vec![user.bind(), at.bind(), table![rows; |(rank, _)| *rank, |(_, artist)| artist]],
         )
         .await?;
     session.run("UPDATE users SET top_fetched_at = $2 WHERE id = $1", params![user, at]).await?;

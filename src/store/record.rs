@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    AccessTimes, AppName, AttemptId, Cause, Doubt, Epoch, Gap, Generation, Owner, Play, Refusal, RunId,
-    RunResult, Sealed, Timestamp, User, UserId, UserName,
+    AccessTimes, AppName, AppState, AttemptId, Cause, Doubt, Epoch, Footing, Gap, Generation, Login, Owner,
+    Play, Refusal, RunId, RunResult, Sealed, Timestamp, User, UserId, UserName,
 };
 
 /// A user to be added, or brought back.
@@ -38,6 +38,76 @@ pub struct Changes {
     pub users: Vec<User>,
     /// Names another program inserted that are no user names, with the reason; they are not archived.
     pub refused: Vec<String>,
+}
+
+/// What a daemon on this store did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announcement {
+    /// From now on everything is heard; what came before may have been missed.
+    Listening,
+    /// Users were added, changed or removed.
+    Users,
+    /// What is remembered of an app.
+    App(AppName),
+    /// New tokens.
+    Tokens(UserId, Generation),
+    /// The provider refused the refresh token, for so many times now.
+    Refused(UserId, u32),
+}
+
+/// What changed on a store that several daemons share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// When this was read, by the store's clock.
+    pub at: Timestamp,
+    /// What is remembered of apps.
+    pub apps: Vec<(AppName, AppState)>,
+    /// The newest generation of users.
+    pub tokens: Vec<(UserId, Generation)>,
+}
+
+/// Users who stand alike, counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alike {
+    /// What decides their state.
+    pub footing: Footing,
+    /// How many they are.
+    pub users: u64,
+    /// The longest ago that one of them was last archived.
+    pub oldest_archived: Option<Timestamp>,
+    /// When the newest play of one of them ended.
+    pub newest_played: Option<Timestamp>,
+}
+
+/// A user as `status` tells of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSeen {
+    /// The user.
+    pub user: User,
+    /// Their login.
+    pub login: Option<Login>,
+    /// When their newest play ended.
+    pub newest_played: Option<Timestamp>,
+}
+
+/// Some of the users, and where to go on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bite {
+    /// By number.
+    pub users: Vec<UserSeen>,
+    /// Whom to go on after; `None`: nobody is left.
+    pub next: Option<UserId>,
+}
+
+/// When a user gave their login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginGiven {
+    /// Whose.
+    pub name: UserName,
+    /// To which app.
+    pub app: AppName,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A login that was begun: its browser part is under way.
@@ -88,6 +158,11 @@ pub struct Intent {
     pub lease: Duration,
     /// Why.
     pub cause: Cause,
+    /// How many tries the refusal that is known had; `None`: none is known. Where another daemon was refused since, the
+    /// intent is refused too: a dead login costs one request.
+    pub refused: Option<u32>,
+    /// Whether an earlier try is known to be in doubt.
+    pub in_doubt: bool,
 }
 
 /// What a refresh or a login brought, sealed.

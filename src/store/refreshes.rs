@@ -9,7 +9,7 @@ use crate::domain::{AttemptId, Epoch, Generation, UserId};
 const KEPT_GENERATIONS: i64 = 5;
 
 pub async fn begin(session: &mut Session, intent: &Intent) -> Result<bool> {
-    let now = session.now();
+    let now = session.now().await?;
     let begun = session
         .run(
             // A try that is replaced had no outcome: it leaves a doubt, until an answer ends it.
@@ -20,7 +20,8 @@ pub async fn begin(session: &mut Session, intent: &Intent) -> Result<bool> {
                  ELSE COALESCE(doubt_owner, attempt_owner) END,
                doubt_reason = CASE WHEN attempt IS NULL THEN doubt_reason ELSE COALESCE(doubt_reason, $11) END
              WHERE user_id = $1 AND epoch = $2 AND generation = $3
-               AND (attempt IS NULL OR (attempt = $5 AND (attempt_lease_until < $9 OR attempt_owner = $6)))",
+               AND (attempt IS NULL OR (attempt = $5 AND (attempt_lease_until < $9 OR attempt_owner = $6)))
+               AND refusal_tries IS NOT DISTINCT FROM $12 AND ((doubt_since IS NOT NULL) = $13)",
             params![
                 intent.user,
                 intent.epoch,
@@ -33,6 +34,8 @@ pub async fn begin(session: &mut Session, intent: &Intent) -> Result<bool> {
                 now,
                 intent.lease,
                 STOPPED,
+                intent.refused,
+                intent.in_doubt,
             ],
         )
         .await?;
@@ -58,7 +61,7 @@ pub async fn commit(session: &mut Session, tokens: &NewTokens, when: CommitIf) -
         CommitIf::AttemptHolds => (Some(tokens.attempt), None),
         CommitIf::NotNewerThan(sent) => (None, Some(sent)),
     };
-    let now = session.now();
+    let now = session.now().await?;
     let committed = session
         .run(
             "UPDATE grants SET generation = $3, refresh_token = $6, access_token = $7, access_sent_at = $8,
@@ -113,7 +116,7 @@ pub async fn record_generation(
     generation: Generation,
     attempt: Option<AttemptId>,
 ) -> Result<()> {
-    let now = session.now();
+    let now = session.now().await?;
     session
         .run(
             "INSERT INTO grant_generations (user_id, generation, epoch, attempt, committed_at)

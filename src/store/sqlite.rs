@@ -16,6 +16,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::OnceCell;
 
+use super::schema::{Found, Tables, check};
 use super::sql::{primary_code, store_error};
 use super::{Result, StoreError};
 
@@ -44,12 +45,6 @@ pub(super) struct Pools {
     pub readers: SqlitePool,
     /// Which file was opened: device and inode.
     identity: (u64, u64),
-}
-
-/// What is in the file, where it can be used.
-enum Found {
-    Empty,
-    Ours { application_id: i64 },
 }
 
 impl SqliteFile {
@@ -95,7 +90,7 @@ impl SqliteFile {
 
     async fn open(&self) -> Result<Pools> {
         self.make().map_err(|e| store_error(self.opening(), e.into()))?;
-        let found = self.inspect().await?;
+        let lost_its_mark = self.inspect().await?;
         fs::set_permissions(&self.path, Permissions::from_mode(0o600))
             .map_err(|e| store_error(self.opening(), e.into()))?;
 
@@ -113,7 +108,7 @@ impl SqliteFile {
             .await
             .map_err(|e| store_error(self.opening(), e))?;
         MIGRATOR.run(&writer).await.map_err(|e| self.migration_error(e))?;
-        if matches!(found, Found::Ours { application_id: 0 }) {
+        if lost_its_mark {
             sqlx::query(AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}")))
                 .execute(&writer)
                 .await
@@ -132,8 +127,9 @@ impl SqliteFile {
         }
     }
 
-    /// Looks at what is there without changing it: turning on the write-ahead log would already write.
-    async fn inspect(&self) -> Result<Found> {
+    /// Looks at what is there without changing it: turning on the write-ahead log would already write. True where it is
+    /// ours and its header does not say so.
+    async fn inspect(&self) -> Result<bool> {
         let mut connection = self.options().connect().await.map_err(|e| self.inspection_error(e))?;
         let found = self.look(&mut connection).await;
         // What it saw is known; how it closes changes nothing.
@@ -141,7 +137,7 @@ impl SqliteFile {
         found
     }
 
-    async fn look(&self, connection: &mut SqliteConnection) -> Result<Found> {
+    async fn look(&self, connection: &mut SqliteConnection) -> Result<bool> {
         let application_id: i64 = sqlx::query_scalar("PRAGMA application_id")
             .fetch_one(&mut *connection)
             .await
@@ -156,37 +152,17 @@ impl SqliteFile {
         if ![0, APPLICATION_ID].contains(&application_id) {
             return Err(self.foreign(format!("another program's mark ({application_id:#010x})")));
         }
-        if tables.is_empty() {
-            return Ok(Found::Empty);
-        }
-        if !tables.iter().any(|t| t == "_sqlx_migrations") {
-            return Err(self.foreign(format!("other tables ({})", shown(&tables))));
-        }
-        let migrations: Vec<(i64, Vec<u8>)> =
-            sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+        let listed = tables.iter().any(|name| name == "_sqlx_migrations");
+        let migrations = match listed {
+            true => sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
                 .fetch_all(&mut *connection)
                 .await
-                .map_err(|e| self.inspection_error(e))?;
-        if migrations.is_empty() && tables.len() == 1 {
-            // Somebody stopped us between the list of migrations and the first one.
-            return Ok(Found::Empty);
-        }
-        let known = |version: i64| MIGRATOR.iter().find(|m| m.version == version);
+                .map_err(|e| self.inspection_error(e))?,
+            false => Vec::new(),
+        };
         // A dump that was read back has lost the mark in the header, but not the list.
-        let first_is_ours = migrations
-            .first()
-            .is_some_and(|(version, checksum)| known(*version).is_some_and(|m| *m.checksum == checksum[..]));
-        if application_id != APPLICATION_ID && !first_is_ours {
-            return Err(self.foreign(format!("other tables ({})", shown(&tables))));
-        }
-        match migrations.iter().rev().find(|(version, _)| known(*version).is_none()) {
-            Some((found, _)) => Err(StoreError::NewerSchema {
-                store: self.to_string(),
-                found: *found,
-                known: MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0),
-            }),
-            None => Ok(Found::Ours { application_id }),
-        }
+        let found = check(&Tables { names: tables, migrations }, &MIGRATOR, &self.to_string())?;
+        Ok(found == Found::Ours && application_id == 0)
     }
 
     fn options(&self) -> SqliteConnectOptions {
@@ -222,15 +198,6 @@ impl fmt::Display for SqliteFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SQLite {}", self.path.display())
     }
-}
-
-/// The first few names, cut to a readable length.
-fn shown(tables: &[String]) -> String {
-    let mut names: Vec<String> = tables.iter().take(3).map(|t| t.chars().take(40).collect()).collect();
-    if tables.len() > names.len() {
-        names.push("...".to_owned());
-    }
-    names.join(", ")
 }
 
 #[cfg(test)]

@@ -3,40 +3,49 @@
 use std::sync::Arc;
 
 use super::Store;
-use super::backend::SqlStore;
+use super::backend::{Database, SqlStore};
+use super::postgres::Server;
+use super::sql::Time;
 use super::sqlite::SqliteFile;
 use crate::clock::Clock;
 
 /// Why a store URL was refused. The message never repeats the URL: it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct UrlError(&'static str);
+pub struct UrlError(pub(super) String);
 
 /// The store that a URL names, not yet connected: `Store::open` does that, and every other method too where it has
 /// not succeeded. `clock` is the store's clock where the database has none of its own.
 ///
 /// # Errors
-/// Where the URL names no store that this version can use.
+/// Where the URL names no store.
 pub fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, UrlError> {
-    let path = sqlite_path(url)?;
-    Ok(Arc::new(SqlStore::new(SqliteFile::new(path.into()), clock)))
+    let store = match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("postgres" | "postgresql") => {
+            SqlStore::new(Database::Postgres(Box::new(Server::new(url)?)), Time::Server)
+        }
+        _ => {
+            let file = SqliteFile::new(sqlite_path(url)?.into());
+            SqlStore::new(Database::Sqlite(file), Time::Given(clock))
+        }
+    };
+    Ok(Arc::new(store))
 }
 
 /// The path as it stands after `sqlite://`: no escapes, no options.
 fn sqlite_path(url: &str) -> Result<&str, UrlError> {
+    let refused = |why: &str| UrlError(format!("{why}: use \"sqlite:///path/to/longplay.db\""));
     let Some(path) = url.strip_prefix("sqlite://") else {
-        return Err(UrlError(match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("postgres" | "postgresql") => {
-                "PostgreSQL is not in this version: use \"sqlite:///path/to/longplay.db\""
-            }
-            _ => "it names no store: use \"sqlite:///path/to/longplay.db\"",
-        }));
+        return Err(UrlError(
+            "it names no store: use \"sqlite:///path/to/longplay.db\" or \"postgres:///longplay?host=/run/postgresql\""
+                .to_owned(),
+        ));
     };
     if path.contains(['?', '\0']) {
-        return Err(UrlError("a SQLite URL takes no options: use \"sqlite:///path/to/longplay.db\""));
+        return Err(refused("a SQLite URL takes no options"));
     }
     if path.is_empty() || path.ends_with('/') || path.contains(":memory:") {
-        return Err(UrlError("it names no file: use \"sqlite:///path/to/longplay.db\""));
+        return Err(refused("it names no file"));
     }
     Ok(path)
 }
@@ -53,17 +62,22 @@ mod tests {
 
     #[test]
     fn a_url_of_no_store_is_refused_without_repeating_its_password() {
-        for bad in [
-            "postgres://longplay:hunter2@db/longplay",
-            "hunter2",
-            "sqlite:///a?key=hunter2",
-            "sqlite://",
-            "sqlite:///var/",
-            "sqlite://:memory:",
+        let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+        for (bad, cure) in [
+            ("hunter2", "postgres:///longplay"),
+            ("mysql://u:hunter2@h/d", "postgres:///longplay"),
+            ("sqlite:///a?key=hunter2", "takes no options"),
+            ("sqlite://", "names no file"),
+            ("sqlite:///var/", "names no file"),
+            ("sqlite://:memory:", "names no file"),
+            ("postgres://longplay:hunter2@db:port/longplay", "invalid port"),
+            ("postgres://longplay:hunter2@db/longplay?sslmode=hunter2", "one of its parts"),
+            ("postgres://longplay:hunter2@db/longplay?ssl=on", "parameter \"ssl\" is unknown"),
+            ("postgres://longplay:hunter2@db", "names no database"),
         ] {
-            let message = sqlite_path(bad).unwrap_err().to_string();
-            assert!(message.contains("sqlite:///") && !message.contains("hunter2"), "{message}");
+            let Err(error) = open(bad, Arc::clone(&clock)) else { panic!("{bad} is taken") };
+            let message = error.to_string();
+            assert!(message.contains(cure) && !message.contains("hunter2"), "{bad}: {message}");
         }
-        assert!(sqlite_path("postgres:///x").unwrap_err().to_string().contains("not in this version"));
     }
 }

@@ -5,9 +5,9 @@ use super::{Changes, NewUser, Result};
 use crate::domain::{AppName, NameError, Timestamp, User, UserId, UserName};
 
 /// A row, or why it is no user: other programs write here too.
-type Listed = std::result::Result<User, String>;
+pub(super) type Listed = std::result::Result<User, String>;
 
-fn read(row: &Row) -> std::result::Result<Listed, sqlx::Error> {
+pub(super) fn read(row: &Row) -> std::result::Result<Listed, sqlx::Error> {
     let name: String = row.get("name")?;
     let app: String = row.get("app")?;
     let (name, app) = match names(&name, &app) {
@@ -52,24 +52,17 @@ pub async fn by_name(session: &mut Session, name: &UserName) -> Result<Option<Us
 }
 
 pub async fn changed(session: &mut Session, since: i64) -> Result<Changes> {
-    // One statement, so that the number and the rows are of the same moment.
     let rows = session
-        .all(
-            "SELECT c.last, u.* FROM user_changes c LEFT JOIN users u ON u.change > $1 ORDER BY u.change",
-            params![since],
-            |row| {
-                let user = row.maybe::<UserId>("id")?.map(|_| read(row)).transpose()?;
-                Ok((row.get::<i64>("last")?, user))
-            },
-        )
+        .all("SELECT * FROM users WHERE change > $1 ORDER BY change", params![since], |row| {
+            Ok((row.get::<i64>("change")?, read(row)?))
+        })
         .await?;
     let mut changes = Changes { upto: since, users: Vec::new(), refused: Vec::new() };
-    for (last, listed) in rows {
-        changes.upto = last;
+    for (change, listed) in rows {
+        changes.upto = change;
         match listed {
-            Some(Ok(user)) => changes.users.push(user),
-            Some(Err(why)) => changes.refused.push(why),
-            None => {}
+            Ok(user) => changes.users.push(user),
+            Err(why) => changes.refused.push(why),
         }
     }
     Ok(changes)

@@ -6,11 +6,9 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::domain::{AppName, RunResult, Timestamp, UserName, UserState};
+use crate::domain::{AppName, RunResult, Tally, Timestamp, UserName, UserState};
 
 const META: Metadata<'static> = Metadata::new("longplay", Level::INFO, None);
-/// More users than this, and no series of their own are shown.
-const USERS_SHOWN: usize = 1_000;
 const EXPIRY_BUCKETS: [f64; 6] = [60.0, 180.0, 300.0, 600.0, 1_800.0, 3_600.0];
 const REFRESH_BUCKETS: [f64; 7] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0];
 const LATENESS_BUCKETS: [f64; 7] = [1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0];
@@ -77,11 +75,16 @@ impl LoginLoss {
     }
 }
 
+/// With more users than this, none has a series.
+pub const USERS_SHOWN: u64 = 1_000;
+
 /// What is read off the users when metrics are asked for.
 #[derive(Debug, Default)]
 pub struct UsersSeen {
-    /// Each user with their state and when they were last archived.
-    pub users: Vec<(UserName, UserState, Option<Timestamp>)>,
+    /// Everyone, counted.
+    pub tally: Tally,
+    /// When each user was last archived; with more than [`USERS_SHOWN`] it is not shown.
+    pub archived: Vec<(UserName, Timestamp)>,
 }
 
 /// Everything that is counted.
@@ -216,7 +219,7 @@ impl Metrics {
     /// Prometheus text, with what is read off the users now.
     pub fn render(&self, seen: &UsersSeen) -> String {
         for state in UserState::ALL {
-            let users = seen.users.iter().filter(|(_, s, _)| *s == state).count();
+            let users = seen.tally.of(state);
             let labels = vec![Label::new("state", state.as_str())];
             self.recorder.register_gauge(&Key::from_parts("longplay_users", labels), &META).set(users as f64);
         }
@@ -275,23 +278,22 @@ fn logins_lost(recorder: &PrometheusRecorder, reason: LoginLoss) -> Counter {
 /// Series of users come and go, so they are written here and not registered. Names need no escaping.
 fn last_success(text: &mut String, seen: &UsersSeen) {
     let seconds = |at: Timestamp| at.as_millis() as f64 / 1_000.0;
-    let archived = || seen.users.iter().filter_map(|(name, _, at)| at.map(|at| (name, at)));
-    if let Some(oldest) = archived().map(|(_, at)| at).min() {
+    if let Some(oldest) = seen.tally.oldest_archived {
         text.push_str("# HELP longplay_oldest_success_timestamp_seconds When the longest unarchived user was archived\n");
         text.push_str("# TYPE longplay_oldest_success_timestamp_seconds gauge\n");
         // Writing to a String can't fail.
         let _ = writeln!(text, "longplay_oldest_success_timestamp_seconds {}", seconds(oldest));
     }
-    if seen.users.len() <= USERS_SHOWN && archived().next().is_some() {
+    if seen.tally.users() <= USERS_SHOWN && !seen.archived.is_empty() {
         text.push_str(
             "# HELP longplay_user_last_success_timestamp_seconds When the user was last archived\n",
         );
         text.push_str("# TYPE longplay_user_last_success_timestamp_seconds gauge\n");
-        for (name, at) in archived() {
+        for (name, at) in &seen.archived {
             let _ = writeln!(
                 text,
                 "longplay_user_last_success_timestamp_seconds{{user=\"{name}\"}} {}",
-                seconds(at)
+                seconds(*at)
             );
         }
     }
@@ -324,18 +326,18 @@ mod tests {
 
     #[test]
     fn a_user_has_a_series_only_while_there_are_at_most_a_thousand() {
-        let users = |n: usize| UsersSeen {
-            users: (0..n)
-                .map(|i| {
-                    (format!("u{i}").parse().unwrap(), UserState::Ok, Some(Timestamp::from_millis(5_000)))
-                })
-                .collect(),
+        let at = Timestamp::from_millis(5_000);
+        let users = |n: u64| {
+            let mut tally = Tally::default();
+            tally.add(UserState::Ok, n, Some(at), None);
+            UsersSeen { tally, archived: vec![("u7".parse().unwrap(), at)] }
         };
         let metrics = Metrics::new();
         let few = metrics.render(&users(1_000));
         assert!(few.contains("longplay_user_last_success_timestamp_seconds{user=\"u7\"} 5"), "{few}");
         let many = metrics.render(&users(1_001));
         assert!(!many.contains("longplay_user_last_success"));
+        assert!(many.contains("longplay_users{state=\"ok\"} 1001"));
         assert!(many.contains("longplay_oldest_success_timestamp_seconds 5"));
     }
 }

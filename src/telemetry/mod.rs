@@ -6,4 +6,4 @@ mod metrics;
 
 pub use events::{Events, Note};
 pub use journal::{Log, LogTo, start_log};
-pub use metrics::{LoginLoss, Metrics, RefreshError, UsersSeen};
+pub use metrics::{LoginLoss, Metrics, RefreshError, USERS_SHOWN, UsersSeen};

@@ -6,12 +6,14 @@ mod judge;
 mod message;
 mod timer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::BootTime;
 use crate::domain::{Cause, Epoch, Generation, Refusal, Timestamp};
 use crate::store::STOPPED;
 
+use super::handle::News;
 use super::validity::Moment;
 use super::{Need, TokenError, Trouble};
 use judge::{Verdict, waiting, with_retry};
@@ -71,13 +73,14 @@ struct Backoff {
 /// One user's account.
 #[derive(Debug)]
 pub struct Account {
-    name: String,
+    name: Arc<str>,
     rules: Rules,
     paused: bool,
     known: Known,
     work: Work,
     waiters: Vec<Waiter>,
-    backoff: Option<Backoff>,
+    /// Rare, and so not kept in place: there are as many accounts as users.
+    backoff: Option<Box<Backoff>>,
     /// The newest generation that Spotify answered 401 for: it is given to nobody.
     rejected: Option<Generation>,
     asked_by_program: Option<BootTime>,
@@ -91,9 +94,9 @@ pub struct Account {
 
 impl Account {
     /// Of whom nothing is read yet. `name` is for messages.
-    pub fn new(name: String, rules: Rules, paused: bool) -> Self {
+    pub fn new(name: impl Into<Arc<str>>, rules: Rules, paused: bool) -> Self {
         Self {
-            name,
+            name: name.into(),
             rules,
             paused,
             known: Known::Unread,
@@ -127,6 +130,25 @@ impl Account {
     /// Why the last refresh failed, where it is to be tried again.
     pub fn backing_off(&self) -> Option<String> {
         self.backoff.as_ref().map(|backoff| backoff.why.to_string())
+    }
+
+    /// Whether anything was read from the store.
+    pub fn is_read(&self) -> bool {
+        !matches!(self.known, Known::Unread)
+    }
+
+    /// Whether this is news. Nothing is, to an account that was never read, and while a refresh is under way: its outcome
+    /// tells.
+    pub fn lacks(&self, news: News) -> bool {
+        match (&self.known, news) {
+            (Known::Unread, _) => false,
+            _ if self.refreshing() => false,
+            (Known::NoLogin, _) => true,
+            (Known::Login(view), News::Generation(generation)) => view.generation < generation,
+            (Known::Login(view), News::Refused(tries)) => {
+                view.refusal.as_ref().is_none_or(|refusal| refusal.tries < tries)
+            }
+        }
     }
 
     /// Takes an input and says what is to be done.
@@ -278,7 +300,8 @@ impl Account {
         let tries = self.backoff.as_ref().map_or(0, |b| b.tries);
         let pause = (FIRST_BACKOFF * 2_u32.pow(tries.min(10))).min(LONGEST_BACKOFF);
         let pause = pause.mul_f64(0.8 + 0.4 * now.chance).min(LONGEST_BACKOFF);
-        self.backoff = Some(Backoff { tries: tries + 1, until: BootTime(now.boot.0 + pause), why });
+        let until = BootTime(now.boot.0 + pause);
+        self.backoff = Some(Box::new(Backoff { tries: tries + 1, until, why }));
         pause
     }
 

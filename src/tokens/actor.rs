@@ -2,24 +2,22 @@
 //! starts tasks, and their outcomes come back as messages. Over users refreshes run side by side under a limit.
 
 mod members;
+mod task;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::panic::AssertUnwindSafe;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::BootTime;
 use crate::config::{AppSettings, TokenSettings};
-use crate::domain::{AppName, AttemptId, Epoch, Generation, UserId, said};
+use crate::domain::{AppName, Epoch, UserId};
 
-use super::account::{Account, Effect, Input, Outcome, Start, WaiterId, Weather};
-use super::exchange::{Errand, Exchange, Report, Subject};
+use super::account::{Account, Effect, Input, Outcome, WaiterId, Weather};
+use super::exchange::{Exchange, Report, Subject};
 use super::handle::{Apps, Health, Message, Reply, TokenKeeper};
-use super::login::{LoginError, LoginGrant};
 use super::validity::Moment;
 use super::{Token, TokenError};
 
@@ -27,9 +25,6 @@ use super::{Token, TokenError};
 const QUEUE: usize = 4_096;
 /// The longest that the actor sleeps: timers stand still while the host is suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
-/// What is said of a task that panicked; the journal has the rest.
-const BROKE_OFF: &str = "it broke off: this is a fault of longplay";
 
 enum Waiter {
     Token(Reply<Token>),
@@ -51,7 +46,8 @@ struct Actor {
     settings: TokenSettings,
     permits: Arc<Semaphore>,
     sender: mpsc::Sender<Message>,
-    entries: HashMap<UserId, Entry>,
+    /// Boxed: a table that has just grown is half empty.
+    entries: HashMap<UserId, Box<Entry>>,
     wakes: BTreeSet<(BootTime, UserId)>,
     waiters: HashMap<WaiterId, Waiter>,
     next_waiter: u64,
@@ -59,8 +55,12 @@ struct Actor {
     /// Token URLs at which a dead login is being tried, with whose.
     probing: HashMap<String, UserId>,
     in_doubt: BTreeSet<UserId>,
-    backing_off: BTreeMap<UserId, String>,
+    /// Shared with whoever asked last.
+    backing_off: Arc<BTreeMap<UserId, String>>,
     refreshing: usize,
+    reading: usize,
+    /// Whose grants are read next.
+    to_read: VecDeque<UserId>,
     stopping: Vec<oneshot::Sender<()>>,
 }
 
@@ -80,8 +80,10 @@ pub fn start(exchange: Arc<Exchange>, apps: Apps, settings: TokenSettings) -> (T
         skew: BTreeMap::new(),
         probing: HashMap::new(),
         in_doubt: BTreeSet::new(),
-        backing_off: BTreeMap::new(),
+        backing_off: Arc::default(),
         refreshing: 0,
+        reading: 0,
+        to_read: VecDeque::new(),
         stopping: Vec::new(),
     };
     actor.set_apps(apps);
@@ -181,14 +183,24 @@ impl Actor {
             }
             Message::RunDue { user, at } => self.input(user, Input::RunDue(at)),
             Message::Reread { user } => self.input(user, Input::Stale),
-            Message::Read { user, read } => self.input(user, Input::Read(read)),
+            Message::Heard { user, news } => {
+                if self.entries.get(&user).is_some_and(|entry| entry.account.lacks(news)) {
+                    self.input(user, Input::Stale);
+                }
+            }
+            Message::RereadAll => self.reread_all(),
+            Message::Read { user, read } => {
+                self.reading -= 1;
+                self.input(user, Input::Read(read));
+                self.read_next();
+            }
             Message::Stalled { user, why } => self.input(user, Input::Stalled(why)),
             Message::Done { user, epoch, report } => self.done(user, epoch, report),
             Message::Health { reply } => {
                 let health = Health {
                     refreshing: self.refreshing,
                     skew: self.skew.clone(),
-                    backing_off: self.backing_off.clone(),
+                    backing_off: Arc::clone(&self.backing_off),
                 };
                 let _ = reply.send(health);
             }
@@ -256,7 +268,10 @@ impl Actor {
 
     fn effect(&mut self, user: UserId, effect: Effect) {
         match effect {
-            Effect::Read => self.read(user),
+            Effect::Read => {
+                self.to_read.push_back(user);
+                self.read_next();
+            }
             Effect::Refresh(start) => self.refresh(user, start),
             Effect::Give(id, token) => self.answer(id, Ok(Answer::Token(token))),
             Effect::Settled(id) => self.answer(id, Ok(Answer::Settled)),
@@ -276,52 +291,6 @@ impl Actor {
             // The account answers each waiter once, in kind: see its tests.
             _ => false,
         };
-    }
-
-    fn read(&self, user: UserId) {
-        let Some(entry) = self.entries.get(&user) else { return };
-        let (app, sender) = (entry.subject.app.clone(), self.sender.clone());
-        let (exchange, skew) = (Arc::clone(&self.exchange), self.skew.get(&app.name).copied().unwrap_or(0));
-        tokio::spawn(async move {
-            let reading = async {
-                match exchange.store.grant(user).await {
-                    Ok(Some(grant)) => exchange.view(&app, grant, exchange.moment(skew)),
-                    Ok(None) => Ok(None),
-                    Err(error) => Err(said(&error)),
-                }
-            };
-            let read =
-                AssertUnwindSafe(reading).catch_unwind().await.unwrap_or_else(|_| Err(BROKE_OFF.to_owned()));
-            let _ = sender.send(Message::Read { user, read }).await;
-        });
-    }
-
-    fn refresh(&mut self, user: UserId, start: Start) {
-        let epoch = start.view.epoch;
-        let Some(entry) = self.entries.get(&user) else { return };
-        let subject = entry.subject.clone();
-        if start.probe {
-            self.probing.insert(subject.app.token_url.clone(), user);
-        }
-        self.refreshing += 1;
-        let exchange = Arc::clone(&self.exchange);
-        let (permits, sender) = (Arc::clone(&self.permits), self.sender.clone());
-        let attempt = AttemptId(exchange.random.uuid());
-        tokio::spawn(async move {
-            // Never closed; and without a permit there is only no limit.
-            let permit = permits.acquire_owned().await.ok();
-            let stalls = sender.clone();
-            let stalled = move |why: String| {
-                // A full queue only means that those who wait are told with the next one.
-                let _ = stalls.try_send(Message::Stalled { user, why });
-            };
-            let refresh = exchange.refresh(Errand { subject, start, attempt, permit }, &stalled);
-            // What it had begun is on record, and whether it was sent is not known.
-            let broken = Outcome::Doubt(BROKE_OFF.to_owned(), exchange.clock.now());
-            let broken = Report { outcome: broken, skew: None };
-            let report = AssertUnwindSafe(refresh).catch_unwind().await.unwrap_or(broken);
-            let _ = sender.send(Message::Done { user, epoch, report }).await;
-        });
     }
 
     fn done(&mut self, user: UserId, epoch: Epoch, report: Report) {
@@ -355,27 +324,15 @@ impl Actor {
             false => self.in_doubt.remove(&user),
         };
         match entry.account.backing_off() {
-            Some(why) => self.backing_off.insert(user, why),
-            None => self.backing_off.remove(&user),
-        };
+            Some(why) => drop(Arc::make_mut(&mut self.backing_off).insert(user, why)),
+            None => self.forget_backing_off(user),
+        }
     }
 
-    fn log_in(
-        &mut self,
-        user: UserId,
-        login: LoginGrant,
-        reply: oneshot::Sender<Result<Generation, LoginError>>,
-    ) {
-        let Some(entry) = self.entries.get(&user) else {
-            let _ = reply.send(Err(LoginError::UnknownUser));
-            return;
-        };
-        let (exchange, sender) = (Arc::clone(&self.exchange), self.sender.clone());
-        let subject = entry.subject.clone();
-        tokio::spawn(async move {
-            let result = super::login::commit(&exchange, &subject, login).await;
-            let _ = sender.send(Message::LoginDone { user, result, reply }).await;
-        });
+    fn forget_backing_off(&mut self, user: UserId) {
+        if self.backing_off.contains_key(&user) {
+            Arc::make_mut(&mut self.backing_off).remove(&user);
+        }
     }
 }
 

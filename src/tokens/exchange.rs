@@ -134,6 +134,8 @@ impl Exchange {
             owner: self.owner,
             lease: LEASE,
             cause: start.cause,
+            refused: start.view.refusal.as_ref().map(|refusal| refusal.tries),
+            in_doubt: start.view.doubt.is_some(),
         };
         let announced = match self.announce(&intent, began, stalled).await {
             Ok(Some(announced)) => announced,

@@ -1,6 +1,7 @@
 //! The way to the refresh actor: methods that hide the channel.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +28,15 @@ pub struct Member {
     pub paused: bool,
 }
 
+/// What became of a grant in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// It has this generation.
+    Generation(Generation),
+    /// Its refresh token was refused for so many times.
+    Refused(u32),
+}
+
 /// How the actor is.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -35,7 +45,7 @@ pub struct Health {
     /// By how many milliseconds the wall clock is ahead of the provider's, by app.
     pub skew: BTreeMap<AppName, i64>,
     /// Whose last refresh failed and is to be tried again, and why.
-    pub backing_off: BTreeMap<UserId, String>,
+    pub backing_off: Arc<BTreeMap<UserId, String>>,
 }
 
 /// The way to the actor; clones share it.
@@ -93,6 +103,11 @@ pub(super) enum Message {
     Reread {
         user: UserId,
     },
+    Heard {
+        user: UserId,
+        news: News,
+    },
+    RereadAll,
     Read {
         user: UserId,
         read: Result<Option<View>, String>,
@@ -161,6 +176,16 @@ impl TokenKeeper {
     /// What the store has of the user changed under the actor's feet.
     pub async fn reread(&self, user: UserId) {
         let _ = self.sender.send(Message::Reread { user }).await;
+    }
+
+    /// Another daemon, or this one, changed the user's grant in the store.
+    pub async fn heard(&self, user: UserId, news: News) {
+        let _ = self.sender.send(Message::Heard { user, news }).await;
+    }
+
+    /// Anything may have changed in the store: whatever is in memory is read again.
+    pub async fn reread_all(&self) {
+        let _ = self.sender.send(Message::RereadAll).await;
     }
 
     /// How it is; also shows that it answers.

@@ -9,6 +9,7 @@ mod seal;
 mod spool;
 mod validity;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ use crate::store::StoreError;
 
 pub use actor::start;
 pub use exchange::{Exchange, Subject, login_ends};
-pub use handle::{Health, Member, TokenKeeper};
+pub use handle::{Health, Member, News, TokenKeeper};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
 pub use spool::{FileSpool, Kept, Spool};
@@ -130,8 +131,10 @@ pub async fn offer_spool(exchange: &Exchange, subjects: &[Subject]) -> Result<Ve
         Ok(kept) => kept,
         Err(error) => return Ok(vec![format!("the spool can't be read: {error}")]),
     };
+    let subjects: HashMap<UserId, &Subject> =
+        subjects.iter().map(|subject| (subject.user, subject)).collect();
     for answer in kept {
-        let Some(subject) = subjects.iter().find(|subject| subject.user == answer.user) else { continue };
+        let Some(subject) = subjects.get(&answer.user) else { continue };
         if exchange.offer(subject, answer).await? {
             tracing::info!(user = %subject.name, "an answer from the spool was applied");
         }

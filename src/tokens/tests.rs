@@ -43,6 +43,15 @@ struct Store {
     inner: MemoryGrants,
     journal: Journal,
     failing: Mutex<VecDeque<(&'static str, bool)>>,
+    reads: Mutex<Reads>,
+}
+
+/// How many grants were read, are being read, and were at most at a time.
+#[derive(Debug, Default)]
+struct Reads {
+    all: usize,
+    under_way: usize,
+    most: usize,
 }
 
 impl Store {
@@ -68,18 +77,22 @@ impl GrantStore for Store {
     async fn app_state(&self, app: &AppName) -> crate::store::Result<AppState> {
         self.inner.app_state(app).await
     }
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> crate::store::Result<()> {
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> crate::store::Result<bool> {
         self.inner.save_app_state(app, state).await
     }
     async fn grant(&self, user: UserId) -> crate::store::Result<Option<Grant>> {
+        {
+            let mut reads = self.reads.lock().unwrap();
+            (reads.all, reads.under_way) = (reads.all + 1, reads.under_way + 1);
+            reads.most = reads.most.max(reads.under_way);
+        }
+        tokio::task::yield_now().await;
+        self.reads.lock().unwrap().under_way -= 1;
         self.fails("read", false)?;
         self.inner.grant(user).await
     }
     async fn troubled_grants(&self) -> crate::store::Result<Vec<Grant>> {
         self.inner.troubled_grants().await
-    }
-    async fn grants(&self) -> crate::store::Result<Vec<Grant>> {
-        self.inner.grants().await
     }
     async fn begin_attempt(&self, intent: &Intent) -> crate::store::Result<bool> {
         self.fails("intent", false)?;
@@ -229,7 +242,12 @@ impl Scene {
         let clock = Arc::new(SimulatedClock::new(Timestamp::from_millis(1_700_000_000_000)));
         let time: Arc<dyn Clock> = clock.clone();
         let (note, fail) = (journal.clone(), Mutex::default());
-        let store = Arc::new(Store { inner: MemoryGrants::new(time.clone()), journal: note, failing: fail });
+        let store = Arc::new(Store {
+            inner: MemoryGrants::new(time.clone()),
+            journal: note,
+            failing: fail,
+            reads: Mutex::default(),
+        });
         let spool =
             Arc::new(Slots { journal: journal.clone(), kept: Mutex::default(), failing: Mutex::default() });
         let endpoint = Arc::new(Endpoint {
@@ -613,4 +631,53 @@ async fn one_slow_refresh_holds_up_nobody_elses_cached_token() {
     scene.endpoint.posted.notified().await;
     assert_eq!(scene.token().await.unwrap(), "a1");
     assert!(!hanging.is_finished());
+}
+
+#[tokio::test]
+async fn new_settings_have_a_grant_read_again_only_where_its_login_means_something_else_now() {
+    let scene = Scene::new().await;
+    scene.token().await.unwrap();
+    let reads = || scene.store.reads.lock().unwrap().all;
+    let before = reads();
+    let configure = async |app: AppSettings| {
+        let apps = [(app.name.clone(), app)].into();
+        scene.keeper.configure(apps, TokenSettings { concurrency: 1, ..settings() }).await;
+        scene.token().await.map_err(|error| error.to_string())
+    };
+    assert_eq!(configure(AppSettings { calls_per_day: 7, ..app() }).await.unwrap(), "a1");
+    assert_eq!(reads(), before);
+    let refused = configure(AppSettings { client_id: "other".to_owned(), ..app() }).await.unwrap_err();
+    assert!(refused.contains("another client id") && reads() == before + 1, "{refused}");
+    assert_eq!(configure(app()).await.unwrap(), "a1");
+}
+
+#[tokio::test]
+async fn a_resume_of_everyone_reads_a_few_grants_at_a_time_and_all() {
+    const MANY: i64 = 500;
+    let scene = Scene::new().await;
+    let everyone = |paused| -> Vec<Member> {
+        let name = |n| format!("u{n}").parse().unwrap();
+        let member = |n| Member { id: UserId(n), name: name(n), app: scene.app.name.clone(), paused };
+        (2..2 + MANY).map(member).collect()
+    };
+    scene.keeper.members(everyone(true)).await;
+    let before = scene.store.reads.lock().unwrap().all;
+    scene.keeper.members(everyone(false)).await;
+    scene.until(|| scene.store.reads.lock().unwrap().all == before + MANY as usize).await;
+    assert!(scene.keeper.token(UserId(1 + MANY), Need::default()).await.is_err(), "no login, and an answer");
+    let most = scene.store.reads.lock().unwrap().most;
+    assert!((2..=64).contains(&most), "{most}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_due_costs_no_read() {
+    let scene = Scene::new().await;
+    let keeper = scene.restart().await;
+    let before = scene.store.reads.lock().unwrap().all;
+    for minutes in [5, 60] {
+        keeper.run_due(ALICE, Some(scene.clock.now() + Duration::from_secs(60 * minutes))).await;
+        keeper.health().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.store.reads.lock().unwrap().all, before);
 }

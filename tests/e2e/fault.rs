@@ -11,6 +11,7 @@ fn passing() -> Vec<(&'static str, Fault)> {
         ("a page for people", Fault::answer(Reply::html(200))),
         ("an empty body", Fault::answer(Reply::empty())),
         ("half a document", Fault::answer(Reply::not_json())),
+        ("ten megabytes", Fault::answer(Reply::huge())),
         ("a cut body", Fault::after(Effect::HalfABody)),
         ("a dropped connection", Fault::before(Effect::Drop)),
         ("a redirect", Fault::answer(Reply::redirect("http://127.0.0.1:9/"))),
@@ -247,23 +248,39 @@ fn while_spotify_is_away_users_wait_and_lose_nothing() {
 
 #[test]
 fn a_clock_that_is_wrong_is_shown_and_the_pessimistic_reading_counts() {
-    let host = Host::new();
-    let _daemon = host.serve();
-    host.settled_user("alice");
-    let sound = host.token("alice", "").ok();
-    // This host's clock is behind Spotify's, so that tokens end earlier here than it seems.
-    host.spotify.set_clock_skew(chrono::TimeDelta::minutes(10));
-    let skewed = host.token("alice", "{\"fresh\":true}").ok();
-    host.until("it is shown", || {
-        let health = host.get("/healthz");
-        health.status == 503 && health.text.contains("clock") && health.text.contains("behind")
-    });
-    host.spotify.set_clock_skew(chrono::TimeDelta::zero());
-    host.token("alice", "{\"fresh\":true}").ok();
-    host.until("it is well again", || host.get("/healthz").status == 200);
-    for token in [sound, skewed] {
-        let until = longplay::domain::Timestamp::parse(token["expires_at"].as_str().expect("a time"));
-        assert!(until.expect("a time") <= now() + std::time::Duration::from_secs(3_600), "{token}");
+    for (minutes, way) in [(10, "behind"), (60, "behind"), (-60, "ahead of")] {
+        let host = Host::new();
+        let daemon = host.serve();
+        host.settled_user("alice");
+        let sound = host.token("alice", "").ok();
+        // Spotify's time is off, as seen from this host: the clock here is wrong.
+        host.spotify.set_clock_skew(chrono::TimeDelta::minutes(minutes));
+        let skewed = host.token("alice", "{\"fresh\":true}").ok();
+        host.until("it is shown", || {
+            let health = host.get("/healthz");
+            health.status == 503 && health.text.contains("clock") && health.text.contains(way)
+        });
+        let asked = || host.requests("alice", Endpoint::Token);
+        let before = asked();
+        let given = at_once(20, |_| host.token("alice", "{\"valid_for\":1700}").ok());
+        assert!(given.iter().all(|token| token["access_token"] == skewed["access_token"]), "{way}");
+        host.run(&["archive", "alice"]).ok();
+        assert_eq!(asked(), before, "{way}: a wrong clock is no reason to refresh");
+        // A daemon that starts with a wrong clock doesn't know of it: at most it refreshes once.
+        assert_eq!(daemon.stop(), 0);
+        let _daemon = host.serve();
+        let after = at_once(20, |_| host.token("alice", "").ok());
+        assert!(asked() <= before + 1, "{way}: {} refreshes", asked() - before);
+        host.spotify.set_clock_skew(chrono::TimeDelta::zero());
+        let mended = host.token("alice", "{\"fresh\":true}").ok();
+        host.until("it is well again", || host.get("/healthz").status == 200);
+        for token in [sound, skewed, after[0].clone(), mended] {
+            let valid = host.spotify.access_valid(token["access_token"].as_str().expect("a token"));
+            let until = longplay::domain::Timestamp::parse(token["expires_at"].as_str().expect("a time"));
+            let until = until.expect("a time");
+            assert!(valid && until <= now() + std::time::Duration::from_secs(3_600), "{way}: {token}");
+        }
+        assert!(host.spotify.login_alive("alice"));
     }
 }
 

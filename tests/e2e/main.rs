@@ -9,14 +9,20 @@
 #[path = "../fixture/mod.rs"]
 mod fixture;
 
+mod answer;
 mod api;
 mod archive;
 mod crash;
+mod daemons;
 mod fault;
 mod life;
 mod limit;
 mod local;
 mod login;
+mod name;
+mod place;
+mod postgres;
+mod request;
 mod secret;
 mod setting;
 mod shape;

@@ -89,17 +89,14 @@ impl GrantStore for FakeStore {
     async fn app_state(&self, _: &AppName) -> Result<AppState> {
         Ok(self.kept().app.clone())
     }
-    async fn save_app_state(&self, _: &AppName, state: &AppState) -> Result<()> {
+    async fn save_app_state(&self, _: &AppName, state: &AppState) -> Result<bool> {
         self.kept().app = state.clone();
-        Ok(())
+        Ok(true)
     }
     async fn grant(&self, _: UserId) -> Result<Option<Grant>> {
         unimplemented!()
     }
     async fn troubled_grants(&self) -> Result<Vec<Grant>> {
-        unimplemented!()
-    }
-    async fn grants(&self) -> Result<Vec<Grant>> {
         unimplemented!()
     }
     async fn begin_attempt(&self, _: &Intent) -> Result<bool> {
@@ -129,6 +126,12 @@ impl Store for FakeStore {
     }
     fn describe(&self) -> String {
         "memory".to_owned()
+    }
+    async fn listen(&self, _: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()> {
+        unimplemented!()
+    }
+    async fn changed_since(&self, _: Option<Timestamp>) -> Result<Changed> {
+        unimplemented!()
     }
     async fn user(&self, name: &UserName) -> Result<Option<User>> {
         self.asked("user")?;
@@ -263,7 +266,13 @@ impl Store for FakeStore {
     async fn gaps(&self, _: UserId) -> Result<Vec<Gap>> {
         unimplemented!()
     }
-    async fn newest_play(&self) -> Result<Option<Timestamp>> {
+    async fn tally(&self) -> Result<Vec<Alike>> {
+        unimplemented!()
+    }
+    async fn users_seen(&self, _: Option<UserId>, _: i64) -> Result<Bite> {
+        unimplemented!()
+    }
+    async fn logins_given(&self, _: Timestamp, _: Timestamp) -> Result<Vec<LoginGiven>> {
         unimplemented!()
     }
     async fn add_event(&self, _: &Event) -> Result<()> {

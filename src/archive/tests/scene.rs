@@ -147,7 +147,9 @@ impl Transport for InProcess {
                     body: Some(reply.body),
                 })
             }
-            Sent::Half(_) | Sent::Cut => Err(NoAnswer { seen: "the answer broke off", source: "cut".into() }),
+            Sent::Half(_) | Sent::Endless(..) | Sent::Cut => {
+                Err(NoAnswer { seen: "the answer broke off", source: "cut".into() })
+            }
         }
     }
 }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{
-    Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Origin, Owner, Refusal, Sealed, UserId,
-};
+use crate::domain::{Origin, UserId};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -31,31 +29,21 @@ fn user() -> User {
     }
 }
 
-fn grant() -> Grant {
-    Grant {
-        user: UserId(1),
+fn login() -> Login {
+    Login {
         client_id: "id".to_owned(),
-        epoch: Epoch(1),
-        generation: Generation(1),
-        account_id: None,
         login_at: None,
-        scope: None,
-        refresh_token: Some(Sealed(vec![1])),
-        access_token: None,
-        access_times: None,
-        committed_at: NOW,
-        born_of: None,
-        attempt: None,
+        access_expires_at: None,
+        lease_until: None,
         doubt: None,
         refusal: None,
-        read_at: NOW,
     }
 }
 
 /// A change to what is known.
 struct Known {
     user: User,
-    grant: Option<Grant>,
+    login: Option<Login>,
     client_id: Option<&'static str>,
     held_until: Option<Timestamp>,
     fault: Option<AppFault>,
@@ -65,7 +53,7 @@ struct Known {
 fn known() -> Known {
     Known {
         user: user(),
-        grant: Some(grant()),
+        login: Some(login()),
         client_id: Some("id"),
         held_until: None,
         fault: None,
@@ -74,12 +62,12 @@ fn known() -> Known {
 }
 
 fn of(known: &Known) -> (UserState, String) {
+    let Known { client_id, held_until, .. } = *known;
+    let app = AppSeen { client_id, held_until, fault: known.fault.clone() };
     let facts = Facts {
         user: &known.user,
-        grant: known.grant.as_ref(),
-        client_id: known.client_id,
-        held_until: known.held_until,
-        fault: known.fault.clone(),
+        login: known.login.as_ref(),
+        app: &app,
         backing_off: known.backing_off,
         now: NOW,
     };
@@ -96,14 +84,7 @@ fn troubles() -> Vec<Trouble> {
         (|k| k.user.last_run_result = Some(RunResult::Unreachable), UserState::Waiting, "goes on by itself"),
         (|k| k.backing_off = Some("no network"), UserState::Waiting, "no network"),
         (|k| k.held_until = Some(NOW), UserState::Waiting, "rate limit"),
-        (
-            |k| {
-                let doubt = Doubt { since: NOW, owner: Owner(uuid::Uuid::nil()), reason: "cut".to_owned() };
-                k.grant.as_mut().unwrap().doubt = Some(doubt);
-            },
-            UserState::InDoubt,
-            "cut",
-        ),
+        (|k| k.login.as_mut().unwrap().doubt = Some("cut".to_owned()), UserState::InDoubt, "cut"),
         (|k| k.user.blocked = Some("no Premium".to_owned()), UserState::Blocked, "no Premium"),
         (
             |k| k.fault = Some(AppFault { reason: "bad secret".to_owned(), since: NOW, retry_at: NOW }),
@@ -111,20 +92,16 @@ fn troubles() -> Vec<Trouble> {
             "bad secret",
         ),
         (
-            |k| {
-                let reason = "Spotify refuses the login".to_owned();
-                let refusal = Refusal { since: NOW, reason, tries: 0, next_try_at: None };
-                k.grant.as_mut().unwrap().refusal = Some(refusal);
-            },
+            |k| k.login.as_mut().unwrap().refusal = Some("Spotify refuses the login".to_owned()),
             UserState::NeedsLogin,
             "refuses the login",
         ),
         (
-            |k| k.grant.as_mut().unwrap().client_id = "other".to_owned(),
+            |k| k.login.as_mut().unwrap().client_id = "other".to_owned(),
             UserState::NeedsLogin,
             "another client id",
         ),
-        (|k| k.grant.as_mut().unwrap().refresh_token = None, UserState::NeedsLogin, "no login yet"),
+        (|k| k.login = None, UserState::NeedsLogin, "longplay login alice"),
         (|k| k.client_id = None, UserState::Blocked, "[apps.default]"),
         (|k| k.user.paused = true, UserState::Paused, "longplay resume alice"),
     ]
@@ -149,19 +126,10 @@ fn each_trouble_is_told_alone_and_over_all_weaker_ones() {
 }
 
 #[test]
-fn a_user_without_a_grant_must_log_in() {
-    let (state, reason) = of(&Known { grant: None, ..known() });
-    assert_eq!(state, UserState::NeedsLogin);
-    assert!(reason.contains("longplay login alice"), "{reason}");
-}
-
-#[test]
 fn a_refresh_under_way_is_no_trouble_until_its_lease_lapses() {
     for (lease_until, state) in [(NOW, UserState::Ok), (NOW - Duration::from_millis(1), UserState::InDoubt)] {
         let mut known = known();
-        let (id, owner) = (AttemptId(uuid::Uuid::nil()), Owner(uuid::Uuid::nil()));
-        known.grant.as_mut().unwrap().attempt =
-            Some(Attempt { id, owner, lease_until, cause: Cause::Expiry });
+        known.login.as_mut().unwrap().lease_until = Some(lease_until);
         assert_eq!(of(&known).0, state);
     }
 }

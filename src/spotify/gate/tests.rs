@@ -22,7 +22,7 @@ impl GrantStore for Apps {
     async fn app_state(&self, app: &AppName) -> Result<AppState> {
         Ok(self.kept.lock().unwrap().get(app).cloned().unwrap_or_default())
     }
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<()> {
+    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
         if *self.away.lock().unwrap() {
             return Err(StoreError::Unavailable { doing: "saving an app".to_owned(), source: "away".into() });
         }
@@ -31,16 +31,17 @@ impl GrantStore for Apps {
         if let Some(over) = slow {
             over.await.unwrap();
         }
-        self.kept.lock().unwrap().insert(app.clone(), state.clone());
-        Ok(())
+        let mut kept = self.kept.lock().unwrap();
+        if kept.get(app).is_some_and(|stored| stored.version != state.version) {
+            return Ok(false);
+        }
+        kept.insert(app.clone(), AppState { version: state.version + 1, ..state.clone() });
+        Ok(true)
     }
     async fn grant(&self, _: UserId) -> Result<Option<Grant>> {
         unimplemented!()
     }
     async fn troubled_grants(&self) -> Result<Vec<Grant>> {
-        unimplemented!()
-    }
-    async fn grants(&self) -> Result<Vec<Grant>> {
         unimplemented!()
     }
     async fn begin_attempt(&self, _: &Intent) -> Result<bool> {
@@ -218,4 +219,35 @@ async fn an_older_state_never_overtakes_a_newer_one_on_its_way_to_the_store() {
     tokio::join!(scene.hold(Some(10)), scene.hold(Some(600)), open);
     let kept = scene.restarted().await.held_until(&scene.app).unwrap();
     assert_eq!(kept.since(scene.clock.now()).as_secs(), 600);
+}
+
+#[tokio::test]
+async fn what_two_daemons_learn_at_once_is_kept_of_both() {
+    let scene = Scene::new();
+    let (here, there) = (scene.restarted().await, scene.restarted().await);
+    let app = scene.app.clone();
+    here.accept(&app, Some(true)).await;
+    let until = there.hold(&app, Some(Duration::from_secs(100))).await;
+    assert_eq!(there.rotation(&app), Rotation::Rotates, "its own change was made to the other's");
+    assert_eq!(here.held_until(&app), None);
+    here.reread(&app).await.unwrap();
+    assert_eq!(here.held_until(&app), Some(until));
+    // A hold that only memory knows, since the store was away, outlives what the other saves.
+    *scene.apps.away.lock().unwrap() = true;
+    let longer = here.hold(&app, Some(Duration::from_secs(200))).await;
+    *scene.apps.away.lock().unwrap() = false;
+    there.refuse(&app, "invalid_client").await;
+    here.reread(&app).await.unwrap();
+    assert_eq!((here.held_until(&app), here.fault(&app).is_some()), (Some(longer), true));
+}
+
+#[tokio::test]
+async fn of_two_daemons_one_tries_a_refused_app() {
+    let scene = Scene::new();
+    let (here, there) = (scene.restarted().await, scene.restarted().await);
+    here.refuse(&scene.app, "invalid_client").await;
+    there.reread(&scene.app).await.unwrap();
+    scene.pass(7 * 3_600);
+    let tried = (here.try_refused(&scene.app).await, there.try_refused(&scene.app).await);
+    assert_eq!(tried, (true, false));
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::lenient::shown;
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_millis(1_772_100_000_000);
@@ -69,6 +70,17 @@ fn whatever_is_null_of_another_type_or_absent_is_left_out() {
         let track = one(with(&["track", "external_ids"], nothing)).unwrap().track;
         assert_eq!(track.isrc, None);
     }
+    // A list is no object, though its entries could be taken for fields.
+    for list in [json!(["spotify:track:T", "T", "x"]), json!([[1], "x", "y"])] {
+        assert_eq!(one(with(&["context"], list.clone())).unwrap().context_uri, None, "{list}");
+        assert_eq!(one(with(&["track"], list.clone())).unwrap_err(), "no track");
+        assert_eq!(one(with(&["track", "album"], list.clone())).unwrap().track.album, None);
+        let artists = json!([list, {"name": "Ines Valdoria"}]);
+        assert_eq!(one(with(&["track", "artists"], artists)).unwrap().track.artists.len(), 1);
+    }
+    let list = json!(["2026-02-25T20:15:20.497Z", {"name": "Marzipan"}]);
+    assert!(one(list.clone()).unwrap_err().starts_with("not an object: [\"2026"));
+    assert!(account(&list.to_string()).is_err());
     for length in [json!(null), json!("long"), json!(-1), json!(1e300)] {
         assert_eq!(one(with(&["track", "duration_ms"], length)).unwrap().track.duration_ms, None);
     }
@@ -153,6 +165,17 @@ fn a_play_more_than_a_day_ahead_of_the_present_cannot_be_read() {
 }
 
 #[test]
+fn a_play_older_than_spotify_cannot_be_read() {
+    for old in ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "2005-12-31T23:59:59.999Z"] {
+        assert!(
+            one(with(&["played_at"], json!(old))).unwrap_err().ends_with("is older than Spotify"),
+            "{old}"
+        );
+    }
+    one(with(&["played_at"], json!("2006-01-01T00:00:00Z"))).unwrap();
+}
+
+#[test]
 fn an_item_that_nests_too_deep_or_repeats_a_field_loses_nothing_else() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let body = format!("{{\"items\":[{{\"track\":{deep}}},{}],\"items_of\":{deep}}}", whole());
@@ -191,6 +214,15 @@ fn what_is_no_page_is_refused_with_what_was_got() {
     ] {
         let message = page(body).unwrap_err().to_string();
         assert!(message.contains(got), "{message}");
+    }
+    let token = "BQ-_".repeat(20);
+    for odd in [
+        format!("{{\"token\":{token:?}}}"),
+        format!("{{\"items\":[\"{token}\"]}}"),
+        token.replace("Q-", "Q\u{200b}-"),
+    ] {
+        let message = page(&odd).map_or_else(|error| error.to_string(), |page| page.trouble().unwrap());
+        assert!(message.contains("(hidden)") && !message.contains("BQ-_BQ"), "{message}");
     }
     let message = page(&"ö".repeat(500)).unwrap_err().to_string();
     assert!(message.ends_with(&format!(" {}…", "ö".repeat(60))), "{message}");

@@ -374,14 +374,6 @@ pub async fn albums_are_counted_with_their_artists(bench: &Bench) {
     assert_eq!(top[0].uri.as_deref(), Some("spotify:album:1"));
 }
 
-pub async fn the_newest_play_of_anyone_is_found(bench: &Bench) {
-    assert_eq!(bench.store.newest_play().await.unwrap(), None);
-    let (alice, bob) = (bench.add("alice").await.id, bench.add("bob").await.id);
-    bench.store_page(alice, &[bench.play(7, 1), bench.play(2, 1)]).await;
-    bench.store_page(bob, &[bench.play(5, 1)]).await;
-    assert_eq!(bench.store.newest_play().await.unwrap(), Some(bench.play(7, 1).played_at));
-}
-
 pub async fn names_survive_quotes_and_other_alphabets(bench: &Bench) {
     let alice = bench.add("alice").await.id;
     let mut play = bench.play(1, 1);

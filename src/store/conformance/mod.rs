@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod file_users;
+pub mod footing;
 pub mod grants;
 pub mod logins;
 pub mod refreshes;
@@ -54,6 +55,12 @@ macro_rules! every_behaviour {
                 one_daemon_leaves_the_users_of_another_alone,
                 a_user_of_a_file_is_not_changed_by_put,
                 a_pause_outlives_a_file_that_was_away;
+            footing: users_who_stand_alike_are_counted_together,
+                what_decides_a_state_is_counted_as_it_is_read_one_by_one,
+                rows_that_are_no_users_are_neither_counted_nor_seen,
+                users_are_seen_in_bites_by_number,
+                the_newest_play_and_the_oldest_page_are_known,
+                logins_are_found_by_when_they_were_given;
             grants: a_login_is_read_back_as_it_was_committed,
                 a_login_prepared_against_another_grant_is_refused,
                 a_repeated_login_stands_and_changes_nothing,
@@ -66,6 +73,7 @@ macro_rules! every_behaviour {
                 a_lapsed_attempt_is_replaced_by_name_only,
                 an_owner_replaces_its_own_attempt_at_once,
                 an_intent_for_an_older_generation_or_login_is_refused,
+                an_intent_that_does_not_know_of_a_refusal_or_a_doubt_is_refused,
                 a_commit_brings_the_next_generation_and_ends_all_trouble,
                 a_repeated_commit_is_recognised_by_its_attempt,
                 an_attempt_that_is_not_on_record_commits_nothing,
@@ -99,12 +107,12 @@ macro_rules! every_behaviour {
                 every_artist_of_a_track_counts,
                 the_track_ids_of_one_recording_count_together,
                 albums_are_counted_with_their_artists,
-                the_newest_play_of_anyone_is_found,
                 names_survive_quotes_and_other_alphabets,
                 spotifys_top_artists_are_replaced_whole;
             rest: opening_again_answers_the_same_deployment,
                 the_first_key_probe_stays,
                 an_app_is_remembered,
+                what_another_daemon_changed_is_found,
                 events_come_newest_first_and_by_user,
                 pruning_forgets_runs_events_and_logins_but_never_plays_and_gaps;
         }
@@ -174,6 +182,8 @@ pub fn intent(grant: &Grant, n: u128) -> Intent {
         owner: HERE,
         lease: LEASE,
         cause: Cause::Expiry,
+        refused: grant.refusal.as_ref().map(|refusal| refusal.tries),
+        in_doubt: grant.doubt.is_some(),
     }
 }
 
@@ -219,7 +229,9 @@ impl Bench {
 
     /// Announces a refresh, which must succeed.
     pub async fn begin(&self, grant: &Grant, n: u128) -> Intent {
-        let intent = intent(grant, n);
+        let known = self.grant(grant.user).await;
+        let knows = intent(&known, n);
+        let intent = Intent { refused: knows.refused, in_doubt: knows.in_doubt, ..intent(grant, n) };
         assert!(self.store.begin_attempt(&intent).await.unwrap());
         intent
     }

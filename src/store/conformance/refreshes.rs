@@ -291,3 +291,19 @@ pub async fn an_attempt_is_closed_once(bench: &Bench) {
     assert!(!bench.store.close_attempt(grant.user, grant.epoch, attempt(1), &refused).await.unwrap());
     assert_eq!(bench.grant(grant.user).await.refusal, None);
 }
+
+pub async fn an_intent_that_does_not_know_of_a_refusal_or_a_doubt_is_refused(bench: &Bench) {
+    let known = bench.logged_in("alice").await;
+    let (user, epoch) = (known.user, known.epoch);
+    bench.begin(&known, 1).await;
+    let doubt = Doubt { since: bench.now(), owner: THERE, reason: "the answer was lost".to_owned() };
+    assert!(bench.store.close_attempt(user, epoch, attempt(1), &Close::Doubt(doubt)).await.unwrap());
+    assert!(!bench.store.begin_attempt(&intent(&known, 2)).await.unwrap());
+    let known = bench.grant(user).await;
+    bench.begin(&known, 3).await;
+    let refusal = Refusal { since: bench.now(), reason: "revoked".to_owned(), tries: 0, next_try_at: None };
+    let refused = Close::Refused(refusal);
+    assert!(bench.store.close_attempt(user, epoch, attempt(3), &refused).await.unwrap());
+    assert!(!bench.store.begin_attempt(&intent(&known, 4)).await.unwrap());
+    bench.begin(&bench.grant(user).await, 5).await;
+}

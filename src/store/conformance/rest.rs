@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Bench, START, name, sealed};
 use crate::domain::{AppFault, AppName, AppState, Event, EventKind, Rotation, Trigger};
-use crate::store::{PageStored, PendingLogin, PlayQuery};
+use crate::store::{Changed, PageStored, PendingLogin, PlayQuery};
 
 pub async fn opening_again_answers_the_same_deployment(bench: &Bench) {
     let deployment = bench.store.open().await.unwrap();
@@ -28,13 +28,29 @@ pub async fn an_app_is_remembered(bench: &Bench) {
         holds_in_a_row: 3,
         fault: Some(AppFault { reason: "invalid_client".to_owned(), since: START, retry_at: bench.now() }),
         rotation: Rotation::Rotates,
+        version: 0,
     };
-    bench.store.save_app_state(&app, &state).await.unwrap();
-    assert_eq!(bench.store.app_state(&app).await.unwrap(), state);
-    let calm = AppState { rotation: Rotation::Keeps, ..AppState::default() };
-    bench.store.save_app_state(&app, &calm).await.unwrap();
-    assert_eq!(bench.store.app_state(&app).await.unwrap(), calm);
+    assert!(bench.store.save_app_state(&app, &state).await.unwrap());
+    assert_eq!(bench.store.app_state(&app).await.unwrap(), AppState { version: 1, ..state });
+    let calm = AppState { rotation: Rotation::Keeps, version: 1, ..AppState::default() };
+    assert!(bench.store.save_app_state(&app, &calm).await.unwrap());
+    assert_eq!(bench.store.app_state(&app).await.unwrap(), AppState { version: 2, ..calm.clone() });
+    assert!(!bench.store.save_app_state(&app, &calm).await.unwrap(), "made from an older state");
     assert_eq!(bench.store.app_state(&"other".parse().unwrap()).await.unwrap(), AppState::default());
+}
+
+pub async fn what_another_daemon_changed_is_found(bench: &Bench) {
+    let app: AppName = "default".parse().unwrap();
+    let grant = bench.logged_in("alice").await;
+    bench.store.save_app_state(&app, &AppState::default()).await.unwrap();
+    let state = AppState { version: 1, ..AppState::default() };
+    let nothing = Changed { at: bench.now(), apps: Vec::new(), tokens: Vec::new() };
+    let all = Changed { apps: vec![(app, state)], tokens: vec![(grant.user, grant.generation)], ..nothing };
+    assert_eq!(bench.store.changed_since(Some(bench.now())).await.unwrap(), all);
+    for since in [None, Some(bench.now() + Duration::from_secs(61))] {
+        let changed = bench.store.changed_since(since).await.unwrap();
+        assert_eq!((changed.apps.len(), changed.tokens.len(), changed.at), (0, 0, bench.now()));
+    }
 }
 
 fn event(minutes: u64, user: Option<&str>) -> Event {

@@ -6,6 +6,12 @@ use super::super::StoreError;
 /// busy, locked, no memory, read-only, I/O error, disk full, can't open, locking protocol.
 const PASSING: [u32; 8] = [5, 6, 7, 8, 10, 13, 14, 15];
 
+/// PostgreSQL's codes (its manual, appendix A) of what passes, or can be put right outside the program: classes 08
+/// (connection), 28 (who may come in), 3D (no such database), 53 (no room), 57 (an operator's doing), 58 (system);
+/// and read-only, serialization, deadlock, lock not available, insufficient privilege.
+const PASSING_CLASSES: [&str; 6] = ["08", "28", "3D", "53", "57", "58"];
+const PASSING_STATES: [&str; 5] = ["25006", "40001", "40P01", "55P03", "42501"];
+
 /// The store's error for one of the database's, with what was being done, to what.
 pub fn store_error(doing: String, e: sqlx::Error) -> StoreError {
     let source = Box::new(e);
@@ -21,10 +27,23 @@ fn passes(e: &sqlx::Error) -> bool {
         sqlx::Error::Io(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
+        | sqlx::Error::Tls(_)
         | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(_) => primary_code(e).is_some_and(|code| PASSING.contains(&code)),
+        sqlx::Error::Database(_) => match sqlstate(e) {
+            Some(state) => {
+                PASSING_CLASSES.iter().any(|class| state.starts_with(class))
+                    || PASSING_STATES.contains(&state.as_str())
+            }
+            None => primary_code(e).is_some_and(|code| PASSING.contains(&code)),
+        },
         _ => false,
     }
+}
+
+/// PostgreSQL's code, its SQLSTATE.
+pub fn sqlstate(e: &sqlx::Error) -> Option<String> {
+    let error = e.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
+    Some(error.code().to_owned())
 }
 
 /// SQLite's primary result code; the higher bytes of what sqlx hands on only refine it.

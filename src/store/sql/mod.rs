@@ -1,28 +1,45 @@
-//! What the entity files run their SQL on: one connection with the few types that every database has. It says in each
-//! error what was being done, and reads "now" from the store's clock once, after it may write.
+//! What the entity files run their SQL on: one connection of either database, with the few types that both have. It
+//! says in each error what was being done, and reads "now" from the store's clock once, after it may write.
 
+mod connection;
 mod fault;
+mod text;
 mod value;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::Row as _;
-use sqlx::pool::PoolConnection;
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
+pub(super) use connection::{Pool, Row};
+pub(super) use fault::{primary_code, sqlstate, store_error};
+pub(super) use value::{Bind, Column, Value};
 
-pub(super) use fault::{primary_code, store_error};
-pub(super) use value::{Bind, Read, Value};
-
+use self::connection::Connection;
+use self::text::Dialect;
 use super::Result;
 use crate::clock::Clock;
-use crate::domain::{Timestamp, said};
+use crate::domain::{Timestamp, UserId, said};
 
 /// The parameters `$1`, `$2` ... of a statement.
 macro_rules! params {
     ($($value:expr),* $(,)?) => { vec![$($crate::store::sql::Bind::bind($value)),*] };
 }
 pub(super) use params;
+
+/// A parameter that is a table, from its rows and what each column takes of one: `table![plays; |play| play.at]`.
+macro_rules! table {
+    ($rows:expr; $($cell:expr),+ $(,)?) => {
+        $crate::store::sql::Value::Rows(vec![$($crate::store::sql::Column::of($rows.iter().map($cell))),+])
+    };
+}
+pub(super) use table;
+
+/// Whose clock says what time it is for leases and the like.
+#[derive(Clone)]
+pub(super) enum Time {
+    /// The server's own, which all daemons share.
+    Server,
+    /// This one.
+    Given(Arc<dyn Clock>),
+}
 
 /// What kept the last writing method from its end; nothing once one has come to it.
 #[derive(Default)]
@@ -39,56 +56,66 @@ impl Trouble {
     }
 }
 
-/// One connection while one method of the store works: a reader, or a transaction that has the write lock. A
-/// transaction that is not committed ends with its connection: after a failure (a full disk, say) nobody can tell
-/// whether SQLite has rolled back already.
+/// One connection while one method of the store works: a reader, or a transaction. A transaction that is not committed
+/// ends with its connection: after a failure (a full disk, say) nobody can tell whether it is rolled back already.
 pub(super) struct Session {
-    connection: PoolConnection<Sqlite>,
+    connection: Connection,
     /// Set while a transaction is open.
     writing: Option<Arc<Trouble>>,
     doing: String,
-    now: Timestamp,
+    time: Time,
+    now: Option<Timestamp>,
     statements: u32,
 }
 
 impl Session {
     /// For a method that reads with one statement.
-    pub async fn reading(pool: &SqlitePool, clock: &dyn Clock, doing: String) -> Result<Self> {
-        match pool.acquire().await {
-            Ok(connection) => Ok(Self { connection, writing: None, doing, now: clock.now(), statements: 0 }),
-            Err(e) => Err(store_error(doing, e)),
-        }
+    pub async fn reading(pool: Pool, time: &Time, doing: String) -> Result<Self> {
+        Ok(Self::new(pool.connection(&doing).await?, time, doing))
     }
 
-    /// For a method that writes. It takes the write lock at once, so that what it reads stays true until the commit.
-    pub async fn writing(
-        pool: &SqlitePool,
-        clock: &dyn Clock,
-        doing: String,
-        trouble: Arc<Trouble>,
-    ) -> Result<Self> {
-        let failed = |doing: String, e| {
-            let error = store_error(doing, e);
-            trouble.set(Some(said(&error)));
-            error
-        };
-        let connection = match pool.acquire().await {
-            Ok(connection) => connection,
-            Err(e) => return Err(failed(doing, e)),
-        };
-        let mut session =
-            Self { connection, writing: Some(trouble.clone()), doing, now: clock.now(), statements: 0 };
-        sqlx::query("BEGIN IMMEDIATE")
-            .execute(&mut *session.connection)
-            .await
-            .map_err(|e| failed(session.doing.clone(), e))?;
-        session.now = clock.now();
+    /// For a method that writes.
+    pub async fn writing(pool: Pool, time: &Time, doing: String, trouble: Arc<Trouble>) -> Result<Self> {
+        let connection = pool.connection(&doing).await.inspect_err(|e| trouble.set(Some(said(e))))?;
+        let mut session = Self::new(connection, time, doing);
+        session.writing = Some(trouble);
+        let begun = session.connection.begin().await;
+        begun.map_err(|e| session.error(e))?;
         Ok(session)
     }
 
-    /// The store's clock.
-    pub fn now(&self) -> Timestamp {
-        self.now
+    fn new(connection: Connection, time: &Time, doing: String) -> Self {
+        Self { connection, writing: None, doing, time: time.clone(), now: None, statements: 0 }
+    }
+
+    /// The store's clock, the same for the whole method.
+    pub async fn now(&mut self) -> Result<Timestamp> {
+        if let Some(now) = self.now {
+            return Ok(now);
+        }
+        let now = match &self.time {
+            Time::Given(clock) => clock.now(),
+            Time::Server => {
+                self.one(
+                    "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now",
+                    params![],
+                    |row| row.get("now"),
+                )
+                .await?
+            }
+        };
+        self.now = Some(now);
+        Ok(now)
+    }
+
+    /// Keeps every other transaction from changing this user's rows until the commit. SQLite has one writer anyway.
+    pub async fn lock_user(&mut self, user: UserId) -> Result<()> {
+        match self.connection.dialect() {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => {
+                self.run("SELECT id FROM users WHERE id = $1 FOR UPDATE", params![user]).await.map(drop)
+            }
+        }
     }
 
     /// How many statements were run, those that begin and end the transaction aside.
@@ -99,8 +126,9 @@ impl Session {
 
     /// Runs a statement; how many rows it touched.
     pub async fn run(&mut self, sql: &'static str, params: Vec<Value>) -> Result<u64> {
-        let outcome = bound(sql, params).execute(self.connection()).await;
-        outcome.map(|done| done.rows_affected()).map_err(|e| self.error(e))
+        self.statements += 1;
+        let outcome = self.connection.execute(sql, params).await;
+        outcome.map_err(|e| self.error(e))
     }
 
     /// Every row of an answer, read by `read`.
@@ -110,8 +138,9 @@ impl Session {
         params: Vec<Value>,
         read: impl Fn(&Row) -> std::result::Result<T, sqlx::Error>,
     ) -> Result<Vec<T>> {
-        let rows = bound(sql, params).fetch_all(self.connection()).await;
-        rows.and_then(|rows| rows.into_iter().map(|row| read(&Row(row))).collect()).map_err(|e| self.error(e))
+        self.statements += 1;
+        let rows = self.connection.fetch_all(sql, params, read).await;
+        rows.map_err(|e| self.error(e))
     }
 
     /// The first row of an answer, if there is one.
@@ -121,8 +150,9 @@ impl Session {
         params: Vec<Value>,
         read: impl Fn(&Row) -> std::result::Result<T, sqlx::Error>,
     ) -> Result<Option<T>> {
-        let row = bound(sql, params).fetch_optional(self.connection()).await;
-        row.and_then(|row| row.map(|row| read(&Row(row))).transpose()).map_err(|e| self.error(e))
+        self.statements += 1;
+        let row = self.connection.fetch_optional(sql, params).await;
+        row.and_then(|row| row.as_ref().map(read).transpose()).map_err(|e| self.error(e))
     }
 
     /// The row of an answer that always has one.
@@ -132,14 +162,15 @@ impl Session {
         params: Vec<Value>,
         read: impl Fn(&Row) -> std::result::Result<T, sqlx::Error>,
     ) -> Result<T> {
-        let row = bound(sql, params).fetch_one(self.connection()).await;
-        row.and_then(|row| read(&Row(row))).map_err(|e| self.error(e))
+        let row = self.first(sql, params, read).await?;
+        row.ok_or_else(|| self.error(sqlx::Error::RowNotFound))
     }
 
     /// Makes what was written durable, and answers `outcome`.
     pub async fn commit<T>(mut self, outcome: T) -> Result<T> {
         if self.writing.is_some() {
-            sqlx::query("COMMIT").execute(&mut *self.connection).await.map_err(|e| self.error(e))?;
+            let committed = self.connection.commit().await;
+            committed.map_err(|e| self.error(e))?;
         }
         if let Some(trouble) = self.writing.take() {
             trouble.set(None);
@@ -147,12 +178,9 @@ impl Session {
         Ok(outcome)
     }
 
-    fn connection(&mut self) -> &mut SqliteConnection {
-        self.statements += 1;
-        &mut self.connection
-    }
-
-    fn error(&self, e: sqlx::Error) -> super::StoreError {
+    fn error(&mut self, e: sqlx::Error) -> super::StoreError {
+        // What was broken off in the middle may still be on its way in this connection.
+        self.connection.close_on_drop();
         let error = store_error(self.doing.clone(), e);
         if let Some(trouble) = &self.writing {
             trouble.set(Some(said(&error)));
@@ -167,33 +195,4 @@ impl Drop for Session {
             self.connection.close_on_drop();
         }
     }
-}
-
-fn bound(sql: &'static str, params: Vec<Value>) -> Query<'static, Sqlite, SqliteArguments> {
-    params.into_iter().fold(sqlx::query(sql), |query, value| match value {
-        Value::Bool(v) => query.bind(v),
-        Value::Int(v) => query.bind(v),
-        Value::Text(v) => query.bind(v),
-        Value::Blob(v) => query.bind(v),
-    })
-}
-
-/// A row of an answer.
-pub(super) struct Row(SqliteRow);
-
-impl Row {
-    /// A column that is never null.
-    pub fn get<T: Read>(&self, column: &'static str) -> std::result::Result<T, sqlx::Error> {
-        T::read(self.0.try_get(column)?).map_err(|source| unreadable(column, source))
-    }
-
-    /// A column that can be null.
-    pub fn maybe<T: Read>(&self, column: &'static str) -> std::result::Result<Option<T>, sqlx::Error> {
-        let raw: Option<T::Raw> = self.0.try_get(column)?;
-        raw.map(T::read).transpose().map_err(|source| unreadable(column, source))
-    }
-}
-
-fn unreadable(column: &'static str, source: sqlx::error::BoxDynError) -> sqlx::Error {
-    sqlx::Error::ColumnDecode { index: column.to_owned(), source }
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer, value::Error as WordError};
 use sqlx::error::BoxDynError;
-use sqlx::sqlite::Sqlite;
-use sqlx::{Decode, Type};
+use sqlx::{Decode, Postgres, Sqlite, Type};
 use uuid::Uuid;
 
 use crate::domain::{
@@ -21,6 +20,56 @@ pub enum Value {
     Int(Option<i64>),
     Text(Option<String>),
     Blob(Option<Vec<u8>>),
+    /// A table: see `text.rs`. The last parameter, since PostgreSQL takes one for each column.
+    Rows(Vec<Column>),
+}
+
+/// A column of a table that is a parameter.
+#[derive(Debug)]
+pub enum Column {
+    Ints(Vec<Option<i64>>),
+    Texts(Vec<Option<String>>),
+}
+
+impl Column {
+    /// One cell a row.
+    pub fn of<T: Bind>(cells: impl Iterator<Item = T>) -> Self {
+        match T::NULL {
+            Value::Int(_) => Self::Ints(cells.map(|cell| cell.bind().int()).collect()),
+            _ => Self::Texts(cells.map(|cell| cell.bind().text()).collect()),
+        }
+    }
+
+    /// The table as SQLite reads it: an array of rows, each an array of cells.
+    pub fn json(columns: &[Self]) -> String {
+        let height = columns.first().map_or(0, |column| match column {
+            Self::Ints(cells) => cells.len(),
+            Self::Texts(cells) => cells.len(),
+        });
+        let cell = |column: &Self, n: usize| match column {
+            Self::Ints(cells) => serde_json::Value::from(cells[n]),
+            Self::Texts(cells) => serde_json::Value::from(cells[n].as_deref()),
+        };
+        let row = |n| columns.iter().map(|column| cell(column, n)).collect::<serde_json::Value>();
+        (0..height).map(row).collect::<serde_json::Value>().to_string()
+    }
+}
+
+impl Value {
+    fn int(self) -> Option<i64> {
+        match self {
+            Self::Int(value) => value,
+            Self::Bool(value) => value.map(i64::from),
+            _ => None,
+        }
+    }
+
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Text(value) => value,
+            _ => None,
+        }
+    }
 }
 
 /// What can be a parameter.
@@ -34,9 +83,19 @@ pub trait Bind: Sized {
 /// What can be read from a column.
 pub trait Read: Sized {
     /// The column's own type.
-    type Raw: for<'r> Decode<'r, Sqlite> + Type<Sqlite>;
+    type Raw: Raw;
     /// From the column's value.
     fn read(raw: Self::Raw) -> Result<Self, BoxDynError>;
+}
+
+/// A type that both databases have.
+pub trait Raw:
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+impl<T> Raw for T where
+    T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
 }
 
 impl<T: Bind> Bind for Option<T> {
@@ -62,7 +121,22 @@ macro_rules! plain {
         }
     )*};
 }
-plain!(bool as Bool, i64 as Int, String as Text, Vec<u8> as Blob);
+plain!(bool as Bool, i64 as Int, Vec<u8> as Blob);
+
+impl Bind for String {
+    const NULL: Value = Value::Text(None);
+    fn bind(self) -> Value {
+        // PostgreSQL keeps every character but this one, and SQLite forgets what stands after it.
+        Value::Text(Some(if self.contains('\0') { self.replace('\0', "\u{fffd}") } else { self }))
+    }
+}
+
+impl Read for String {
+    type Raw = Self;
+    fn read(raw: Self) -> Result<Self, BoxDynError> {
+        Ok(raw)
+    }
+}
 
 /// For types that are made of another: how to get there, and how back.
 macro_rules! made_of {

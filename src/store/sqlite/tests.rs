@@ -9,11 +9,12 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 
-use super::SqliteFile;
+use super::{Pools, SqliteFile};
 use crate::clock::SimulatedClock;
 use crate::domain::Play;
-use crate::store::backend::SqlStore;
+use crate::store::backend::{Database, SqlStore};
 use crate::store::conformance::{Bench, HERE, START, THERE, every_behaviour, new_user, tokens};
+use crate::store::sql::Time;
 use crate::store::{CommitIf, NewUser, PageStored, Store, StoreError, pages};
 
 every_behaviour!(bench);
@@ -40,6 +41,17 @@ async fn run(path: &Path, sql: &'static str) {
     sqlx::raw_sql(sql).execute(&mut raw(path).await).await.unwrap();
 }
 
+fn on(file: SqliteFile) -> SqlStore {
+    SqlStore::new(Database::Sqlite(file), Time::Given(Arc::new(SimulatedClock::new(START))))
+}
+
+async fn pools(store: &SqlStore) -> &Pools {
+    match &store.database {
+        Database::Sqlite(file) => file.pools().await.unwrap(),
+        Database::Postgres(_) => unreachable!("these tests are on SQLite"),
+    }
+}
+
 struct Shelf {
     folder: TempDir,
 }
@@ -54,7 +66,7 @@ impl Shelf {
     }
 
     fn store(&self) -> SqlStore {
-        SqlStore::new(SqliteFile::impatient(self.path()), Arc::new(SimulatedClock::new(START)))
+        on(SqliteFile::impatient(self.path()))
     }
 }
 
@@ -103,7 +115,7 @@ async fn commits_are_written_through_and_foreign_keys_hold() {
     let shelf = Shelf::new();
     let store = shelf.store();
     store.open().await.unwrap();
-    let pools = store.file.pools().await.unwrap();
+    let pools = pools(&store).await;
     let pragma =
         async |sql: &'static str| -> i64 { sqlx::query_scalar(sql).fetch_one(&pools.writer).await.unwrap() };
     assert_eq!(pragma("PRAGMA synchronous").await, 2);
@@ -188,7 +200,7 @@ async fn a_database_that_lost_its_mark_in_a_dump_is_still_ours() {
     run(&shelf.path(), "PRAGMA application_id = 0").await;
     let again = shelf.store();
     assert_eq!(again.open().await.unwrap(), deployment);
-    let writer = &again.file.pools().await.unwrap().writer;
+    let writer = &pools(&again).await.writer;
     let mark: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(writer).await.unwrap();
     assert_eq!(mark, super::APPLICATION_ID);
 }
@@ -197,7 +209,7 @@ async fn a_database_that_lost_its_mark_in_a_dump_is_still_ours() {
 async fn a_store_that_comes_late_is_usable_at_once() {
     let shelf = Shelf::new();
     let path = shelf.folder.path().join("later").join("longplay.db");
-    let store = SqlStore::new(SqliteFile::impatient(path.clone()), Arc::new(SimulatedClock::new(START)));
+    let store = on(SqliteFile::impatient(path.clone()));
     let error = store.users().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     assert!(error.to_string().contains("later/longplay.db"), "{error}");
@@ -236,7 +248,7 @@ async fn a_locked_or_full_database_is_unavailable_and_loses_nothing() {
     assert_eq!(bench.grant(grant.user).await.attempt.unwrap().owner, HERE);
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
 
-    let writer = &store.file.pools().await.unwrap().writer;
+    let writer = &pools(&store).await.writer;
     sqlx::raw_sql("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
     let page: Vec<Play> = (0..50).map(|n| bench.play(u64::from(n), n)).collect();
     let page = bench.page(grant.user, &page).await;
@@ -294,7 +306,7 @@ async fn a_database_that_is_removed_or_replaced_under_it_is_used_no_more() {
 #[tokio::test]
 async fn another_program_writing_between_a_read_and_a_write_makes_nobody_fail() {
     let shelf = Shelf::new();
-    let store = || SqlStore::new(SqliteFile::new(shelf.path()), Arc::new(SimulatedClock::new(START)));
+    let store = || on(SqliteFile::new(shelf.path()));
     // Each reads who is declared before it writes.
     let declare = async |store: SqlStore, daemon, letter| {
         for n in 0..40 {

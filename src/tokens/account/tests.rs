@@ -310,6 +310,16 @@ fn a_user_with_a_run_or_a_program_ahead_is_refreshed_ahead_and_others_are_not() 
 }
 
 #[test]
+fn however_short_tokens_live_refreshes_ahead_lie_seconds_apart() {
+    for seconds in [1, 4, 9, 60] {
+        let mut account = known(view(1, 7, moment(0), S * seconds), moment(0));
+        ask(&mut account, 1, Need { program: true, ..Need::default() }, moment(0));
+        let at = account.wake_at(moment(0), &Weather::default()).unwrap().0;
+        assert!(at >= S * 5, "{seconds}: {at:?}");
+    }
+}
+
+#[test]
 fn a_paused_user_gets_nothing_and_is_read_again_when_resumed() {
     let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
     account.on(Input::Pause(true), moment(1), &Weather::default());

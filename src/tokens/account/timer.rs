@@ -13,6 +13,8 @@ use super::{Account, Known, View, Weather, Work};
 const RUN_AHEAD: Duration = Duration::from_secs(10 * 60);
 /// How long after a program's question a user's token is kept fresh.
 const PROGRAM_AHEAD: Duration = Duration::from_secs(3_600);
+/// No refresh ahead of time follows sooner upon another, however short a life a provider gives its tokens.
+const AHEAD_APART: Duration = Duration::from_secs(5);
 /// How long a daemon that is not the sender leaves a doubt alone on a provider that rotates strictly.
 const STRANGERS_DOUBT: Duration = Duration::from_secs(15 * 60);
 /// Wall times are converted to boot times for so long at most, since the wall clock can step.
@@ -76,7 +78,8 @@ impl Account {
     pub(super) fn ahead_at(&self, view: &View, now: Moment) -> Option<BootTime> {
         let (_, held) = view.access.as_ref().filter(|_| self.rules.ahead)?;
         let lead = (self.buffer(held) * 2).min(held.lifetime() / 2) + held.jitter();
-        let soonest = BootTime((now.boot.0 + held.left(now)).saturating_sub(lead));
+        let early = BootTime((now.boot.0 + held.left(now)).saturating_sub(lead));
+        let soonest = early.max(BootTime(view.born.0.0 + AHEAD_APART));
         let asked = self
             .asked_by_program
             .map(|at| BootTime(at.0 + PROGRAM_AHEAD))

@@ -19,7 +19,7 @@ impl Actor {
                 self.drop_entry(member.id);
                 continue;
             };
-            let rules = self.rules(&app);
+            let rules = rules(&self.settings, &app);
             let subject = Subject { user: member.id, name: member.name.clone(), app };
             match self.entries.get_mut(&member.id) {
                 Some(entry) => {
@@ -33,9 +33,9 @@ impl Actor {
                     }
                 }
                 None => {
-                    let account = Account::new(member.name.to_string(), rules, member.paused);
+                    let account = Account::new(member.name, rules, member.paused);
                     let entry = Entry { account, subject, wake: None, gone: false };
-                    self.entries.insert(member.id, entry);
+                    self.entries.insert(member.id, Box::new(entry));
                 }
             }
         }
@@ -53,7 +53,7 @@ impl Actor {
             self.wakes.remove(&(wake, user));
         }
         self.in_doubt.remove(&user);
-        self.backing_off.remove(&user);
+        self.forget_backing_off(user);
     }
 
     pub(super) fn configure(&mut self, apps: Apps, settings: TokenSettings) {
@@ -62,14 +62,25 @@ impl Actor {
         self.set_apps(apps);
         for user in self.users_of(|_| true) {
             let Some(entry) = self.entries.get_mut(&user) else { continue };
-            if let Some(app) = self.apps.get(&entry.subject.app.name) {
-                entry.subject.app = Arc::clone(app);
-                let rules = self.rules(app);
-                if let Some(entry) = self.entries.get_mut(&user) {
-                    entry.account.set_rules(rules);
-                }
-                self.input(user, Input::Stale);
+            let Some(app) = self.apps.get(&entry.subject.app.name) else { continue };
+            let before = std::mem::replace(&mut entry.subject.app, Arc::clone(app));
+            // What is known of a login was read by these.
+            let other = (&before.client_id, before.login_lifetime) != (&app.client_id, app.login_lifetime);
+            let rules = rules(&self.settings, app);
+            entry.account.set_rules(rules);
+            match other {
+                true => self.input(user, Input::Stale),
+                false => self.set_wake(user),
             }
+        }
+    }
+
+    /// Nobody's whose account was never read: it will be read when it is needed.
+    pub(super) fn reread_all(&mut self) {
+        let read: Vec<UserId> =
+            self.entries.iter().filter(|(_, entry)| entry.account.is_read()).map(|(user, _)| *user).collect();
+        for user in read {
+            self.input(user, Input::Stale);
         }
     }
 
@@ -77,15 +88,25 @@ impl Actor {
         self.apps = apps.into_iter().map(|(name, app)| (name, Arc::new(app))).collect();
     }
 
-    pub(super) fn rules(&self, app: &AppSettings) -> Rules {
-        Rules {
-            buffer: self.settings.buffer,
-            ahead: self.settings.refresh == RefreshMode::Ahead,
-            rotation_grace: app.rotation_grace,
-        }
-    }
-
     pub(super) fn users_of(&self, which: impl Fn(&Subject) -> bool) -> Vec<UserId> {
         self.entries.values().map(|entry| &entry.subject).filter(|s| which(s)).map(|s| s.user).collect()
+    }
+}
+
+fn rules(settings: &TokenSettings, app: &AppSettings) -> Rules {
+    Rules {
+        buffer: settings.buffer,
+        ahead: settings.refresh == RefreshMode::Ahead,
+        rotation_grace: app.rotation_grace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_of_whom_nothing_is_known_costs_little() {
+        assert!(size_of::<Entry>() <= 288, "{} bytes", size_of::<Entry>());
     }
 }

@@ -10,8 +10,10 @@ CREATE TABLE meta (
 INSERT INTO meta (name, value) VALUES ('deployment', randomblob(16));
 
 CREATE TABLE apps (
-  name  TEXT NOT NULL PRIMARY KEY,
-  state TEXT NOT NULL
+  name       TEXT NOT NULL PRIMARY KEY,
+  state      TEXT NOT NULL,
+  version    INTEGER NOT NULL,
+  changed_at INTEGER NOT NULL
 ) STRICT;
 
 -- Numbers are never given out twice: a late answer for a purged user must not meet somebody else.
@@ -31,6 +33,7 @@ CREATE TABLE users (
   last_run_result  TEXT,
   last_run_reason  TEXT,
   last_archived_at INTEGER,
+  newest_played_at INTEGER,
   blocked          TEXT,
   top_fetched_at   INTEGER,
   runs             INTEGER NOT NULL DEFAULT 0,
@@ -103,6 +106,8 @@ CREATE TABLE grants (
 
 CREATE INDEX grants_in_trouble ON grants (user_id)
   WHERE attempt IS NOT NULL OR doubt_since IS NOT NULL OR refusal_next_try_at IS NOT NULL;
+
+CREATE INDEX grants_by_commit ON grants (committed_at);
 
 -- The last generations with the attempts that brought them: a commit whose answer was lost is recognised by them.
 CREATE TABLE grant_generations (

@@ -1,0 +1,131 @@
+//! Everyone, counted by state: what the status line and the metrics tell. The store counts, by what decides a state;
+//! with many users that takes a while, so it is not done again before it is worth it.
+
+use std::time::Duration;
+
+use tokio::sync::broadcast::{Receiver, error::TryRecvError};
+
+use crate::clock::BootTime;
+use crate::config::Settings;
+use crate::domain::{AppName, Event, EventKind, Footing, Tally, UserId};
+use crate::store::{Result as Stored, UserSeen};
+
+use super::api::Problem;
+use super::service::Service;
+use super::standing::{AppSeen, state};
+
+/// What takes no longer is done whenever somebody asks.
+const NOTHING: Duration = Duration::from_millis(10);
+/// For so many times as long as it took, a tally holds: 0.25 % of the time is spent on it.
+const HOLDS: u32 = 400;
+/// After news it holds no longer than this many times as long.
+const HOLDS_AFTER_NEWS: u32 = 20;
+/// How many users are read at once.
+const BITE: i64 = 1_000;
+
+/// The last tally.
+pub struct LastTally {
+    events: Receiver<Event>,
+    news: bool,
+    last: Option<(Tally, BootTime, Duration)>,
+}
+
+impl LastTally {
+    /// Nobody was counted yet; news come from these events.
+    pub fn new(events: Receiver<Event>) -> Self {
+        Self { events, news: false, last: None }
+    }
+
+    fn hear(&mut self) {
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => self.news |= moves_somebody(event.kind),
+                Err(TryRecvError::Lagged(_)) => self.news = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// The last one, while it holds.
+    fn holding(&self, now: BootTime) -> Option<&Tally> {
+        let (tally, at, took) = self.last.as_ref()?;
+        let holds = *took * if self.news { HOLDS_AFTER_NEWS } else { HOLDS };
+        (*took > NOTHING && now.since(*at) < holds).then_some(tally)
+    }
+}
+
+/// Whether an event tells of somebody whose state is another now. What every run tells is not waited for.
+fn moves_somebody(kind: EventKind) -> bool {
+    !matches!(
+        kind,
+        EventKind::Archived | EventKind::GapFound | EventKind::TokenRefreshed | EventKind::LoginEnding
+    )
+}
+
+impl Service {
+    /// Everyone, counted: as they are now, or were a short while ago where there are many.
+    pub async fn tally(&self) -> Result<Tally, Problem> {
+        // Who asks meanwhile waits for the same.
+        let mut last = self.0.tally.lock().await;
+        last.hear();
+        let began = self.parts().clock.boot();
+        if let Some(tally) = last.holding(began) {
+            return Ok(tally.clone());
+        }
+        let tally = self.count().await?;
+        let now = self.parts().clock.boot();
+        last.news = false;
+        last.last = Some((tally.clone(), now, now.since(began)));
+        Ok(tally)
+    }
+
+    async fn count(&self) -> Stored<Tally> {
+        let (settings, mut tally) = (self.settings(), Tally::default());
+        // The actor is this process's own; without an answer it is stopping.
+        let backing_off = self.parts().tokens.health().await.unwrap_or_default().backing_off;
+        if backing_off.is_empty() {
+            for alike in self.parts().store.tally().await? {
+                let state = state(&alike.footing, &self.app_seen(&settings, &alike.footing.app), false);
+                tally.add(state, alike.users, alike.oldest_archived, alike.newest_played);
+            }
+            return Ok(tally);
+        }
+        // Only the actor knows who these are: everyone is looked at.
+        let now = self.now();
+        let one = |seen: UserSeen| {
+            let footing = Footing::of(&seen.user, seen.login.as_ref(), now);
+            let app = self.app_seen(&settings, &footing.app);
+            let state = state(&footing, &app, backing_off.contains_key(&seen.user.id));
+            tally.add(state, 1, seen.user.last_archived_at, seen.newest_played);
+        };
+        self.look_at_everyone(one).await?;
+        Ok(tally)
+    }
+
+    /// Reads everyone by number, never many at once.
+    pub(super) async fn look_at_everyone(&self, mut each: impl FnMut(UserSeen)) -> Stored<()> {
+        let mut after: Option<UserId> = None;
+        loop {
+            let bite = self.parts().store.users_seen(after, BITE).await?;
+            bite.users.into_iter().for_each(&mut each);
+            after = bite.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What is known of an app.
+    pub(super) fn app_seen<'a>(&self, settings: &'a Settings, app: &AppName) -> AppSeen<'a> {
+        let Some(known) = settings.apps.get(app) else { return AppSeen::default() };
+        let gate = &self.parts().gate;
+        AppSeen {
+            client_id: Some(&known.client_id),
+            held_until: gate.held_until(app),
+            fault: gate.fault(app),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

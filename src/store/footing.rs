@@ -1,0 +1,106 @@
+//! How users stand: what decides their state, counted or one by one, and when logins were given. No token is read.
+
+use super::sql::{Row, Session, params};
+use super::users::{Listed, read};
+use super::{Alike, Bite, LoginGiven, Result, UserSeen};
+use crate::domain::{AppName, Footing, Login, Timestamp, UserId};
+
+type Column<T> = std::result::Result<T, sqlx::Error>;
+
+pub async fn tally(session: &mut Session) -> Result<Vec<Alike>> {
+    let now = session.now().await?;
+    let alike = session
+        .all(
+            // What another program wrote that is no user name is no user. The app's name is looked at below.
+            "SELECT users.app, users.paused, users.last_run_result, users.blocked IS NOT NULL AS blocked,
+               CASE WHEN grants.refresh_token IS NOT NULL THEN grants.client_id END AS login_of,
+               grants.refusal_since IS NOT NULL AS refused,
+               (grants.doubt_since IS NOT NULL OR (grants.attempt IS NOT NULL AND grants.attempt_lease_until < $1))
+                 AS in_doubt,
+               count(*) AS alike, min(users.last_archived_at) AS oldest, max(users.newest_played_at) AS newest
+             FROM users LEFT JOIN grants ON grants.user_id = users.id
+             WHERE users.active AND length(users.name) BETWEEN 1 AND 63
+               AND trim(users.name, 'abcdefghijklmnopqrstuvwxyz0123456789._-') = ''
+               AND substr(users.name, 1, 1) NOT IN ('.', '_', '-')
+             GROUP BY 1, 2, 3, 4, 5, 6, 7",
+            params![now],
+            alike,
+        )
+        .await?;
+    Ok(alike.into_iter().flatten().collect())
+}
+
+fn alike(row: &Row) -> Column<Option<Alike>> {
+    let Ok(app) = row.get::<String>("app")?.parse::<AppName>() else { return Ok(None) };
+    let login_of: Option<String> = row.maybe("login_of")?;
+    let login = login_of.is_some();
+    let footing = Footing {
+        app,
+        paused: row.get("paused")?,
+        refused: login && row.get("refused")?,
+        blocked: row.get("blocked")?,
+        in_doubt: login && row.get("in_doubt")?,
+        last_run_result: row.maybe("last_run_result")?,
+        login_of,
+    };
+    let users: i64 = row.get("alike")?;
+    Ok(Some(Alike {
+        footing,
+        users: users.unsigned_abs(),
+        oldest_archived: row.maybe("oldest")?,
+        newest_played: row.maybe("newest")?,
+    }))
+}
+
+pub async fn seen(session: &mut Session, after: Option<UserId>, limit: i64) -> Result<Bite> {
+    let listed = session
+        .all(
+            "SELECT users.*, grants.client_id, grants.login_at, grants.access_sent_at, grants.access_lifetime,
+               grants.attempt_lease_until, grants.doubt_reason, grants.refusal_reason,
+               grants.refresh_token IS NOT NULL AS login
+             FROM users LEFT JOIN grants ON grants.user_id = users.id
+             WHERE users.active AND users.id > $1 ORDER BY users.id LIMIT $2",
+            params![after.unwrap_or(UserId(i64::MIN)), limit.max(1)],
+            |row| Ok((row.get::<UserId>("id")?, one(row)?)),
+        )
+        .await?;
+    let full = i64::try_from(listed.len()).is_ok_and(|rows| rows >= limit.max(1));
+    let next = listed.last().map(|(id, _)| *id).filter(|_| full);
+    Ok(Bite { users: listed.into_iter().filter_map(|(_, seen)| seen).collect(), next })
+}
+
+fn one(row: &Row) -> Column<Option<UserSeen>> {
+    let Listed::Ok(user) = read(row)? else { return Ok(None) };
+    let sent_at: Option<Timestamp> = row.maybe("access_sent_at")?;
+    let lifetime = row.maybe("access_lifetime")?;
+    let login = match row.get("login")? {
+        false => None,
+        true => Some(Login {
+            client_id: row.get("client_id")?,
+            login_at: row.maybe("login_at")?,
+            access_expires_at: sent_at.zip(lifetime).map(|(at, lifetime)| at + lifetime),
+            lease_until: row.maybe("attempt_lease_until")?,
+            doubt: row.maybe("doubt_reason")?,
+            refusal: row.maybe("refusal_reason")?,
+        }),
+    };
+    Ok(Some(UserSeen { user, login, newest_played: row.maybe("newest_played_at")? }))
+}
+
+pub async fn logins_given(session: &mut Session, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>> {
+    let given = session
+        .all(
+            "SELECT users.name, users.app, grants.login_at FROM grants JOIN users ON users.id = grants.user_id
+             WHERE users.active AND grants.refresh_token IS NOT NULL
+               AND grants.login_at > $1 AND grants.login_at <= $2
+             ORDER BY users.name",
+            params![from, to],
+            |row| {
+                let (name, app): (String, String) = (row.get("name")?, row.get("app")?);
+                let (Ok(name), Ok(app)) = (name.parse(), app.parse()) else { return Ok(None) };
+                Ok(Some(LoginGiven { name, app, at: row.get("login_at")? }))
+            },
+        )
+        .await?;
+    Ok(given.into_iter().flatten().collect())
+}

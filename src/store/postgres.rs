@@ -1,0 +1,294 @@
+//! How a PostgreSQL database is checked, migrated and connected to. Every commit is on the server's disk before it is
+//! answered; a server that is away, or restarts, is waited for in short pieces, each with its reason. A database that is
+//! somebody else's, or a newer longplay's, is left alone.
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions as _, Connection as _, Error, Executor as _};
+use tokio::sync::OnceCell;
+
+use super::schema::{Tables, check};
+use super::sql::{sqlstate, store_error};
+use super::url::UrlError;
+use super::{Announcement, Result, StoreError};
+use crate::domain::{Generation, UserId};
+
+static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");
+
+/// What each connection is told first. `on` is what makes a commit durable, whatever the server's default is. The
+/// limits let go of a statement or a lock that nobody waits for any more.
+const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '25s'; SET lock_timeout = '10s';
+     SET idle_in_transaction_session_timeout = '60s'; SET TIME ZONE 'UTC'";
+/// What the triggers of the first migration notify.
+const CHANNEL: &str = "longplay";
+/// How long a method waits for a connection; so long a server may take to restart without anyone noticing.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that lay idle for so long is tried before it is used: the server may have restarted.
+const TRIED_AFTER: Duration = Duration::from_secs(1);
+/// A connection is not kept for ever, since the server's memory for it only grows.
+const LIFETIME: Duration = Duration::from_secs(3_600);
+const WRITERS: u32 = 8;
+const READERS: u32 = 4;
+/// The parameters of a URL that mean something here (PostgreSQL's manual, 34.1.2).
+const PARAMETERS: [&str; 12] = [
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "application_name",
+    "options",
+];
+
+/// A PostgreSQL database, connected to at its first use.
+pub(super) struct Server {
+    options: PgConnectOptions,
+    pools: OnceCell<ServerPools>,
+}
+
+/// The connections to a database that was found to be ours.
+pub(super) struct ServerPools {
+    pub writers: PgPool,
+    pub readers: PgPool,
+    listeners: PgPool,
+}
+
+/// What the server said, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{cure}")]
+struct Cured {
+    cure: String,
+    source: Error,
+}
+
+impl Server {
+    /// The database that a URL names; nothing is connected to yet. What the URL leaves out is as for `psql`. Over a
+    /// network the connection is encrypted, unless the URL says otherwise.
+    ///
+    /// # Errors
+    /// Where the URL can't be read. The message repeats nothing of it that may be a password.
+    pub fn new(url: &str) -> std::result::Result<Self, UrlError> {
+        let parsed = url::Url::parse(url).map_err(|e| UrlError(format!("it can't be read ({e})")))?;
+        if let Some((key, _)) = parsed.query_pairs().find(|(key, _)| !PARAMETERS.contains(&key.as_ref())) {
+            let known = PARAMETERS.join(", ");
+            return Err(UrlError(format!("its parameter {key:?} is unknown; known are {known}")));
+        }
+        let mut options: PgConnectOptions = url
+            .parse()
+            .map_err(|_| UrlError("one of its parts is not what PostgreSQL takes there".to_owned()))?;
+        if options.get_database().is_none() {
+            return Err(UrlError(
+                "it names no database: use \"postgres:///longplay?host=/run/postgresql\"".to_owned(),
+            ));
+        }
+        let said = parsed.query_pairs().any(|(key, _)| key == "sslmode");
+        let here = ["localhost", "127.0.0.1", "::1", "[::1]"].contains(&options.get_host());
+        if !said && !here && options.get_socket().is_none() {
+            options = options.ssl_mode(PgSslMode::Require);
+        }
+        if options.get_application_name().is_none() {
+            options = options.application_name("longplay");
+        }
+        Ok(Self { options, pools: OnceCell::new() })
+    }
+
+    /// The database's connections. Whoever comes first looks at it and migrates it, the others wait; after a failure the
+    /// next one tries again.
+    pub async fn pools(&self) -> Result<&ServerPools> {
+        self.pools.get_or_try_init(|| self.open()).await
+    }
+
+    /// Closes it, if it was open.
+    pub async fn close(&self) {
+        if let Some(pools) = self.pools.get() {
+            tokio::join!(pools.listeners.close(), pools.readers.close(), pools.writers.close());
+        }
+    }
+
+    /// Hears what the triggers of any daemon's changes announce, its own too, until the connection is lost.
+    pub async fn listen(&self, tell: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()> {
+        let doing = || "listening to what other daemons do".to_owned();
+        let pool = &self.pools().await?.listeners;
+        let mut listener = match PgListener::connect_with(pool).await {
+            Ok(listener) => listener,
+            Err(e) => return Err(no_connection(pool, doing(), e).await),
+        };
+        listener.listen(CHANNEL).await.map_err(|e| self.error(doing(), e))?;
+        tell(Announcement::Listening);
+        loop {
+            match listener.try_recv().await {
+                Ok(Some(heard)) => match announcement(heard.payload()) {
+                    Some(announcement) => tell(announcement),
+                    None => tracing::debug!("another program notified {CHANNEL}: {}", heard.payload()),
+                },
+                Ok(None) => {
+                    let lost = Error::Io(std::io::ErrorKind::ConnectionReset.into());
+                    return Err(self.error(doing(), lost));
+                }
+                Err(e) => return Err(self.error(doing(), e)),
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<ServerPools> {
+        let found = self.look().await.map_err(|e| self.error(format!("opening {self}"), e))?;
+        check(&found, &MIGRATOR, &self.to_string())?;
+        let pool = |size| {
+            PgPoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(CONNECT_TIMEOUT)
+                .max_lifetime(LIFETIME)
+                .test_before_acquire(false)
+                .after_connect(|connection, _| {
+                    Box::pin(async { connection.execute(SESSION).await.map(drop) })
+                })
+                .before_acquire(|connection, seen| {
+                    Box::pin(async move {
+                        if seen.idle_for > TRIED_AFTER {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
+                .connect_lazy_with(self.options.clone())
+        };
+        let pools = ServerPools { writers: pool(WRITERS), readers: pool(READERS), listeners: pool(1) };
+        MIGRATOR.run(&pools.writers).await.map_err(|e| self.migration_error(e))?;
+        Ok(pools)
+    }
+
+    async fn look(&self) -> std::result::Result<Tables, Error> {
+        let mut connection = connect(&self.options).await?;
+        let found = tables(&mut connection).await;
+        // What was found is known; how it closes changes nothing.
+        let _ = connection.close().await;
+        found
+    }
+
+    fn migration_error(&self, e: MigrateError) -> StoreError {
+        let doing = format!("migrating {self}");
+        match e {
+            MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => self.error(doing, e),
+            e => StoreError::Broken { doing, source: Box::new(e) },
+        }
+    }
+
+    fn error(&self, doing: String, e: Error) -> StoreError {
+        explained(&self.options, doing, e)
+    }
+}
+
+/// As the triggers of the first migration say it.
+fn announcement(payload: &str) -> Option<Announcement> {
+    let mut words = payload.split(' ');
+    let announcement = match (words.next()?, words.next(), words.next()) {
+        ("users", None, None) => Announcement::Users,
+        ("app", Some(app), None) => Announcement::App(app.parse().ok()?),
+        ("grant", Some(user), Some(generation)) => {
+            Announcement::Tokens(UserId(user.parse().ok()?), Generation(generation.parse().ok()?))
+        }
+        ("refused", Some(user), Some(tries)) => {
+            Announcement::Refused(UserId(user.parse().ok()?), tries.parse().ok()?)
+        }
+        _ => return None,
+    };
+    Some(announcement)
+}
+
+async fn connect(options: &PgConnectOptions) -> std::result::Result<PgConnection, Error> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(connected) => connected,
+        Err(_) => Err(Error::PoolTimedOut),
+    }
+}
+
+/// Why a pool gave no connection in time: it only says that it did not, so the server itself is asked.
+pub(super) async fn no_connection(pool: &PgPool, doing: String, e: Error) -> StoreError {
+    let options = pool.connect_options();
+    match connect(&options).await {
+        Ok(connection) => {
+            let _ = connection.close().await;
+            explained(&options, doing, e)
+        }
+        Err(why) => explained(&options, doing, why),
+    }
+}
+
+fn explained(options: &PgConnectOptions, doing: String, e: Error) -> StoreError {
+    match cure(options, &e) {
+        Some(cure) => StoreError::Unavailable { doing, source: Box::new(Cured { cure, source: e }) },
+        None => store_error(doing, e),
+    }
+}
+
+/// What an administrator has to do, where that is known.
+fn cure(options: &PgConnectOptions, e: &Error) -> Option<String> {
+    let (user, database) = (options.get_username(), options.get_database().unwrap_or_default());
+    match e {
+        Error::Io(why) if why.kind() == std::io::ErrorKind::InvalidData => {
+            return Some("the server's TLS was refused: see sslmode and sslrootcert".to_owned());
+        }
+        Error::Io(_) => return Some("is PostgreSQL running there (systemctl status postgresql)?".to_owned()),
+        Error::PoolTimedOut => {
+            return Some(format!("PostgreSQL gave no connection within {} s", CONNECT_TIMEOUT.as_secs()));
+        }
+        Error::Tls(_) => return Some("the server's TLS was refused: see sslmode and sslrootcert".to_owned()),
+        _ => {}
+    }
+    match sqlstate(e)?.as_str() {
+        "3D000" => Some(format!("create the database: createdb --owner={user} {database}")),
+        "28000" => Some(format!("let the role in: createuser {user}, and see pg_hba.conf")),
+        "28P01" => Some(format!("give the password of role {user} in the URL (url_file or store-url)")),
+        "42501" => Some(format!("let the role make tables: ALTER DATABASE {database} OWNER TO {user}")),
+        _ => None,
+    }
+}
+
+/// What the database holds where our tables would be: in the schema that comes first on its search path.
+async fn tables(connection: &mut PgConnection) -> std::result::Result<Tables, Error> {
+    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut *connection).await?;
+    if encoding != "UTF8" {
+        let why = format!(
+            "its encoding is {encoding}: make it anew with createdb --encoding=UTF8 --template=template0"
+        );
+        return Err(Error::Protocol(why));
+    }
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT CAST(tablename AS TEXT) FROM pg_catalog.pg_tables WHERE schemaname = current_schema()
+         UNION SELECT CAST(viewname AS TEXT) FROM pg_catalog.pg_views WHERE schemaname = current_schema() ORDER BY 1",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let migrations = match names.iter().any(|name| name == "_sqlx_migrations") {
+        true => {
+            sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+                .fetch_all(connection)
+                .await?
+        }
+        false => Vec::new(),
+    };
+    Ok(Tables { names, migrations })
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let database = self.options.get_database().unwrap_or_default();
+        match self.options.get_socket() {
+            Some(socket) => write!(f, "PostgreSQL {database} at {}", socket.display()),
+            None => {
+                write!(f, "PostgreSQL {database} at {}:{}", self.options.get_host(), self.options.get_port())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! What PostgreSQL alone must do, and PostgreSQL in the conformance suite.
+
+#[path = "../../../tests/fixture/postgres.rs"]
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
+use super::Server;
+use crate::clock::{Clock as _, SimulatedClock};
+use crate::domain::{AppState, Generation, Refusal, said};
+use crate::store::backend::{Database, SqlStore};
+use crate::store::conformance::{
+    self, Bench, START, every_behaviour, first_login, intent, new_user, sealed, tokens,
+};
+use crate::store::sql::Time;
+use crate::store::{Announcement, Close, CommitIf, NewLogin, PlayQuery, Store, StoreError};
+
+every_behaviour!(bench);
+
+fn on(url: &str, clock: Arc<SimulatedClock>) -> SqlStore {
+    SqlStore::new(Database::Postgres(Box::new(Server::new(url).unwrap())), Time::Given(clock))
+}
+
+async fn bench() -> Bench {
+    let url = server::shared().database();
+    let clock = Arc::new(SimulatedClock::new(START));
+    let store = Arc::new(on(&url, clock.clone()));
+    let by_hand = Box::new(move |sql| {
+        let url = url.clone();
+        Box::pin(async move {
+            let mut other = PgConnection::connect(&url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+        }) as _
+    });
+    Bench { store, clock, by_hand, _keep: Box::new(()) }
+}
+
+/// As the daemon opens it, by the server's clock.
+fn opened(url: &str) -> Arc<dyn Store> {
+    crate::store::open(url, Arc::new(SimulatedClock::new(START))).unwrap()
+}
+
+fn refused(outcome: Result<impl Sized, StoreError>) -> String {
+    let Err(error) = outcome else { panic!("it was not refused") };
+    said(&error)
+}
+
+#[tokio::test]
+async fn commits_are_written_through_whatever_the_servers_default() {
+    let url = server::shared().database();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    server::shared().sql("postgres", &format!("ALTER DATABASE {name} SET synchronous_commit = off"));
+    let server = Server::new(&url).unwrap();
+    for pool in [&server.pools().await.unwrap().writers, &server.pools().await.unwrap().readers] {
+        let mode: String = sqlx::query_scalar("SHOW synchronous_commit").fetch_one(pool).await.unwrap();
+        assert_eq!(mode, "on");
+    }
+}
+
+#[tokio::test]
+async fn leases_go_by_the_servers_clock() {
+    let store = opened(&server::shared().database());
+    let at = store.changed_since(None).await.unwrap().at;
+    let host = crate::clock::SystemClock.now();
+    assert!(at.since(host).max(host.since(at)) < Duration::from_secs(60), "{at} is not now, {host}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_left_alone() {
+    let url = server::shared().database();
+    opened(&url).open().await.unwrap();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    server::shared().sql(
+        name,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'from the future', TRUE, '', 0)",
+    );
+    let error = opened(&url).users().await.unwrap_err();
+    assert!(matches!(error, StoreError::NewerSchema { found: 9999, .. }), "{error:?}");
+    assert!(error.to_string().contains(name) && error.to_string().contains("install"), "{error}");
+}
+
+#[tokio::test]
+async fn somebody_elses_database_is_refused_and_nothing_is_made_in_it() {
+    for sql in [
+        "CREATE TABLE recipes (name TEXT)",
+        "CREATE TABLE users (name TEXT); CREATE TABLE plays (name TEXT)",
+        "CREATE VIEW recipes AS SELECT 1",
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, checksum BYTEA NOT NULL);
+         INSERT INTO _sqlx_migrations VALUES (1, '')",
+    ] {
+        let url = server::shared().database();
+        let name = url.split(['/', '?']).nth(3).unwrap();
+        server::shared().sql(name, sql);
+        let objects = || server::shared().sql(name, "SELECT count(*) FROM pg_class");
+        let before = objects();
+        let error = opened(&url).open().await.unwrap_err();
+        assert!(matches!(error, StoreError::Foreign { .. }), "{sql}: {error:?}");
+        assert!(error.to_string().contains(name), "{error}");
+        assert_eq!(objects(), before);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_can_not_hold_every_name_is_refused_with_the_cure() {
+    let name = "latin";
+    server::shared().sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    let message = refused(opened(&server::shared().url(name)).open().await);
+    assert!(message.contains("LATIN1") && message.contains("createdb --encoding=UTF8"), "{message}");
+}
+
+#[tokio::test]
+async fn whatever_keeps_it_from_connecting_is_told_with_its_cure_and_passes() {
+    let here = server::shared();
+    here.sql("postgres", "CREATE ROLE guest LOGIN; CREATE DATABASE closed");
+    let folder = here.folder().display().to_string();
+    let guest = format!("postgres:///closed?host={folder}&port={}&user=guest", here.port());
+    let nobody = format!("postgres:///closed?host={folder}&port={}&user=nobody", here.port());
+    for (url, cure) in [
+        (here.url("missing"), "createdb --owner=postgres missing"),
+        (nobody, "createuser nobody"),
+        (guest, "ALTER DATABASE closed OWNER TO guest"),
+        ("postgres:///x?host=/nowhere".to_owned(), "is PostgreSQL running there"),
+        ("postgres://127.0.0.1:1/x".to_owned(), "is PostgreSQL running there"),
+    ] {
+        let error = opened(&url).open().await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{url}: {error:?}");
+        assert!(said(&error).contains(cure), "{}", said(&error));
+    }
+}
+
+#[tokio::test]
+async fn a_password_goes_over_tls_and_a_wrong_one_is_never_repeated() {
+    let cluster = server::Cluster::with_tls();
+    cluster.sql("postgres", "CREATE ROLE far LOGIN PASSWORD 'hunter2'; CREATE DATABASE longplay OWNER far");
+    let at = |password: &str, how: &str| {
+        format!("postgres://far:{password}@127.0.0.1:{}/longplay?{how}", cluster.port())
+    };
+    let certificate = format!("sslmode=verify-full&sslrootcert={}/server.crt", cluster.folder().display());
+    let store = opened(&at("hunter2", &certificate));
+    store.open().await.unwrap();
+    assert!(!store.describe().contains("hunter2"));
+    let encrypted = cluster.sql(
+        "postgres",
+        "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'far'",
+    );
+    assert_eq!(encrypted, "t");
+    let message = refused(opened(&at("hunter3", "sslmode=require")).open().await);
+    assert!(message.contains("give the password of role far") && !message.contains("hunter"), "{message}");
+    let message = refused(opened(&at("hunter2", "sslmode=verify-full")).open().await);
+    assert!(message.contains("sslrootcert"), "{message}");
+    let message = refused(opened(&at("hunter2", "sslmode=disable")).open().await);
+    assert!(message.contains("pg_hba.conf"), "{message}");
+}
+
+#[tokio::test]
+async fn the_one_who_runs_it_comes_in_by_peer_authentication() {
+    let cluster = server::Cluster::with_peer();
+    let me = String::from_utf8(std::process::Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
+    cluster.sql(
+        "postgres",
+        &format!("CREATE ROLE \"{0}\" LOGIN SUPERUSER; CREATE DATABASE longplay OWNER \"{0}\"", me.trim()),
+    );
+    let folder = cluster.folder().display();
+    opened(&format!("postgres:///longplay?host={folder}&port={}", cluster.port())).open().await.unwrap();
+}
+
+#[test]
+fn over_a_network_it_is_encrypted_unless_the_url_says_otherwise() {
+    use sqlx::postgres::PgSslMode;
+    for (url, encrypted) in [
+        ("postgres://db.example/longplay", true),
+        ("postgresql://db.example/longplay?user=u", true),
+        ("postgres:///longplay?host=db.example", true),
+        ("postgres:///longplay?hostaddr=192.0.2.1", true),
+        ("postgres://db.example/longplay?sslmode=disable", false),
+        ("postgres:///longplay?host=/run/postgresql", false),
+        ("postgres://localhost/longplay", false),
+        ("postgres://127.0.0.1/longplay", false),
+    ] {
+        let mode = Server::new(url).unwrap().options.get_ssl_mode();
+        assert_eq!(matches!(mode, PgSslMode::Require), encrypted, "{url}: {mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_of_the_server_is_waited_out_and_told_of_while_it_lasts() {
+    let mut cluster = server::Cluster::start("");
+    let store = opened(&cluster.database());
+    store.put_user(&new_user("alice")).await.unwrap();
+    for immediate in [false, true] {
+        cluster.stop(immediate);
+        let error = store.put_user(&new_user("bob")).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        let trouble = store.trouble().unwrap();
+        assert!(trouble.contains("adding user bob") || trouble.contains("terminat"), "{trouble}");
+        assert!(matches!(store.users().await, Err(StoreError::Unavailable { .. })));
+        cluster.start_again();
+        // A connection that died is noticed by whoever uses it next, at most once each.
+        let mut tries = 0;
+        while store.put_user(&new_user("bob")).await.is_err() || store.users().await.is_err() {
+            tries += 1;
+            assert!(tries < 20, "it does not come back");
+        }
+        assert_eq!(store.trouble(), None);
+    }
+    assert_eq!(store.users().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_comes_late_is_usable_at_once() {
+    let mut cluster = server::Cluster::start("");
+    let store = opened(&cluster.database());
+    cluster.stop(false);
+    let message = refused(store.users().await);
+    assert!(message.contains("is PostgreSQL running there"), "{message}");
+    cluster.start_again();
+    assert_eq!(store.users().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn of_two_first_logins_at_once_one_stands() {
+    let url = server::shared().database();
+    let (here, there) = (opened(&url), opened(&url));
+    for n in 0..20 {
+        let user = here.put_user(&new_user(&format!("u{n}"))).await.unwrap().id;
+        let login = first_login(user);
+        let other = NewLogin { refresh_token: sealed("another"), ..login.clone() };
+        let (a, b) = tokio::join!(here.commit_login(&login), there.commit_login(&other));
+        assert_eq!(u8::from(a.unwrap()) + u8::from(b.unwrap()), 1);
+    }
+}
+
+#[tokio::test]
+async fn two_daemons_that_open_an_empty_database_at_once_agree() {
+    let url = server::shared().database();
+    let (here, there) = (opened(&url), opened(&url));
+    let (here, there) = tokio::join!(here.open(), there.open());
+    assert_eq!(here.unwrap(), there.unwrap());
+}
+
+#[tokio::test]
+async fn what_one_daemon_does_is_heard_by_another() {
+    let url = server::shared().database();
+    let (here, there) = (opened(&url), opened(&url));
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let listening = tokio::spawn(async move { there.listen(&|heard| drop(sender.send(heard))).await });
+    assert_eq!(heard.recv().await, Some(Announcement::Listening));
+    let alice = here.put_user(&new_user("alice")).await.unwrap().id;
+    assert_eq!(heard.recv().await, Some(Announcement::Users));
+    assert!(here.commit_login(&first_login(alice)).await.unwrap());
+    assert_eq!(heard.recv().await, Some(Announcement::Tokens(alice, Generation(1))));
+    let grant = here.grant(alice).await.unwrap().unwrap();
+    let intent = intent(&grant, 1);
+    assert!(here.begin_attempt(&intent).await.unwrap());
+    assert!(here.commit_tokens(&tokens(&intent), CommitIf::AttemptHolds).await.unwrap());
+    assert_eq!(heard.recv().await, Some(Announcement::Tokens(alice, Generation(2))));
+    here.save_app_state(&"default".parse().unwrap(), &AppState::default()).await.unwrap();
+    assert_eq!(heard.recv().await, Some(Announcement::App("default".parse().unwrap())));
+    let grant = here.grant(alice).await.unwrap().unwrap();
+    let intent = conformance::intent(&grant, 2);
+    assert!(here.begin_attempt(&intent).await.unwrap());
+    let refusal = Refusal { since: START, reason: "revoked".to_owned(), tries: 1, next_try_at: None };
+    assert!(here.close_attempt(alice, grant.epoch, intent.attempt, &Close::Refused(refusal)).await.unwrap());
+    assert_eq!(heard.recv().await, Some(Announcement::Refused(alice, 1)));
+    here.set_paused(None, true).await.unwrap();
+    assert_eq!(heard.recv().await, Some(Announcement::Users));
+    listening.abort();
+}
+
+#[tokio::test]
+async fn a_listener_whose_connection_is_cut_says_so() {
+    let url = server::shared().database();
+    let store = opened(&url);
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let listening = tokio::spawn(async move { store.listen(&|heard| drop(sender.send(heard))).await });
+    assert_eq!(heard.recv().await, Some(Announcement::Listening));
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    server::shared().sql(
+        "postgres",
+        &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND query LIKE 'LISTEN%'"),
+    );
+    let error = listening.await.unwrap().unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_zero_character_in_a_name_loses_no_play() {
+    let bench = bench().await;
+    let alice = bench.add("alice").await.id;
+    let mut play = bench.play(1, 1);
+    play.track.name = "a\0b".to_owned();
+    let page = bench.page(alice, &[play]).await;
+    assert_eq!(bench.store.store_page(&page).await.unwrap().plays, 1);
+    let all = PlayQuery { limit: 9, ..PlayQuery::default() };
+    assert_eq!(bench.store.plays(alice, all).await.unwrap()[0].track, "a\u{fffd}b");
+}

@@ -1,0 +1,212 @@
+//! A connection of either database, and its rows: the only place in which the two are told apart statement by statement.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow, Postgres};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Error};
+
+use super::super::StoreError;
+use super::super::postgres::no_connection;
+use super::fault::store_error;
+use super::text::{Dialect, statement};
+use super::value::{Column, Read, Value};
+
+/// How long a statement may take on PostgreSQL before its connection is given up: a server that hangs, or a network
+/// that swallows everything, must not hold up the daemon for ever.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Where connections come from.
+pub enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// One connection.
+pub enum Connection {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// A row of an answer.
+pub enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Pool {
+    /// Waits for one that is free.
+    pub async fn connection(&self, doing: &str) -> Result<Connection, StoreError> {
+        let connection = match self {
+            Self::Sqlite(pool) => pool.acquire().await.map(Connection::Sqlite),
+            Self::Postgres(pool) => pool.acquire().await.map(Connection::Postgres),
+        };
+        match (connection, self) {
+            (Err(e @ Error::PoolTimedOut), Self::Postgres(pool)) => {
+                Err(no_connection(pool, doing.to_owned(), e).await)
+            }
+            (connection, _) => connection.map_err(|e| store_error(doing.to_owned(), e)),
+        }
+    }
+}
+
+impl Connection {
+    /// Begins a transaction. SQLite takes its one write lock at once, so that what is read stays true until the commit.
+    pub async fn begin(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(connection) => {
+                sqlx::query("BEGIN IMMEDIATE").execute(&mut **connection).await.map(drop)
+            }
+            Self::Postgres(connection) => {
+                in_time(sqlx::query("BEGIN").execute(&mut **connection)).await.map(drop)
+            }
+        }
+    }
+
+    pub async fn commit(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(connection) => sqlx::query("COMMIT").execute(&mut **connection).await.map(drop),
+            Self::Postgres(connection) => {
+                in_time(sqlx::query("COMMIT").execute(&mut **connection)).await.map(drop)
+            }
+        }
+    }
+
+    pub async fn execute(&mut self, sql: &'static str, params: Vec<Value>) -> Result<u64, Error> {
+        match self {
+            Self::Sqlite(connection) => {
+                let connection: &mut SqliteConnection = connection;
+                for_sqlite(sql, params).execute(connection).await.map(|done| done.rows_affected())
+            }
+            Self::Postgres(connection) => {
+                let connection: &mut PgConnection = connection;
+                in_time(for_postgres(sql, params).execute(connection)).await.map(|done| done.rows_affected())
+            }
+        }
+    }
+
+    /// Row by row: a row is many times as large as what is read off it.
+    pub async fn fetch_all<T>(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+        read: impl Fn(&Row) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let mut all = Vec::new();
+        match self {
+            Self::Sqlite(connection) => {
+                let connection: &mut SqliteConnection = connection;
+                let mut rows = for_sqlite(sql, params).fetch(connection);
+                while let Some(row) = rows.try_next().await? {
+                    all.push(read(&Row::Sqlite(row))?);
+                }
+            }
+            Self::Postgres(connection) => {
+                let connection: &mut PgConnection = connection;
+                let mut rows = for_postgres(sql, params).fetch(connection);
+                while let Some(row) = in_time(rows.try_next()).await? {
+                    all.push(read(&Row::Postgres(row))?);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    pub async fn fetch_optional(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Option<Row>, Error> {
+        match self {
+            Self::Sqlite(connection) => {
+                let connection: &mut SqliteConnection = connection;
+                for_sqlite(sql, params).fetch_optional(connection).await.map(|row| row.map(Row::Sqlite))
+            }
+            Self::Postgres(connection) => {
+                let connection: &mut PgConnection = connection;
+                let row = in_time(for_postgres(sql, params).fetch_optional(connection)).await?;
+                Ok(row.map(Row::Postgres))
+            }
+        }
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Ends the connection, rather than handing it on, once this is dropped.
+    pub fn close_on_drop(&mut self) {
+        match self {
+            Self::Sqlite(connection) => connection.close_on_drop(),
+            Self::Postgres(connection) => connection.close_on_drop(),
+        }
+    }
+}
+
+async fn in_time<T>(statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(ANSWER_WITHIN, statement).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            Err(Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer")))
+        }
+    }
+}
+
+fn for_sqlite(sql: &'static str, params: Vec<Value>) -> Query<'static, Sqlite, SqliteArguments> {
+    let sql = AssertSqlSafe(statement(sql, Dialect::Sqlite).into_owned());
+    params.into_iter().fold(sqlx::query(sql), |query, value| match value {
+        Value::Bool(v) => query.bind(v),
+        Value::Int(v) => query.bind(v),
+        Value::Text(v) => query.bind(v),
+        Value::Blob(v) => query.bind(v),
+        Value::Rows(columns) => query.bind(Column::json(&columns)),
+    })
+}
+
+fn for_postgres(sql: &'static str, params: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
+    let sql = AssertSqlSafe(statement(sql, Dialect::Postgres).into_owned());
+    params.into_iter().fold(sqlx::query(sql), |query, value| match value {
+        Value::Bool(v) => query.bind(v),
+        Value::Int(v) => query.bind(v),
+        Value::Text(v) => query.bind(v),
+        Value::Blob(v) => query.bind(v),
+        Value::Rows(columns) => columns.into_iter().fold(query, |query, column| match column {
+            Column::Ints(cells) => query.bind(cells),
+            Column::Texts(cells) => query.bind(cells),
+        }),
+    })
+}
+
+impl Row {
+    /// A column that is never null.
+    pub fn get<T: Read>(&self, column: &'static str) -> Result<T, Error> {
+        let raw = self
+            .raw::<T::Raw>(column)?
+            .ok_or_else(|| unreadable(column, sqlx::error::UnexpectedNullError.into()))?;
+        T::read(raw).map_err(|source| unreadable(column, source))
+    }
+
+    /// A column that can be null.
+    pub fn maybe<T: Read>(&self, column: &'static str) -> Result<Option<T>, Error> {
+        self.raw::<T::Raw>(column)?.map(T::read).transpose().map_err(|source| unreadable(column, source))
+    }
+
+    fn raw<R: super::value::Raw>(&self, column: &'static str) -> Result<Option<R>, Error> {
+        use sqlx::Row as _;
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+}
+
+fn unreadable(column: &'static str, source: sqlx::error::BoxDynError) -> Error {
+    Error::ColumnDecode { index: column.to_owned(), source }
+}

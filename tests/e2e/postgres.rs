@@ -1,0 +1,95 @@
+//! The main path on PostgreSQL, and what becomes of it when the server goes away, comes back, or lost its last commits.
+
+use longplay::sim::{Endpoint, Rotation};
+
+use crate::fixture::postgres::{self, Cluster};
+use crate::fixture::{Host, now};
+
+fn host() -> Host {
+    Host::rotating(Rotation::Rotate).on(&postgres::shared().database())
+}
+
+#[test]
+fn a_user_is_archived_and_everything_is_there_after_a_restart() {
+    let host = host();
+    let daemon = host.serve();
+    host.settled_user("alice");
+    host.spotify.listen_until("alice", 12, now());
+    host.run(&["archive", "alice"]).ok();
+    let (plays, token) = (host.plays("alice"), host.token("alice", "").json());
+    assert!(plays.len() >= 12, "{}", plays.len());
+    assert!(host.run(&["top", "alice", "--json"]).json().as_array().is_some_and(|top| !top.is_empty()));
+    let store = host.run(&["status", "--json"]).json()["daemon"]["store"].clone();
+    assert!(store.as_str().unwrap().starts_with("PostgreSQL longplay_"), "{store}");
+    assert_eq!(daemon.stop(), 0);
+
+    let _daemon = host.serve();
+    assert_eq!(host.plays("alice"), plays);
+    assert_eq!(host.token("alice", "").json(), token);
+    host.run(&["archive", "alice"]).ok();
+    assert_eq!(host.plays("alice"), plays, "nothing is doubled");
+}
+
+#[test]
+fn commands_work_on_it_without_a_daemon() {
+    let host = host();
+    host.add_user("alice").ok();
+    host.run(&["archive", "alice"]).ok();
+    assert_eq!(host.status("alice")["state"], "ok");
+    host.run(&["token", "alice"]).ok();
+    host.run(&["users", "remove", "alice", "--purge"]).ok();
+    assert_eq!(host.run(&["users", "--json"]).json().as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_69_for_a_command_and_a_degraded_daemon_that_goes_on_by_itself() {
+    let mut cluster = Cluster::start("");
+    let host = Host::new().on(&cluster.database());
+    cluster.stop(false);
+    let said = host.run(&["users"]).fails(69);
+    assert!(said.contains("is PostgreSQL running there"), "{said}");
+    let daemon = host.serve_degraded();
+    let problems = host.get("/healthz").text;
+    assert!(problems.contains("is PostgreSQL running there"), "{problems}");
+    cluster.start_again();
+    host.until("the daemon is well", || host.get("/healthz").status == 200);
+    host.add_user("alice").ok();
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn a_restart_of_the_server_costs_no_token_and_no_play() {
+    let mut cluster = Cluster::start("");
+    let host = Host::rotating(Rotation::Rotate).on(&cluster.database());
+    let daemon = host.serve();
+    host.settled_user("alice");
+    for immediate in [false, true] {
+        let held = host.token("alice", "").ok();
+        let asked = host.spotify.refreshes("alice").asked;
+        cluster.stop(immediate);
+        assert_eq!(host.token("alice", "").ok(), held, "what is in memory is durable");
+        assert_eq!(host.token("alice", "{\"fresh\":true}").problem(503), "waiting");
+        assert_eq!(host.spotify.refreshes("alice").asked, asked, "the store must be writable first");
+        host.until("the daemon says so", || host.get("/healthz").text.contains("PostgreSQL"));
+        cluster.start_again();
+        host.until("the daemon is well", || host.get("/healthz").status == 200);
+        host.until("a fresh token can be had", || host.token("alice", "{\"fresh\":true}").status == 200);
+        host.spotify.listen_until("alice", 3, now());
+        host.run(&["archive", "alice"]).ok();
+    }
+    assert_eq!(host.spotify.refreshes("alice").reused, 0);
+    assert_eq!(host.requests("alice", Endpoint::Me), 1);
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn a_database_that_is_somebody_elses_is_a_fault_of_the_configuration() {
+    let url = postgres::shared().database();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    postgres::shared().sql(name, "CREATE TABLE recipes (name TEXT)");
+    let host = Host::new().on(&url);
+    let said = host.serve_in_vain().fails(78);
+    assert!(said.contains("is not longplay's") && said.contains("recipes"), "{said}");
+    let said = host.run(&["users"]).fails(78);
+    assert!(said.contains("recipes"), "{said}");
+}
