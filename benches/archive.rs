@@ -10,6 +10,8 @@
     reason = "a program that measures real time, and prints small numbers"
 )]
 
+#[path = "../tests/fixture/mod.rs"]
+mod fixture;
 mod measure;
 
 use std::process::ExitCode;

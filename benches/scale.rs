@@ -19,11 +19,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fixture::{Daemon, Host, Notified};
+use fixture::notified::Notified;
+use fixture::{Daemon, Host, TOKEN_KEY};
 use longplay::clock::{Clock as _, SystemClock};
 use longplay::domain::{UserId, UserName};
 use longplay::schedule::{Scheduler, spread};
-use measure::crowd::{self, Crowd, KEY_LINE};
+use measure::crowd::{self, Crowd};
 use measure::database::Kind;
 use measure::{Args, Table, Wanted, shown, since};
 
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
 fn started(kind: Kind, users: usize) -> (Host, Daemon, f64) {
     let host = Host::new();
     std::fs::create_dir_all(host.path("state")).expect("a folder");
-    host.write("token-key", KEY_LINE);
+    host.write("token-key", TOKEN_KEY);
     host.configure(&format!("[tokens]\nkey_file = {:?}", host.path("token-key")));
     let database = kind.make(host.folder.path(), "longplay");
     measure::runtime().block_on(Crowd::at_rest(users).settle(&database));

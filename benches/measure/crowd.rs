@@ -12,10 +12,8 @@ use longplay::tokens::{Label, Vault};
 use serde_json::json;
 
 use super::database::Database;
+use crate::fixture::TOKEN_KEY;
 
-/// The token key of every store that is measured, and the same as a key file has it.
-const KEY: [u8; 32] = [7; 32];
-pub const KEY_LINE: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
 /// How many users go in with one statement.
 const AT_ONCE: usize = 1_000;
 
@@ -48,7 +46,8 @@ impl Crowd {
     pub async fn settle(&self, database: &Database) {
         let store = longplay::store::open(&database.url, Arc::new(SystemClock)).expect("a store's URL");
         let deployment = store.open().await.expect("the store opens");
-        let (vault, random) = (Vault::new(deployment, &TokenKey::new(KEY), None), Random::seeded(1));
+        let key = TokenKey::from_base64(TOKEN_KEY).expect("a key");
+        let (vault, random) = (Vault::new(deployment, &key, None), Random::seeded(1));
         store.keep_key_probe(vault.probe(&random)).await.expect("the probe is kept");
         store.close().await;
         let (now, connections) = (SystemClock.now(), database.connect().await);
@@ -68,7 +67,7 @@ impl Crowd {
                      SELECT value ->> 'name', value ->> 'schedule', CAST(value ->> 'next' AS BIGINT),
                        CAST(value ->> 'now' AS BIGINT), CAST(value ->> 'now' AS BIGINT),
                        CAST(value ->> 'now' AS BIGINT), 'ok'
-                     FROM json_each($1)",
+                     FROM rows",
                     rows.collect(),
                 )
                 .await;
@@ -96,10 +95,10 @@ impl Crowd {
                        refresh_token, access_token, access_sent_at, access_lifetime, access_expires_at, committed_at)
                      SELECT CAST(value ->> 'user' AS BIGINT), 'client', 1, 1, value ->> 'account',
                        CAST(value ->> 'sent' AS BIGINT), 'user-read-recently-played user-top-read',
-                       unhex(value ->> 'refresh'), unhex(value ->> 'access'), CAST(value ->> 'sent' AS BIGINT),
+                       decode(value ->> 'refresh', 'hex'), decode(value ->> 'access', 'hex'), CAST(value ->> 'sent' AS BIGINT),
                        CAST(value ->> 'lifetime' AS BIGINT), CAST(value ->> 'expires' AS BIGINT),
                        CAST(value ->> 'sent' AS BIGINT)
-                     FROM json_each($1)",
+                     FROM rows",
                     rows.collect(),
                 )
                 .await;

@@ -35,8 +35,9 @@ impl Args {
                 "--quick" => args.quick = true,
                 "--check" => args.check = true,
                 "sqlite" => args.stores.push(database::Kind::Sqlite),
+                "postgres" => args.stores.push(database::Kind::Postgres),
                 part if !part.starts_with('-') => args.parts.push(part.to_owned()),
-                other => panic!("{other}: this takes --quick, --check, sqlite, and parts of names"),
+                other => panic!("{other}: this takes --quick, --check, sqlite, postgres, and parts of names"),
             }
         }
         args

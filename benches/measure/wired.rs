@@ -11,13 +11,13 @@ use longplay::random::Random;
 use longplay::schedule::Scheduler;
 use longplay::telemetry::{Events, Metrics};
 
-use super::crowd::KEY_LINE;
 use super::database::Database;
+use crate::fixture::TOKEN_KEY;
 
 /// The daemon's core on this database, with its own state directory in `folder` and this address as Spotify's Web API.
 pub async fn core(folder: &Path, database: &Database, api_url: &str) -> Core {
     let key_file = folder.join("token-key");
-    std::fs::write(&key_file, KEY_LINE).expect("the key is written");
+    std::fs::write(&key_file, TOKEN_KEY).expect("the key is written");
     let state_dir = tempfile::tempdir_in(folder).expect("a folder").keep();
     let env = [
         ("LONGPLAY_STORE__URL", database.url.clone()),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection};
 
-use crate::fixture::{Daemon, Host, Notified, reached};
+use crate::fixture::notified::Notified;
+use crate::fixture::{Daemon, Host, reached};
 
 /// A daemon as systemd starts it, with a watchdog of two seconds.
 fn served(host: &Host) -> Daemon {
