@@ -17,7 +17,7 @@ mod measure;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use longplay::clock::{Clock as _, SystemClock};
 use longplay::daemon::Core;
@@ -33,7 +33,7 @@ const AT_ONCE: usize = 16;
 
 fn main() -> ExitCode {
     let args = Args::read();
-    let pages = Pages::start(args.size(20_000, 500));
+    let pages = Pages::start(args.size(20_000, 500), Duration::ZERO);
     let mut table = Table::new(&args, "Archive throughput");
     for kind in args.stores() {
         for new in [5, PAGE] {

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fixture::notified::Notified;
-use fixture::{Daemon, Host, TOKEN_KEY};
+use fixture::{Daemon, Host};
 use longplay::clock::{Clock as _, SystemClock};
 use longplay::domain::{UserId, UserName};
 use longplay::schedule::{Scheduler, spread};
@@ -47,14 +47,19 @@ fn main() -> ExitCode {
     table.end()
 }
 
+/// A daemon with all that it stands on, in the order in which they end.
+struct Started {
+    daemon: Daemon,
+    host: Host,
+    _folder: tempfile::TempDir,
+}
+
 /// A daemon on a store of so many users, and how long it took until it was ready.
-fn started(kind: Kind, users: usize) -> (Host, Daemon, f64) {
-    let host = Host::new();
-    std::fs::create_dir_all(host.path("state")).expect("a folder");
-    host.write("token-key", TOKEN_KEY);
-    host.configure(&format!("[tokens]\nkey_file = {:?}", host.path("token-key")));
-    let database = kind.make(host.folder.path(), "longplay");
+fn started(kind: Kind, users: usize) -> (Started, f64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = kind.make(folder.path(), "longplay");
     measure::runtime().block_on(Crowd::at_rest(users).settle(&database));
+    let host = Host::new().on(&database.url);
     let notified = Notified::at(&host.path("notify.sock"));
     let began = Instant::now();
     let ready = std::thread::spawn(move || {
@@ -62,26 +67,26 @@ fn started(kind: Kind, users: usize) -> (Host, Daemon, f64) {
         (since(began), notified)
     });
     let daemon = host.serve_with(|command| {
-        command.env("NOTIFY_SOCKET", host.path("notify.sock")).env("LONGPLAY_STORE__URL", &database.url);
+        command.env("NOTIFY_SOCKET", host.path("notify.sock"));
     });
     let (took, notified) = ready.join().expect("it is ready");
     // Nobody reads what it says from here on, and it must not mind.
     drop(notified);
-    (host, daemon, took)
+    (Started { daemon, host, _folder: folder }, took)
 }
 
 fn idle(args: &Args, table: &mut Table, kind: Kind) {
     let (few, many) = (args.size(FEW, 20), args.size(MANY, 200));
     let (settled, watched) = (args.size(SETTLED, Duration::ZERO), args.size(60, 1));
     let name = kind.name();
-    let (_host, daemon, _) = started(kind, few);
+    let (started_few, _) = started(kind, few);
     std::thread::sleep(settled);
-    let small = resident(&daemon);
-    drop(daemon);
+    let small = resident(&started_few.daemon);
+    drop(started_few);
     let what = format!("{name}: resident with {few} users, MB");
     table.row(&what, "", &format!("{:.1} MB", small / 1e6), small / 1e6, Wanted::AtMost(40.0));
 
-    let (host, daemon, ready) = started(kind, many);
+    let (Started { daemon, host, _folder }, ready) = started(kind, many);
     std::thread::sleep(settled);
     let further = (resident(&daemon) - small) / (many - few) as f64;
     let what = format!("{name}: per further user, up to {many}, bytes");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use longplay::clock::{Clock as _, SystemClock};
 use longplay::config::TokenKey;
-use longplay::domain::{Epoch, Generation, Timestamp, UserId};
+use longplay::domain::{Epoch, Generation, UserId};
 use longplay::random::Random;
 use longplay::tokens::{Label, Vault};
 use serde_json::json;
@@ -20,8 +20,6 @@ const AT_ONCE: usize = 1_000;
 /// A crowd to be put into a store.
 pub struct Crowd {
     pub users: usize,
-    /// A cron expression, or `None` for the configured default.
-    pub schedule: Option<&'static str>,
     /// The first of the next runs, from now.
     pub first_run: Duration,
     /// Over how long the next runs are spread.
@@ -35,11 +33,15 @@ impl Crowd {
     pub fn at_rest(users: usize) -> Self {
         Self {
             users,
-            schedule: None,
             first_run: Duration::from_secs(15 * 60),
             spread: Duration::from_secs(3_600),
             valid_for: Duration::from_secs(3_600),
         }
+    }
+
+    /// Everyone is due at once, after so long.
+    pub fn due_in(users: usize, first_run: Duration) -> Self {
+        Self { first_run, spread: Duration::ZERO, ..Self::at_rest(users) }
     }
 
     /// Puts them in. The store is made first where it is empty.
@@ -54,17 +56,14 @@ impl Crowd {
         let run_at =
             |n: usize| now + self.first_run + self.spread.mul_f64(n as f64 / self.users.max(1) as f64);
         for chunk in (0..self.users).collect::<Vec<_>>().chunks(AT_ONCE) {
-            let rows = chunk.iter().map(|n| {
-                json!({
-                    "name": name(*n), "schedule": self.schedule, "next": run_at(*n).as_millis(),
-                    "now": now.as_millis(),
-                })
-            });
+            let rows = chunk
+                .iter()
+                .map(|n| json!({ "name": name(*n), "next": run_at(*n).as_millis(), "now": now.as_millis() }));
             connections
                 .put(
-                    "INSERT INTO users (name, schedule, next_run_at, top_fetched_at, last_archived_at, last_run_at,
+                    "INSERT INTO users (name, next_run_at, top_fetched_at, last_archived_at, last_run_at,
                        last_run_result)
-                     SELECT value ->> 'name', value ->> 'schedule', CAST(value ->> 'next' AS BIGINT),
+                     SELECT value ->> 'name', CAST(value ->> 'next' AS BIGINT),
                        CAST(value ->> 'now' AS BIGINT), CAST(value ->> 'now' AS BIGINT),
                        CAST(value ->> 'now' AS BIGINT), 'ok'
                      FROM rows",
@@ -120,11 +119,6 @@ pub fn token(name: &str) -> String {
 /// The number in a token.
 pub fn number(token: &str) -> Option<usize> {
     token.strip_prefix("user")?.split('.').next()?.parse().ok()
-}
-
-/// A moment some time ago.
-pub fn ago(duration: Duration) -> Timestamp {
-    SystemClock.now() - duration
 }
 
 fn hex(bytes: &[u8]) -> String {

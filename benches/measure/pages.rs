@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use hyper::{Request, Response, body::Incoming, header::AUTHORIZATION, service::service_fn};
@@ -30,6 +31,8 @@ pub struct Pages {
     tracks: Vec<String>,
     origin: Timestamp,
     heard: AtomicUsize,
+    /// How long an answer takes to come.
+    latency: Duration,
     address: SocketAddr,
 }
 
@@ -46,8 +49,8 @@ struct Item<'a> {
 }
 
 impl Pages {
-    /// Starts to serve so many different tracks, on a thread of its own.
-    pub fn start(tracks: usize) -> Arc<Self> {
+    /// Starts to serve so many different tracks, each page after so long, on a thread of its own.
+    pub fn start(tracks: usize, latency: Duration) -> Arc<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a listener");
         let now = SystemClock.now();
@@ -55,6 +58,7 @@ impl Pages {
             tracks: rendered(tracks),
             origin: now.offset_millis(-APART * ROOM),
             heard: AtomicUsize::new(PAGE),
+            latency,
             address: listener.local_addr().expect("an address"),
         });
         let served = Arc::clone(&pages);
@@ -134,8 +138,13 @@ async fn serve(listener: TcpListener, pages: Arc<Pages>) {
         stream.set_nodelay(true).expect("a socket");
         let pages = Arc::clone(&pages);
         let answer = service_fn(move |request: Request<Incoming>| {
-            let answer = answer(&pages, &request);
-            async move { Ok::<_, Infallible>(answer) }
+            let pages = Arc::clone(&pages);
+            async move {
+                if !pages.latency.is_zero() {
+                    SystemClock.sleep(pages.latency).await;
+                }
+                Ok::<_, Infallible>(answer(&pages, &request))
+            }
         });
         tokio::spawn(
             hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer),
