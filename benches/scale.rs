@@ -127,12 +127,12 @@ async fn one_hour_of_all(args: &Args, table: &mut Table) {
     let fired: Arc<Vec<AtomicU64>> = Arc::new((0..users).map(|_| AtomicU64::new(0)).collect());
     let latest = Arc::new(AtomicI64::new(0));
     let (seen, late) = (Arc::clone(&fired), Arc::clone(&latest));
-    let scheduler = Scheduler::start(Arc::new(SystemClock), move |user, due| {
+    let fire = move |user: UserId, due| {
         seen[usize::try_from(user.0).expect("a user")].fetch_add(1, Ordering::Relaxed);
         late.fetch_max(SystemClock.now().since(due).as_millis() as i64, Ordering::Relaxed);
-    })
-    .await
-    .expect("the schedule starts");
+    };
+    let started = Scheduler::start(Arc::new(SystemClock), fire, || usize::MAX).await;
+    let scheduler = started.expect("the schedule starts");
     let start = SystemClock.now() + Duration::from_secs(2);
     for n in 0..users {
         let name: UserName = crowd::name(n).parse().expect("a name");

@@ -7,15 +7,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use longplay::clock::{Clock, SystemClock};
-use longplay::domain::{AccessToken, Artist, RunResult, Timestamp, Trigger};
+use longplay::domain::{AccessToken, Artist, Owner, RunResult, Timestamp, Trigger};
 use longplay::spotify::{Answer, ApiError, Client, NoAnswer, Page, Transport};
-use longplay::store::{NewUser, PageStored, PlayQuery, Store};
+use longplay::store::{Claimed, NewUser, PageStored, PlayQuery, Release, RunClaim, Store};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+use uuid::Uuid;
 
 /// The recordings whose name says what they are of, wherever they lie in the folder.
 fn recordings(of: &[&str]) -> Vec<(PathBuf, String)> {
@@ -94,10 +96,31 @@ async fn check_archive(store: &dyn Store, name: &str, page: Page) {
     let at = Timestamp::from_millis(0);
     let distinct: BTreeSet<_> = page.plays.iter().map(|p| (p.played_at, p.track.key())).collect();
     for expected in [distinct.len(), 0] {
-        let run = store.begin_run(user, Trigger::Manual, at).await.unwrap();
+        let owner = Owner(Uuid::from_u128(1));
+        let claim = RunClaim {
+            user,
+            owner,
+            claim: Uuid::from_u128(expected as u128 + 2),
+            lease: Duration::from_secs(90),
+            due: None,
+            trigger: Trigger::Manual,
+            at,
+        };
+        let Claimed::Begun(run) = store.begin_run(&claim).await.unwrap() else {
+            panic!("nobody else is here")
+        };
         let plays = page.plays.clone();
-        let stored =
-            PageStored { user, run, result: RunResult::Ok, reason: None, plays, gaps: Vec::new(), at };
+        let release = Release { owner, next: None };
+        let stored = PageStored {
+            user,
+            run,
+            result: RunResult::Ok,
+            reason: None,
+            plays,
+            gaps: Vec::new(),
+            at,
+            release,
+        };
         assert_eq!(store.store_page(&stored).await.unwrap().plays, expected);
     }
     let query = PlayQuery { limit: 1_000, ..PlayQuery::default() };

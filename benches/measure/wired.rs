@@ -46,7 +46,7 @@ pub async fn core(folder: &Path, database: &Database, api_url: &str) -> Core {
         random,
     };
     // Nobody is due while something is measured.
-    let scheduler = Scheduler::start(clock, |_, _| {}).await.expect("the schedule starts");
+    let scheduler = Scheduler::start(clock, |_, _| {}, || 0).await.expect("the schedule starts");
     let core = Core::build(&ground, Some(scheduler)).await.expect("the core stands");
     core.service.refresh_users().await.unwrap_or_else(|problem| panic!("{}", problem.detail));
     core

@@ -41,6 +41,27 @@ impl Fault {
         Self::new(RunResult::Cancelled, "longplay was stopping")
     }
 
+    /// The claim was not renewed for so long that the user may be another daemon's by now.
+    pub fn lapsed() -> Self {
+        Self::new(
+            RunResult::Cancelled,
+            "longplay stood still in the middle of the run, or the store was away: another daemon may have taken it over",
+        )
+    }
+
+    /// There is nobody to run.
+    pub fn gone() -> Self {
+        Self::new(RunResult::Cancelled, "the user was removed or paused meanwhile")
+    }
+
+    /// Another daemon's run does not end.
+    pub fn elsewhere() -> Self {
+        Self::new(
+            RunResult::Cancelled,
+            "another daemon has been archiving this user for ten minutes: ask again later",
+        )
+    }
+
     /// Retry-After holds the app.
     pub fn held(until: Timestamp, why: &str) -> Self {
         let reason = format!("{why}: no call before {until}");

@@ -1,7 +1,9 @@
 //! One user's run: fetch the page, store the plays, find gaps, decide when to look again. The [`Archiver`] promises
 //! that a user has at most one run at a time: who asks during one joins it, and gets its outcome.
 
+mod claim;
 mod fault;
+mod flight;
 pub mod overlap;
 pub mod pace;
 mod record;
@@ -11,21 +13,30 @@ pub mod unreadable;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::run::Run;
+use self::claim::Claims;
+pub use self::claim::Yielded;
+use self::flight::{Flight, Waiting};
 use self::top::Tried;
 use crate::clock::Clock;
-use crate::domain::{AppName, Gap, RunId, RunResult, Timestamp, Trigger, UserId, UserName};
+use crate::domain::{AppName, Gap, Owner, RunId, RunResult, Timestamp, Trigger, UserId, UserName};
+use crate::random::Random;
 use crate::spotify::{Client, Gate};
 use crate::store::Store;
 use crate::telemetry::{Events, Metrics};
 use crate::tokens::TokenSource;
+
+/// How many runs that are due may wait for a place.
+const MOST_WAITING: usize = 1_024;
+/// How many users may be run or tried again at a time before those that are due wait in the schedule.
+const MOST_RUNS: usize = 10_000;
 
 /// Spreads waits: gives numbers from 0 to 1.
 pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
@@ -49,6 +60,10 @@ pub struct Dependencies {
     pub events: Events,
     /// What spreads the waits of runs that failed together.
     pub jitter: Jitter,
+    /// Whose claims are made.
+    pub owner: Owner,
+    /// What names them.
+    pub random: Arc<Random>,
 }
 
 /// What the configuration says of runs (`[archive]`).
@@ -62,8 +77,22 @@ pub struct Limits {
     pub max_interval: Duration,
 }
 
+/// What the time of the next run depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// How the run went.
+    pub result: RunResult,
+    /// How long an adaptive user may wait for the next look; `None` where nothing was learnt.
+    pub look_again_in: Option<Duration>,
+    /// Until when calls are held.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// Says when a user is due after a run; `None` for one who is not to run. It is put on record with the run's end.
+pub type NextRun = Arc<dyn Fn(&Ended) -> Option<Timestamp> + Send + Sync>;
+
 /// Whom a run is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Who {
     /// The store's number.
     pub id: UserId,
@@ -75,6 +104,8 @@ pub struct Who {
     pub api_url: String,
     /// The longest time that the user's schedule leaves between two runs; adaptive: `max_interval`.
     pub longest_pause: Duration,
+    /// When the user is due after the run.
+    pub next_run: NextRun,
 }
 
 /// How a run ended.
@@ -90,11 +121,14 @@ pub struct Outcome {
     pub gaps: Vec<Gap>,
     /// Which run it was; `None` where it never came on record.
     pub run: Option<RunId>,
-    /// How long an adaptive user may wait for the next look; `None` where nothing was learnt.
-    pub look_again_in: Option<Duration>,
     /// Until when calls are held.
     pub retry_at: Option<Timestamp>,
+    /// When the user is due next, as it is on record where the store could be written.
+    pub next_run_at: Option<Timestamp>,
 }
+
+/// What became of a run that was to be made.
+type Landed = Result<Outcome, Yielded>;
 
 impl Outcome {
     /// A run that was over before it began.
@@ -105,8 +139,8 @@ impl Outcome {
             new_plays: 0,
             gaps: Vec::new(),
             run: None,
-            look_again_in: None,
             retry_at: None,
+            next_run_at: None,
         }
     }
 }
@@ -120,16 +154,12 @@ struct Shared {
     limits: Mutex<Limits>,
     permits: Semaphore,
     flights: Mutex<HashMap<UserId, Flight>>,
+    claims: Claims,
+    /// How many runs wait for their first place.
+    waiting: AtomicUsize,
     tried: Tried,
     stop: CancellationToken,
     tasks: TaskTracker,
-}
-
-/// A user's run: under way, or over but for what comes after its outcome.
-struct Flight {
-    outcome: watch::Receiver<Option<Outcome>>,
-    /// Whoever has this works for the user.
-    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Archiver {
@@ -140,20 +170,42 @@ impl Archiver {
             limits: Mutex::new(limits),
             permits: Semaphore::new(limits.concurrency),
             flights: Mutex::default(),
+            claims: Claims::default(),
+            waiting: AtomicUsize::new(0),
             tried: Tried::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
     }
 
-    /// Runs, or joins the run under way. The run goes on if the caller leaves.
+    /// Runs, or joins the run under way, also another daemon's. The run goes on if the caller leaves.
     pub async fn archive(&self, who: Who, trigger: Trigger) -> Outcome {
-        let Some(mut outcome) = self.board(who, trigger) else {
-            return Outcome::never_begun("longplay was stopping");
-        };
-        let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        let broke_off = "the run broke off: this is a fault of longplay; see the journal";
-        outcome.unwrap_or_else(|| Outcome::never_begun(broke_off))
+        loop {
+            match self.fly(&who, trigger, None).await {
+                Ok(outcome) => return outcome,
+                Err(Yielded::Gone) => {
+                    return Outcome::never_begun("the user was removed or paused meanwhile");
+                }
+                // It was one by schedule that was joined, and that was not made here.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Makes a run that was due then, unless another daemon does.
+    pub async fn archive_due(&self, who: &Who, due: Timestamp) -> Result<Outcome, Yielded> {
+        self.fly(who, Trigger::Schedule, Some(due)).await
+    }
+
+    /// How many more runs that are due should be asked for: what is due keeps cheaper than what waits here.
+    pub fn room(&self) -> usize {
+        let waiting = MOST_WAITING.saturating_sub(self.0.waiting.load(Ordering::Relaxed));
+        waiting.min(MOST_RUNS.saturating_sub(self.0.flights().len()))
+    }
+
+    /// Whether the user has a run, or one that waits for its place.
+    pub fn is_busy_with(&self, user: UserId) -> bool {
+        self.0.flights().contains_key(&user)
     }
 
     /// Sets new limits, for runs from now on.
@@ -187,39 +239,6 @@ impl Archiver {
         }
         self.0.tasks.wait().await;
     }
-
-    /// Joins the user's run, or starts one; `None` while stopping.
-    fn board(&self, who: Who, trigger: Trigger) -> Option<watch::Receiver<Option<Outcome>>> {
-        let mut flights = self.0.flights();
-        if self.0.stop.is_cancelled() {
-            return None;
-        }
-        let turn = match flights.get(&who.id) {
-            Some(flight) if flight.outcome.borrow().is_none() => return Some(flight.outcome.clone()),
-            Some(over) => Arc::clone(&over.turn),
-            None => Arc::default(),
-        };
-        let (publish, outcome) = watch::channel(None);
-        flights.insert(who.id, Flight { outcome: outcome.clone(), turn: Arc::clone(&turn) });
-        let landing = Landing { shared: Arc::clone(&self.0), user: who.id, outcome: outcome.clone() };
-        self.0.tasks.spawn(async move {
-            let shared = Arc::clone(&landing.shared);
-            let Some(_turn) = shared.or_stop(turn.lock_owned()).await else {
-                shared.with.metrics.run_finished(RunResult::Cancelled, 0);
-                publish.send_replace(Some(Outcome::never_begun("longplay was stopping")));
-                return;
-            };
-            let mut run = Run::new(&shared, who, trigger);
-            let outcome = run.go().await;
-            let archived = outcome.result.archived();
-            publish.send_replace(Some(outcome));
-            if archived {
-                run.fetch_top_artists().await;
-            }
-            drop(landing);
-        });
-        Some(outcome)
-    }
 }
 
 impl Shared {
@@ -238,22 +257,6 @@ impl Shared {
             biased;
             () = self.stop.cancelled() => None,
             done = work => Some(done),
-        }
-    }
-}
-
-/// Takes the user's run off the list however it ended, by a panic too.
-struct Landing {
-    shared: Arc<Shared>,
-    user: UserId,
-    outcome: watch::Receiver<Option<Outcome>>,
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        let mut flights = self.shared.flights();
-        if flights.get(&self.user).is_some_and(|flight| flight.outcome.same_channel(&self.outcome)) {
-            flights.remove(&self.user);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use super::fault::{Fault, Waits};
 use super::run::Run;
-use super::{Outcome, overlap, unreadable};
+use super::{Ended, Outcome, overlap, unreadable};
 use crate::domain::{EventKind, Gap, RunId, RunResult};
 use crate::spotify::Page;
-use crate::store::{Added, PageStored, RunFailed, StoreError};
+use crate::store::{Added, PageStored, Release, RunFailed, StoreError};
 use crate::telemetry::Note;
 
 /// A page that is on record.
@@ -51,14 +51,17 @@ impl Run<'_> {
             now,
         });
         let reason = page.trouble();
+        let result = if reason.is_some() { RunResult::Partial } else { RunResult::Ok };
+        let look_again_in = Some(self.next_look(&page.plays));
         let page = PageStored {
             user: self.who.id,
             run,
-            result: if reason.is_some() { RunResult::Partial } else { RunResult::Ok },
+            result,
             reason,
             plays: page.plays.clone(),
             gaps: before.into_iter().chain(within).collect(),
             at: now,
+            release: self.release(&Ended { result, look_again_in, retry_at: None }),
         };
         Ok(Stored { added: store.store_page(&page).await?, page })
     }
@@ -88,8 +91,10 @@ impl Run<'_> {
     /// Ends a run that stored nothing.
     pub async fn failed(&mut self, run: Option<RunId>, fault: Fault) -> Outcome {
         let refused_anew = fault.refused && self.is_news(&fault.reason).await;
+        let ended = Ended { result: fault.result, look_again_in: None, retry_at: fault.retry_at };
+        let release = self.release(&ended);
         if let Some(run) = run {
-            self.record_failure(run, &fault).await;
+            self.record_failure(run, &fault, release).await;
         }
         let with = &self.shared.with;
         with.metrics.run_finished(fault.result, 0);
@@ -106,13 +111,18 @@ impl Run<'_> {
             new_plays: 0,
             gaps: Vec::new(),
             run,
-            look_again_in: None,
             retry_at: fault.retry_at,
+            next_run_at: release.next,
         }
     }
 
-    /// What can't be put on record leaves a run without an end, which counts as broken off.
-    async fn record_failure(&mut self, run: RunId, fault: &Fault) {
+    fn release(&self, ended: &Ended) -> Release {
+        Release { owner: self.shared.with.owner, next: (self.who.next_run)(ended) }
+    }
+
+    /// What can't be put on record leaves a run without an end, which counts as broken off, and a claim that
+    /// lapses.
+    async fn record_failure(&mut self, run: RunId, fault: &Fault, release: Release) {
         let failed = RunFailed {
             user: self.who.id,
             run,
@@ -120,6 +130,7 @@ impl Run<'_> {
             reason: fault.reason.clone(),
             blocked: fault.refused.then(|| fault.reason.clone()),
             at: self.now(),
+            release,
         };
         let mut waits = Waits::default();
         while let Err(error) = self.shared.with.store.fail_run(&failed).await {

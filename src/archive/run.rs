@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
 
+use super::claim::{Begun, Held};
 use super::fault::{Fault, Waits};
-use super::{Outcome, Shared, Who, pace};
+use super::{Landed, Outcome, Shared, Waiting, Who, pace};
 use crate::domain::{AccessToken, Play, RunId, Timestamp, Trigger};
 use crate::spotify::{ApiError, Page};
 use crate::tokens::{Need, Token};
@@ -16,28 +17,48 @@ use crate::tokens::{Need, Token};
 pub(super) struct Run<'a> {
     pub(super) shared: &'a Shared,
     pub(super) who: Who,
-    trigger: Trigger,
+    pub(super) trigger: Trigger,
+    /// Of a run by schedule the time that it was due at.
+    pub(super) due: Option<Timestamp>,
     /// The place among the runs that work at once; none while the run waits.
-    place: Option<SemaphorePermit<'a>>,
+    pub(super) place: Option<SemaphorePermit<'a>>,
+    /// The claim, from the run's beginning to its end.
+    pub(super) held: Option<Held<'a>>,
+    /// Until it first has a place.
+    waiting: Option<Waiting>,
+    /// Whether it was made here.
+    pub was_made: bool,
 }
 
 impl<'a> Run<'a> {
-    pub fn new(shared: &'a Shared, who: Who, trigger: Trigger) -> Self {
-        Self { shared, who, trigger, place: None }
+    pub fn new(
+        shared: &'a Shared,
+        who: Who,
+        trigger: Trigger,
+        due: Option<Timestamp>,
+        waiting: Waiting,
+    ) -> Self {
+        let waiting = Some(waiting);
+        Self { shared, who, trigger, due, place: None, held: None, waiting, was_made: false }
     }
 
-    /// Does it all and tells how it went.
-    pub async fn go(&mut self) -> Outcome {
+    /// Does it all and tells how it went; or why it was not made here.
+    pub async fn go(&mut self) -> Landed {
         let run = match self.begin().await {
-            Ok(run) => run,
-            Err(fault) => return self.failed(None, fault).await,
+            Ok(Begun::Here(run)) => run,
+            Ok(Begun::Yielded(why)) => return Err(why),
+            Ok(Begun::Elsewhere(outcome)) => return Ok(outcome),
+            Err(fault) => return Ok(self.failed(None, fault).await),
         };
+        self.was_made = true;
         let left = self.shared.with.tokens.left(self.who.id).await;
         self.shared.with.metrics.run_started(left.unwrap_or_default());
-        match self.fetch_and_store(run).await {
+        let outcome = match self.fetch_and_store(run).await {
             Ok(outcome) => outcome,
             Err(fault) => self.failed(Some(run), fault).await,
-        }
+        };
+        self.held = None;
+        Ok(outcome)
     }
 
     async fn fetch_and_store(&mut self, run: RunId) -> Result<Outcome, Fault> {
@@ -50,22 +71,9 @@ impl<'a> Run<'a> {
             new_plays: stored.added.plays,
             gaps: stored.added.gaps,
             run: Some(run),
-            look_again_in: Some(self.next_look(&page.plays)),
             retry_at: None,
+            next_run_at: stored.page.release.next,
         })
-    }
-
-    /// Opens the run in the store.
-    async fn begin(&mut self) -> Result<RunId, Fault> {
-        self.take_place().await?;
-        let mut waits = Waits::default();
-        loop {
-            let now = self.shared.with.clock.now();
-            match self.shared.with.store.begin_run(self.who.id, self.trigger, now).await {
-                Ok(run) => return Ok(run),
-                Err(error) => self.back_off(Fault::store(&error), &mut waits).await?,
-            }
-        }
     }
 
     /// Asks Spotify for the page until it comes or there is no point any more.
@@ -106,6 +114,7 @@ impl<'a> Run<'a> {
     /// A token that is valid for the buffer. Where the app is held none is refreshed for that; but whoever must log in,
     /// or is blocked, hears that first.
     pub(super) async fn token(&self) -> Result<Token, Fault> {
+        self.check_claim()?;
         let need = Need { insist: self.trigger == Trigger::Manual, ..Need::default() };
         let token = self.or_stop(self.shared.with.tokens.token(self.who.id, need)).await?;
         token.map_err(|error| Fault::token(&error, self.now()))
@@ -120,6 +129,7 @@ impl<'a> Run<'a> {
     where
         F: Future<Output = Result<T, ApiError>>,
     {
+        self.check_claim()?;
         self.check_gate()?;
         let (gate, app) = (&self.shared.with.gate, &self.who.app);
         self.shared.with.metrics.api_called(app);
@@ -141,7 +151,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn next_look(&self, plays: &[Play]) -> Duration {
+    /// How long an adaptive user may wait after this page.
+    pub(super) fn next_look(&self, plays: &[Play]) -> Duration {
         let mut recent: Vec<_> = plays.iter().map(|play| (play.played_at, play.track.duration_ms)).collect();
         recent.sort_unstable_by_key(|(ended, _)| std::cmp::Reverse(*ended));
         let limits = *self.shared.limits();
@@ -158,14 +169,15 @@ impl<'a> Run<'a> {
         self.take_place().await
     }
 
-    async fn take_place(&mut self) -> Result<(), Fault> {
+    pub(super) async fn take_place(&mut self) -> Result<(), Fault> {
         let place = self.or_stop(self.shared.permits.acquire()).await?;
         // An error would mean that the semaphore is closed, which nobody does.
         self.place = Some(place.map_err(|_| Fault::stopping())?);
+        self.waiting = None;
         Ok(())
     }
 
-    async fn or_stop<T>(&self, work: impl Future<Output = T>) -> Result<T, Fault> {
+    pub(super) async fn or_stop<T>(&self, work: impl Future<Output = T>) -> Result<T, Fault> {
         self.shared.or_stop(work).await.ok_or_else(Fault::stopping)
     }
 

@@ -6,5 +6,6 @@ mod results;
 mod scene;
 mod sqlite;
 mod stopping;
+mod two;
 
-use scene::{Journal, LIMITS, Scene};
+use scene::{Journal, LIMITS, NEXT, Scene};

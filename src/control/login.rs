@@ -2,10 +2,11 @@
 //! verifier are in the store meanwhile, so that any command and any daemon can finish what another began.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::AppSettings;
-use crate::domain::{EventKind, Timestamp, User, UserName};
+use crate::domain::{EventKind, Timestamp, UserName};
 use crate::oauth::{Reading, TokenRequest, Tokens, authorize, missing_scopes, read, read_callback};
 use crate::spotify::ApiError;
 use crate::store::{LoginProgress, NewUser, PendingLogin};
@@ -13,6 +14,7 @@ use crate::telemetry::Note;
 use crate::tokens::{Label, LoginGrant};
 
 use super::api::{LoginBegun, LoginQuestion, LoginState, Problem, Progress};
+use super::roster::Known;
 use super::service::Service;
 
 /// How long a browser may take.
@@ -60,9 +62,9 @@ impl Service {
     /// Begins a login of a user, who may not exist yet.
     pub async fn begin_login(&self, name: &UserName, question: LoginQuestion) -> Result<LoginBegun, Problem> {
         self.refresh_users().await?;
-        let user = self.roster().find(name).cloned();
-        let app = self.choose_app(question.app.as_ref(), user.as_ref())?;
-        if let Some(user) = user.filter(|user| user.app != app) {
+        let user = self.roster().find(name);
+        let app = self.choose_app(question.app.as_ref(), user.as_deref())?;
+        if let Some(user) = user.filter(|user| *user.app != app) {
             self.not_of_a_file(&user)?;
         }
         let app =
@@ -230,20 +232,20 @@ impl Service {
     }
 
     /// The user of a login; made now, if it is their first.
-    async fn user_for_login(&self, pending: &PendingLogin) -> Result<User, Problem> {
+    async fn user_for_login(&self, pending: &PendingLogin) -> Result<Arc<Known>, Problem> {
         self.refresh_users().await?;
-        let known = self.roster().find(&pending.user).cloned();
+        let known = self.roster().find(&pending.user);
         match &known {
-            Some(user) if user.app == pending.app => return Ok(user.clone()),
+            Some(user) if *user.app == pending.app => return Ok(Arc::clone(user)),
             Some(user) => self.not_of_a_file(user)?,
             None => {}
         }
-        let old = known.as_ref();
+        let old = known.as_deref();
         let new = NewUser {
             name: pending.user.clone(),
             app: pending.app.clone(),
-            schedule: old.and_then(|user| user.schedule.clone()),
-            timezone: old.and_then(|user| user.timezone.clone()),
+            schedule: old.and_then(|user| user.schedule.as_deref().map(str::to_owned)),
+            timezone: old.and_then(|user| user.timezone.as_deref().map(str::to_owned)),
         };
         self.parts().store.put_user(&new).await?;
         self.refresh_users().await?;

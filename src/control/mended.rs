@@ -2,25 +2,29 @@
 //! refused, one user goes first; the others follow where that mended it, so that a wrong secret costs one request.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::domain::{AppName, Trigger, User, UserId};
+use crate::domain::{AppName, Trigger, UserId};
 
 use crate::tokens::{Need, TokenSource as _};
 
+use super::roster::Known;
 use super::service::Service;
 
 impl Service {
     /// Tries those again who were blocked. Nobody waits for it.
     pub fn retry_blocked(&self) {
-        let users: Vec<User> = self.roster().all().filter(|user| !user.paused).cloned().collect();
-        let mut refused: BTreeMap<AppName, Vec<User>> = BTreeMap::new();
+        let users: Vec<Arc<Known>> = self.roster().all().filter(|user| !user.paused).cloned().collect();
+        let mut refused: BTreeMap<AppName, Vec<Arc<Known>>> = BTreeMap::new();
+        let mut blocked = Vec::new();
         for user in users {
             if self.parts().gate.fault(&user.app).is_some() {
-                refused.entry(user.app.clone()).or_default().push(user);
+                refused.entry((*user.app).clone()).or_default().push(user);
             } else if user.blocked.is_some() {
-                self.retry_soon(vec![user.id]);
+                blocked.push(user.id);
             }
         }
+        self.retry_soon(blocked);
         for (app, mut users) in refused {
             let Some(first) = users.pop() else { continue };
             let service = self.clone();
@@ -41,9 +45,7 @@ impl Service {
     fn retry_soon(&self, users: Vec<UserId>) {
         let service = self.clone();
         self.spawn(async move {
-            for user in users {
-                service.run_at(user, service.now()).await;
-            }
+            service.bring_forward(&users).await;
         });
     }
 }

@@ -7,6 +7,7 @@ mod ending;
 mod extract;
 mod login;
 mod mended;
+mod plan;
 mod problem;
 mod reading;
 mod roster;
@@ -17,6 +18,7 @@ mod shared;
 pub mod socket;
 mod standing;
 mod status;
+mod taking_in;
 mod tally;
 mod users;
 

@@ -17,26 +17,26 @@ impl Service {
         let user = self.any_user(name).await?;
         let limit = within(query.limit, 50, MOST_PLAYS)?;
         let query = PlayQuery { since: query.since, until: query.until, limit };
-        Ok(self.parts().store.plays(user.id, query).await?)
+        Ok(self.parts().store.plays(user, query).await?)
     }
 
     /// What was heard most.
     pub async fn top(&self, name: &UserName, query: TopQuery) -> Result<Vec<TopEntry>, Problem> {
         let user = self.any_user(name).await?;
         let limit = within(query.limit, 10, MOST_TOP)?;
-        Ok(self.parts().store.top(user.id, query.kind, query.since, limit).await?)
+        Ok(self.parts().store.top(user, query.kind, query.since, limit).await?)
     }
 
     /// Spotify's own top artists, as last fetched.
     pub async fn top_artists(&self, name: &UserName) -> Result<Vec<TopArtist>, Problem> {
         let user = self.any_user(name).await?;
-        Ok(self.parts().store.top_artists(user.id).await?)
+        Ok(self.parts().store.top_artists(user).await?)
     }
 
     /// Where plays may be missing, newest first.
     pub async fn gaps(&self, name: &UserName) -> Result<Vec<Gap>, Problem> {
         let user = self.any_user(name).await?;
-        Ok(self.parts().store.gaps(user.id).await?)
+        Ok(self.parts().store.gaps(user).await?)
     }
 }
 

@@ -1,116 +1,172 @@
-//! Who there is: the active users in memory, with the schedule and zone in force for each.
+//! Who there is: the active users in memory, each a few hundred bytes. What many share is kept once.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
-use chrono_tz::Tz;
+use crate::domain::{AppName, Origin, User, UserId, UserName};
 
-use crate::archive::Who;
-use crate::config::{AppSettings, Settings};
-use crate::domain::{Schedule, Timestamp, User, UserId, UserName, parse_zone};
+/// How many faults are told one by one.
+const FAULTS_TOLD: usize = 20;
+
+/// A user as the daemon knows them without asking the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The store's number.
+    pub id: UserId,
+    /// The short name.
+    pub name: UserName,
+    /// The app of the user's login.
+    pub app: Arc<AppName>,
+    /// `None`: the configured default.
+    pub schedule: Option<Arc<str>>,
+    /// `None`: the configured default.
+    pub timezone: Option<Arc<str>>,
+    /// Where the user comes from.
+    pub origin: Origin,
+    /// Whether runs, refreshes and tokens are suspended.
+    pub paused: bool,
+    /// Why Spotify refuses the user, as far as this daemon has seen.
+    pub blocked: Option<Arc<str>>,
+}
 
 /// The active users, by number and by name.
 #[derive(Default)]
 pub struct Roster {
-    users: HashMap<UserId, User>,
-    names: HashMap<UserName, UserId>,
+    users: HashMap<UserId, Arc<Known>>,
+    names: HashSet<Named>,
+    apps: HashSet<Arc<AppName>>,
+    texts: HashSet<Arc<str>>,
+    /// What is wrong with somebody's row.
+    faults: BTreeMap<UserId, String>,
     /// The store's number of the newest change that is in here.
     pub upto: i64,
 }
 
 impl Roster {
     /// One user.
-    pub fn get(&self, id: UserId) -> Option<&User> {
-        self.users.get(&id)
+    pub fn get(&self, id: UserId) -> Option<Arc<Known>> {
+        self.users.get(&id).cloned()
     }
 
     /// One user, by name.
-    pub fn find(&self, name: &UserName) -> Option<&User> {
-        self.users.get(self.names.get(name)?)
+    pub fn find(&self, name: &UserName) -> Option<Arc<Known>> {
+        self.names.get(name).map(|named| Arc::clone(&named.0))
     }
 
     /// Everyone.
-    pub fn all(&self) -> impl Iterator<Item = &User> {
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Known>> {
         self.users.values()
     }
 
-    /// Takes a user in, or lets go one who is inactive; answers the earlier state.
-    pub fn put(&mut self, user: User) -> Option<User> {
-        if user.active {
-            self.names.insert(user.name.clone(), user.id);
-            self.users.insert(user.id, user)
-        } else {
-            self.names.remove(&user.name);
-            self.users.remove(&user.id)
+    /// Takes in an active user, or their change; lets go one who is not.
+    pub fn put(&mut self, user: &User) -> Option<Arc<Known>> {
+        self.leave(user.id);
+        if !user.active {
+            return None;
         }
+        let known = Arc::new(self.known(user));
+        self.names.replace(Named(Arc::clone(&known)));
+        self.users.insert(user.id, Arc::clone(&known));
+        Some(known)
+    }
+
+    /// Lets go of a user.
+    pub fn remove(&mut self, id: UserId) {
+        self.mended(id);
+        self.leave(id);
+    }
+
+    fn leave(&mut self, id: UserId) {
+        if let Some(known) = self.users.remove(&id) {
+            // Another may have the name by now.
+            if self.find(&known.name).is_some_and(|named| named.id == id) {
+                self.names.remove(&known.name);
+            }
+        }
+    }
+
+    /// Nothing is wrong with a row any more.
+    pub fn mended(&mut self, id: UserId) {
+        self.faults.remove(&id);
+    }
+
+    /// Notes what is wrong with a row.
+    pub fn fault(&mut self, id: UserId, what: String) {
+        self.faults.insert(id, what);
+    }
+
+    /// What is wrong with the rows; of many the first few.
+    pub fn faults(&self) -> Vec<String> {
+        let mut told: Vec<String> = self.faults.values().take(FAULTS_TOLD).cloned().collect();
+        if self.faults.len() > FAULTS_TOLD {
+            told.push(format!("{} more users have such faults", self.faults.len() - FAULTS_TOLD));
+        }
+        told
+    }
+
+    fn known(&mut self, user: &User) -> Known {
+        let app = self.apps.get(&user.app).map_or_else(|| Arc::new(user.app.clone()), Arc::clone);
+        self.apps.insert(Arc::clone(&app));
+        Known {
+            app,
+            schedule: user.schedule.as_deref().map(|text| self.text(text)),
+            timezone: user.timezone.as_deref().map(|text| self.text(text)),
+            blocked: user.blocked.as_deref().map(|text| self.text(text)),
+            ..Known::from(user)
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
+        }
+        if self.texts.len() == self.texts.capacity() {
+            // Before there is more room: what nobody has any more goes.
+            self.texts.retain(|text| Arc::strong_count(text) > 1);
+        }
+        let text: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&text));
+        text
     }
 }
 
-/// When a user runs.
-pub struct Plan {
-    /// The schedule in force.
-    pub schedule: Schedule,
-    /// The zone in force.
-    pub zone: Tz,
-}
-
-impl Plan {
-    /// The user's own schedule and zone, or the defaults. What another program wrote into the store and can't be read is
-    /// told, and the default holds.
-    pub fn of(user: &User, settings: &Settings) -> (Self, Option<String>) {
-        let mut fault = None;
-        let mut tell = |what: String| {
-            fault.get_or_insert(format!("{}: {what}; the default holds until it is mended", user.name));
-        };
-        let schedule = match user.schedule.as_deref().map(str::parse::<Schedule>) {
-            Some(Ok(schedule)) => schedule,
-            Some(Err(error)) => {
-                tell(error.to_string());
-                settings.archive.schedule.clone()
-            }
-            None => settings.archive.schedule.clone(),
-        };
-        let zone = match user.timezone.as_deref().map(parse_zone) {
-            Some(Ok(zone)) => zone,
-            Some(Err(error)) => {
-                tell(error.to_string());
-                settings.archive.timezone
-            }
-            None => settings.archive.timezone,
-        };
-        (Self { schedule, zone }, fault)
-    }
-
-    /// When a user runs next who was just taken in: what is overdue is made up at once, once. A cron time is reckoned
-    /// anew, since the schedule may have changed; an adaptive one holds, but is never further than `max` away.
-    pub fn resume(&self, stored: Option<Timestamp>, now: Timestamp, max: Duration) -> Timestamp {
-        match (stored, self.schedule.next_after(now, self.zone)) {
-            (Some(at), _) if at <= now => at,
-            (_, Some(next)) => next,
-            (Some(at), None) => at.min(now + max),
-            (None, None) => now,
-        }
-    }
-
-    /// The longest time between two runs.
-    pub fn longest_pause(&self, now: Timestamp, max: Duration) -> Duration {
-        let first = self.schedule.next_after(now, self.zone);
-        let second = first.and_then(|first| self.schedule.next_after(first, self.zone));
-        match (first, second) {
-            (Some(first), Some(second)) => second.since(first),
-            _ => max,
-        }
-    }
-
-    /// Whom a run is for.
-    pub fn who(&self, user: &User, app: &AppSettings, now: Timestamp, max: Duration) -> Who {
-        Who {
+impl From<&User> for Known {
+    fn from(user: &User) -> Self {
+        Self {
             id: user.id,
             name: user.name.clone(),
-            app: app.name.clone(),
-            api_url: app.api_url.clone(),
-            longest_pause: self.longest_pause(now, max),
+            app: Arc::new(user.app.clone()),
+            schedule: user.schedule.as_deref().map(Arc::from),
+            timezone: user.timezone.as_deref().map(Arc::from),
+            origin: user.origin,
+            paused: user.paused,
+            blocked: user.blocked.as_deref().map(Arc::from),
         }
+    }
+}
+
+/// A user found by name, so that the name is kept once.
+struct Named(Arc<Known>);
+
+impl Borrow<UserName> for Named {
+    fn borrow(&self) -> &UserName {
+        &self.0.name
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Named {}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.hash(state);
     }
 }
 
@@ -118,28 +174,63 @@ impl Plan {
 mod tests {
     use super::*;
 
-    fn plan(schedule: &str) -> Plan {
-        Plan { schedule: schedule.parse().unwrap(), zone: Tz::UTC }
+    fn user(id: i64, name: &str) -> User {
+        User {
+            id: UserId(id),
+            name: name.parse().unwrap(),
+            app: "default".parse().unwrap(),
+            schedule: Some("5 * * * *".to_owned()),
+            timezone: None,
+            origin: Origin::Store,
+            paused: false,
+            active: true,
+            next_run_at: None,
+            last_run_at: None,
+            last_run_result: None,
+            last_run_reason: None,
+            last_archived_at: None,
+            blocked: None,
+            top_fetched_at: None,
+            plays: 0,
+            gaps: 0,
+        }
     }
 
     #[test]
-    fn what_is_overdue_is_made_up_once_and_a_cron_time_reckoned_anew() {
-        let at = |text| Timestamp::parse(text).unwrap();
-        let (now, max) = (at("2026-01-01T10:00:00Z"), Duration::from_secs(3 * 3_600));
-        let hourly = plan("5 * * * *");
-        let next = at("2026-01-01T10:05:00Z");
-        assert_eq!(hourly.resume(None, now, max), next);
-        assert_eq!(
-            hourly.resume(Some(at("2026-01-01T10:40:00Z")), now, max),
-            next,
-            "the schedule was another"
-        );
-        assert_eq!(hourly.resume(Some(at("2026-01-01T07:05:00Z")), now, max), at("2026-01-01T07:05:00Z"));
-        let adaptive = plan("adaptive");
-        assert_eq!(adaptive.resume(None, now, max), now);
-        assert_eq!(adaptive.resume(Some(at("2026-01-01T11:00:00Z")), now, max), at("2026-01-01T11:00:00Z"));
-        assert_eq!(adaptive.resume(Some(at("2026-02-01T11:00:00Z")), now, max), now + max);
-        assert_eq!(hourly.longest_pause(now, max), Duration::from_secs(3_600));
-        assert_eq!(adaptive.longest_pause(now, max), max);
+    fn what_many_share_is_kept_once_and_no_longer_than_somebody_has_it() {
+        let mut roster = Roster::default();
+        let [a, b] = ["alice", "bob"].map(|name| roster.put(&user(name.len() as i64, name)).unwrap());
+        assert!(Arc::ptr_eq(&a.app, &b.app));
+        assert!(Arc::ptr_eq(a.schedule.as_ref().unwrap(), b.schedule.as_ref().unwrap()));
+        drop((a, b));
+        for n in 0..10_000 {
+            roster.put(&User { schedule: Some(format!("{n}")), ..user(5, "alice") });
+        }
+        assert!(roster.texts.len() < 100, "{}", roster.texts.len());
+    }
+
+    #[test]
+    fn a_name_is_found_under_its_present_number() {
+        let mut roster = Roster::default();
+        roster.put(&user(1, "alice"));
+        // Purged and added again, and both are told of in one bite, the new one first.
+        roster.put(&user(2, "alice"));
+        roster.remove(UserId(1));
+        let name = "alice".parse().unwrap();
+        assert_eq!(roster.find(&name).map(|known| known.id), Some(UserId(2)));
+        roster.put(&User { name: "alicia".parse().unwrap(), ..user(2, "alice") });
+        assert!(roster.find(&name).is_none() && roster.all().count() == 1);
+        roster.put(&User { active: false, ..user(2, "alicia") });
+        assert_eq!((roster.all().count(), roster.names.len()), (0, 0));
+    }
+
+    #[test]
+    fn of_many_faults_the_first_few_are_told() {
+        let mut roster = Roster::default();
+        (0..25).for_each(|n| roster.fault(UserId(n), format!("fault {n}")));
+        let told = roster.faults();
+        assert_eq!((told.len(), told[20].as_str()), (21, "5 more users have such faults"));
+        (0..25).for_each(|n| roster.mended(UserId(n)));
+        assert!(roster.faults().is_empty());
     }
 }

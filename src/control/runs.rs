@@ -1,22 +1,28 @@
 //! Runs: asked for, due, or of a new login. They are all the same, and after each the next one is planned.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use std::sync::atomic::Ordering;
-
-use crate::archive::Outcome;
-use crate::domain::{RunResult, Timestamp, Trigger, User, UserId, UserName};
+use crate::archive::{Ended, Outcome, Who, Yielded};
+use crate::domain::{RunResult, Timestamp, Trigger, UserId, UserName};
 use crate::spotify::ApiError;
 use crate::tokens::{Need, TokenSource as _};
 
 use super::api::{Archived, Problem};
-use super::roster::Plan;
+use super::roster::Known;
 use super::service::Service;
 
 /// After a rate limit's end the users of an app come back spread over this.
 const AFTER_HOLD: Duration = Duration::from_secs(30);
 /// How soon a user that Spotify refuses (403) is looked at again.
 const BLOCKED_PAUSE: Duration = Duration::from_secs(6 * 3_600);
+/// How soon a run is made again that was cancelled, though not because longplay stops.
+const CANCELLED_PAUSE: Duration = Duration::from_secs(60);
+/// How soon a user is looked at again whom another daemon runs, at the earliest.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// An adaptive wait is shorter by up to this part of it.
+const EARLIER: u32 = 10;
 
 impl Service {
     /// Runs now and waits.
@@ -38,49 +44,79 @@ impl Service {
         Err(Problem::of_run(outcome, self.now()))
     }
 
-    /// A run that is due.
+    /// How many more runs that are due can be taken on now.
+    pub fn room(&self) -> usize {
+        self.parts().archiver.room()
+    }
+
+    /// A run that is due, unless another daemon makes it.
     pub async fn run_due(&self, id: UserId, due: Timestamp) {
-        let Some(user) = self.roster().get(id).cloned() else { return };
-        if user.paused {
-            return;
-        }
-        self.parts().metrics.run_late(self.now().since(due));
-        if let Err(problem) = self.run(&user, Trigger::Schedule).await {
-            tracing::warn!(user = %user.name, "no run: {}", problem.detail);
-            self.run_at(id, self.now() + self.settings().archive.max_interval).await;
+        let Some(user) = self.known(id).filter(|user| !user.paused) else { return };
+        let Ok(who) = self.who(&user) else { return };
+        let (late, again) = (self.now().since(due), self.now() + LOOK_AGAIN);
+        match self.parts().archiver.archive_due(&who, due).await {
+            Ok(outcome) => {
+                self.parts().metrics.run_late(late);
+                self.after(&user, &outcome).await;
+            }
+            // Not at once, should the store's clock be behind ours.
+            Err(Yielded::Taken { until: next } | Yielded::NotDue { next: Some(next) }) => {
+                self.schedule(vec![(id, next.max(again))]).await;
+            }
+            Err(Yielded::NotDue { next: None }) => self.plan_anew(&user).await,
+            // The change that made it so is on its way here.
+            Err(Yielded::Gone) => {}
         }
     }
 
-    /// A run for whatever reason; then the next one is planned.
-    pub(super) async fn run(&self, user: &User, trigger: Trigger) -> Result<Outcome, Problem> {
-        let app = self.app_of(user)?;
-        let settings = self.settings();
-        let (plan, _) = Plan::of(user, &settings);
-        let who = plan.who(user, &app, self.now(), settings.archive.max_interval);
+    /// A run for whatever reason, now.
+    pub(super) async fn run(&self, user: &Arc<Known>, trigger: Trigger) -> Result<Outcome, Problem> {
+        let who = self.who(user)?;
         let outcome = self.parts().archiver.archive(who, trigger).await;
+        self.after(user, &outcome).await;
+        Ok(outcome)
+    }
+
+    fn who(&self, user: &Arc<Known>) -> Result<Who, Problem> {
+        let (app, max) = (self.app_of(user)?, self.settings().archive.max_interval);
+        let (service, id) = (self.clone(), user.id);
+        Ok(Who {
+            id,
+            name: user.name.clone(),
+            app: app.name,
+            api_url: app.api_url,
+            longest_pause: self.times(user).0.longest_pause(self.now(), max),
+            next_run: Arc::new(move |ended| service.next_run(id, ended)),
+        })
+    }
+
+    /// The run's end is on record, and with it the next time.
+    async fn after(&self, user: &Known, outcome: &Outcome) {
         if user.blocked.is_some() || outcome.result == RunResult::Blocked {
             self.look_again(&user.name).await;
         }
         // The user may have been changed, paused or removed meanwhile.
-        let present = self.roster().get(user.id).filter(|user| !user.paused).cloned();
-        if let Some(user) = present.filter(|_| !self.0.stopping.load(Ordering::Relaxed)) {
-            let (plan, _) = Plan::of(&user, &self.settings());
-            self.run_at(user.id, self.next_after(&outcome, &plan)).await;
+        let ended = Ended { result: outcome.result, look_again_in: None, retry_at: outcome.retry_at };
+        let next = match self.known(user.id).filter(|user| !user.paused) {
+            Some(_) => outcome.next_run_at.or_else(|| self.next_run(user.id, &ended)),
+            None => None,
+        };
+        if let Some(next) = next.filter(|_| !self.0.stopping.load(Ordering::Relaxed)) {
+            self.schedule(vec![(user.id, next)]).await;
         }
-        Ok(outcome)
     }
 
     /// Whether Spotify refuses a user is learnt by runs, which are no changes that the roster is told of.
     async fn look_again(&self, name: &UserName) {
         match self.parts().store.user(name).await {
-            Ok(Some(user)) => drop(self.roster().put(user)),
+            Ok(Some(user)) => drop(self.roster().put(&user)),
             Ok(None) => {}
             Err(error) => tracing::warn!(user = %name, "how {name} is now can't be read: {error}"),
         }
     }
 
     /// Archives a new login at once, without anyone waiting for it.
-    pub(super) fn run_soon(&self, user: User) {
+    pub(super) fn run_soon(&self, user: Arc<Known>) {
         let service = self.clone();
         self.spawn(async move {
             let mut outcome = service.run(&user, Trigger::Login).await;
@@ -97,7 +133,7 @@ impl Service {
     }
 
     /// Notes whose account a login is that came as a bare token, so that a renewal by another can be refused.
-    async fn identify(&self, user: &User) {
+    async fn identify(&self, user: &Known) {
         let parts = self.parts();
         let Ok(Some(grant)) = parts.store.grant(user.id).await else { return };
         let Ok(app) = self.app_of(user) else { return };
@@ -121,22 +157,32 @@ impl Service {
         }
     }
 
-    fn next_after(&self, outcome: &Outcome, plan: &Plan) -> Timestamp {
+    /// When a user is due after a run; `None` for one who was paused or removed meanwhile.
+    fn next_run(&self, id: UserId, ended: &Ended) -> Option<Timestamp> {
+        let user = self.known(id).filter(|user| !user.paused)?;
         let (now, settings) = (self.now(), self.settings());
-        if let Some(at) = outcome.retry_at.filter(|at| *at > now) {
-            return at + self.parts().random.upto(AFTER_HOLD);
+        if self.0.stopping.load(Ordering::Relaxed) && ended.result == RunResult::Cancelled {
+            // Made up at once, here or by another daemon.
+            return Some(now);
         }
-        let adaptive = match outcome.result {
+        if let Some(at) = ended.retry_at.filter(|at| *at > now) {
+            return Some(at + self.parts().random.upto(AFTER_HOLD));
+        }
+        let least = settings.archive.min_interval;
+        let wait = match ended.result {
             RunResult::Ok | RunResult::Partial => {
-                outcome.look_again_in.unwrap_or(settings.archive.max_interval)
+                ended.look_again_in.unwrap_or(settings.archive.max_interval)
             }
             RunResult::NeedsLogin | RunResult::Blocked => settings.archive.max_interval,
-            _ => settings.archive.min_interval,
+            RunResult::Cancelled => return Some(now + CANCELLED_PAUSE),
+            _ => least,
         };
-        let next = plan.schedule.next_after(now, plan.zone).unwrap_or(now + adaptive);
-        match outcome.result {
+        // Those who came together, or failed together, part.
+        let adaptive = wait.saturating_sub(self.parts().random.upto(wait / EARLIER)).max(least);
+        let next = self.times(&user).0.next_after(now).unwrap_or(now + adaptive);
+        Some(match ended.result {
             RunResult::Blocked => next.max(now + BLOCKED_PAUSE),
             _ => next,
-        }
+        })
     }
 }

@@ -12,17 +12,18 @@ use tokio_util::task::TaskTracker;
 use crate::archive::Archiver;
 use crate::clock::Clock;
 use crate::config::{AppSettings, Faults, Settings};
-use crate::domain::{EventKind, Origin, Owner, Timestamp, User, UserId, UserName};
+use crate::domain::{EventKind, Origin, Owner, Timestamp, UserName};
 use crate::oauth::Transport;
 use crate::random::Random;
 use crate::schedule::Scheduler;
 use crate::spotify::{Client, Gate};
 use crate::store::{NewUser, Store};
 use crate::telemetry::{Events, Metrics, Note};
-use crate::tokens::{Member, Spool, TokenKeeper, Vault};
+use crate::tokens::{Spool, TokenKeeper, Vault};
 
 use super::api::{Problem, Reloaded};
-use super::roster::{Plan, Roster};
+use super::plan::Schedules;
+use super::roster::{Known, Roster};
 use super::tally::LastTally;
 
 /// How long runs may take to come to their end when longplay stops.
@@ -75,8 +76,9 @@ pub(super) struct Inner {
     pub since: Timestamp,
     settings: RwLock<Arc<Settings>>,
     roster: Mutex<Roster>,
+    pub schedules: Schedules,
     /// One reading of the changes at a time.
-    refreshing: tokio::sync::Mutex<()>,
+    pub refreshing: tokio::sync::Mutex<()>,
     /// What is wrong, by what it is about; shown until it is mended.
     problems: Mutex<std::collections::BTreeMap<&'static str, Vec<String>>>,
     pub reload: OnceLock<Reload>,
@@ -100,6 +102,7 @@ impl Service {
             since,
             settings: RwLock::new(settings),
             roster: Mutex::default(),
+            schedules: Schedules::default(),
             refreshing: tokio::sync::Mutex::default(),
             problems: Mutex::default(),
             reload: OnceLock::new(),
@@ -145,11 +148,6 @@ impl Service {
         }
     }
 
-    fn has_problem(&self, about: &str) -> bool {
-        let all = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(about).is_some_and(|problems| !problems.is_empty())
-    }
-
     /// Everything that is wrong.
     pub fn problems(&self) -> Vec<String> {
         let all = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,7 +176,7 @@ impl Service {
         parts.gate.load(settings.apps.keys()).await?;
         self.take_file_users(&settings).await?;
         // Everyone anew: defaults may have changed.
-        self.take_in(true).await?;
+        self.take_in_everyone().await?;
         if Arc::ptr_eq(&settings, &self.settings()) {
             self.0.owes.store(false, Ordering::SeqCst);
         }
@@ -212,82 +210,19 @@ impl Service {
         Ok(())
     }
 
-    /// Takes in who was added, changed or removed, by whichever program.
-    pub async fn refresh_users(&self) -> Result<(), Problem> {
-        self.take_in(false).await
-    }
-
-    async fn take_in(&self, everyone: bool) -> Result<(), Problem> {
-        let _one = self.0.refreshing.lock().await;
-        // While somebody's row is faulty all are read, so that its mending is seen.
-        let everyone = everyone || self.has_problem("users");
-        let since = if everyone { 0 } else { self.roster().upto };
-        let changes = self.parts().store.users_changed(since).await?;
-        let (settings, now) = (self.settings(), self.now());
-        let mut faults = changes.refused;
-        for user in changes.users {
-            self.roster().put(user.clone());
-            let member =
-                Member { id: user.id, name: user.name.clone(), app: user.app.clone(), paused: user.paused };
-            if !user.active {
-                self.parts().tokens.remove(user.id).await;
-                self.unschedule(user.id);
-                continue;
-            }
-            self.parts().tokens.members(vec![member]).await;
-            let (plan, fault) = Plan::of(&user, &settings);
-            faults.extend(fault);
-            if user.paused {
-                self.unschedule(user.id);
-            } else {
-                let next = plan.resume(user.next_run_at, now, settings.archive.max_interval);
-                match user.next_run_at == Some(next) {
-                    true => self.plan_run(user.id, next).await,
-                    false => self.run_at(user.id, next).await,
-                }
-            }
-        }
-        self.roster().upto = changes.upto;
-        if since == 0 || !faults.is_empty() {
-            self.set_problems("users", faults);
-        }
-        Ok(())
-    }
-
-    fn unschedule(&self, user: UserId) {
-        if let Some(scheduler) = &self.parts().scheduler {
-            scheduler.remove(user);
-        }
-    }
-
-    async fn plan_run(&self, user: UserId, at: Timestamp) {
-        if let Some(scheduler) = &self.parts().scheduler {
-            scheduler.set(user, at);
-            self.parts().tokens.run_due(user, Some(at)).await;
-        }
-    }
-
-    /// Puts the user's next run on record and into the schedule.
-    pub(super) async fn run_at(&self, user: UserId, at: Timestamp) {
-        if let Err(error) = self.parts().store.set_next_run(user, Some(at)).await {
-            tracing::warn!("the next run of user {} is not on record: {error}", user.0);
-        }
-        self.plan_run(user, at).await;
-    }
-
     /// The active user of this name.
-    pub(super) async fn find(&self, name: &UserName) -> Result<User, Problem> {
+    pub(super) async fn find(&self, name: &UserName) -> Result<Arc<Known>, Problem> {
         if let Some(user) = self.roster().find(name) {
-            return Ok(user.clone());
+            return Ok(user);
         }
         // Another program may just have added them.
         self.refresh_users().await?;
-        self.roster().find(name).cloned().ok_or_else(|| Problem::unknown_user(name))
+        self.roster().find(name).ok_or_else(|| Problem::unknown_user(name))
     }
 
     /// The app of a user, or why there is none.
-    pub(super) fn app_of(&self, user: &User) -> Result<AppSettings, Problem> {
-        self.settings().apps.get(&user.app).cloned().ok_or_else(|| {
+    pub(super) fn app_of(&self, user: &Known) -> Result<AppSettings, Problem> {
+        self.settings().apps.get(&*user.app).cloned().ok_or_else(|| {
             let app = &user.app;
             Problem::new("blocked", 409, format!("app {app} is not configured: add [apps.{app}] and reload"))
         })
@@ -355,7 +290,7 @@ impl Service {
     }
 
     /// Refuses a change of a user that a file declares, naming the file.
-    pub(super) fn not_of_a_file(&self, user: &User) -> Result<(), Problem> {
+    pub(super) fn not_of_a_file(&self, user: &Known) -> Result<(), Problem> {
         if user.origin != Origin::File {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use crate::telemetry::{USERS_SHOWN, UsersSeen};
 use crate::tokens::login_ends;
 
 use super::api::{DaemonStatus, Health, Problem, Status, UserStatus};
-use super::roster::Plan;
+use super::plan::Plan;
 use super::service::Service;
 use super::standing::{Facts, standing};
 

@@ -1,9 +1,10 @@
 //! Users: listed, added, changed, removed; and tokens handed to programs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{
-    AppName, EventKind, Generation, RefreshToken, Schedule, Timestamp, User, UserName, parse_zone,
+    AppName, EventKind, Generation, RefreshToken, Schedule, Timestamp, UserId, UserName, parse_zone,
 };
 use crate::oauth::TokenRequest;
 use crate::store::NewUser;
@@ -12,7 +13,7 @@ use crate::tokens::{LoginGrant, Need, TokenSource as _};
 
 use super::api::{Problem, PutUser, TokenAnswer, TokenQuestion, UserEntry};
 use super::login::Failure;
-use super::roster::Plan;
+use super::roster::Known;
 use super::service::Service;
 
 /// When it is asked again whose a token is.
@@ -22,21 +23,22 @@ impl Service {
     /// Everyone, by name.
     pub async fn users(&self) -> Result<Vec<UserEntry>, Problem> {
         self.refresh_users().await?;
-        let mut users: Vec<User> = self.roster().all().cloned().collect();
+        let mut users: Vec<_> = self.roster().all().cloned().collect();
         users.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(users.iter().map(|user| self.entry(user)).collect())
     }
 
     /// One user.
     pub async fn user(&self, name: &UserName) -> Result<UserEntry, Problem> {
-        Ok(self.entry(&self.find(name).await?))
+        let user = self.find(name).await?;
+        Ok(self.entry(&user))
     }
 
-    fn entry(&self, user: &User) -> UserEntry {
-        let (plan, _) = Plan::of(user, &self.settings());
+    fn entry(&self, user: &Known) -> UserEntry {
+        let plan = self.times(user).0.plan;
         UserEntry {
             name: user.name.clone(),
-            app: user.app.clone(),
+            app: (*user.app).clone(),
             schedule: plan.schedule.to_string(),
             timezone: plan.zone.to_string(),
             origin: user.origin,
@@ -47,7 +49,7 @@ impl Service {
     pub async fn put_user(&self, name: &UserName, put: PutUser) -> Result<UserEntry, Problem> {
         check(&put)?;
         self.refresh_users().await?;
-        let known = self.roster().find(name).cloned();
+        let known = self.roster().find(name);
         let changes = put.app.is_some() || put.schedule.is_some() || put.timezone.is_some();
         if let Some(user) = &known {
             if changes || put.refresh_token.is_none() {
@@ -65,12 +67,12 @@ impl Service {
                 return Err(Problem::new("exists", 409, detail));
             }
         }
-        let old = known.as_ref();
+        let old = known.as_deref();
         let new = NewUser {
             name: name.clone(),
             app: self.choose_app(put.app.as_ref(), old)?,
-            schedule: put.schedule.clone().or_else(|| old?.schedule.clone()),
-            timezone: put.timezone.clone().or_else(|| old?.timezone.clone()),
+            schedule: put.schedule.clone().or_else(|| Some(old?.schedule.as_deref()?.to_owned())),
+            timezone: put.timezone.clone().or_else(|| Some(old?.timezone.as_deref()?.to_owned())),
         };
         if old.is_none() || changes {
             self.parts().store.put_user(&new).await?;
@@ -87,14 +89,14 @@ impl Service {
         Ok(self.entry(&user))
     }
 
-    async fn has_login(&self, user: &User) -> Result<bool, Problem> {
+    async fn has_login(&self, user: &Known) -> Result<bool, Problem> {
         let grant = self.parts().store.grant(user.id).await?;
         Ok(grant.is_some_and(|grant| grant.refresh_token.is_some() && grant.refusal.is_none()))
     }
 
     async fn take_over(
         &self,
-        user: &User,
+        user: &Arc<Known>,
         refresh_token: RefreshToken,
         login_at: Option<Timestamp>,
     ) -> Result<(), Problem> {
@@ -107,14 +109,14 @@ impl Service {
         let note = Note::of(&user.name, &user.app);
         let message = format!("{}: a refresh token from elsewhere was taken over", user.name);
         self.parts().events.tell(EventKind::LoggedIn, note, message);
-        self.run_soon(user.clone());
+        self.run_soon(Arc::clone(user));
         Ok(())
     }
 
     /// A bare token for a user whose account is known: whose it is must be asked before anything is overwritten.
     async fn proven(
         &self,
-        user: &User,
+        user: &Arc<Known>,
         token: RefreshToken,
         login_at: Option<Timestamp>,
     ) -> Result<LoginGrant, Problem> {
@@ -137,10 +139,10 @@ impl Service {
     pub(super) fn choose_app(
         &self,
         asked: Option<&AppName>,
-        user: Option<&User>,
+        user: Option<&Known>,
     ) -> Result<AppName, Problem> {
         let settings = self.settings();
-        let chosen = asked.or(user.map(|user| &user.app));
+        let chosen = asked.or(user.map(|user| &*user.app));
         let known = || settings.apps.keys().map(AppName::as_str).collect::<Vec<_>>().join(", ");
         match chosen {
             Some(app) if settings.apps.contains_key(app) => Ok(app.clone()),
@@ -166,39 +168,35 @@ impl Service {
     /// Removes a user: the tokens go, the archive stays; `purge`: all goes.
     pub async fn remove_user(&self, name: &UserName, purge: bool) -> Result<(), Problem> {
         self.refresh_users().await?;
-        let known = self.roster().find(name).cloned();
+        let known = self.roster().find(name);
         let user = match known {
-            Some(user) => user,
+            Some(user) => {
+                self.not_of_a_file(&user)?;
+                user.id
+            }
             // Someone who was removed before can still be purged.
             None if purge => self.any_user(name).await?,
             None => return Err(Problem::unknown_user(name)),
         };
-        if user.active {
-            self.not_of_a_file(&user)?;
-        }
         let parts = self.parts();
-        parts.store.remove_user(user.id, purge).await?;
-        parts.tokens.forget(user.id).await;
-        if let Err(error) = parts.spool.forget(user.id).await {
+        parts.store.remove_user(user, purge).await?;
+        parts.tokens.forget(user).await;
+        if let Err(error) = parts.spool.forget(user).await {
             tracing::warn!(user = %name, "the spool still has an answer of {name}: {error}");
         }
         let what = if purge { "was removed with everything" } else { "was removed: the archive stays" };
         let note = Note { user: (!purge).then(|| name.clone()), ..Note::default() };
         parts.events.tell(EventKind::UserRemoved, note, format!("{name} {what}"));
-        // A purged user leaves no change behind.
-        let mut gone = user;
-        gone.active = false;
-        self.roster().put(gone.clone());
-        parts.tokens.remove(gone.id).await;
         self.refresh_users().await
     }
 
-    /// A user, active or not: the archive of one who was removed can still be read.
-    pub(super) async fn any_user(&self, name: &UserName) -> Result<User, Problem> {
+    /// A user's number, active or not: the archive of one who was removed can still be read.
+    pub(super) async fn any_user(&self, name: &UserName) -> Result<UserId, Problem> {
         if let Some(user) = self.roster().find(name) {
-            return Ok(user.clone());
+            return Ok(user.id);
         }
-        self.parts().store.user(name).await?.ok_or_else(|| Problem::unknown_user(name))
+        let stored = self.parts().store.user(name).await?;
+        stored.map(|user| user.id).ok_or_else(|| Problem::unknown_user(name))
     }
 
     /// A token for a program.
@@ -220,13 +218,13 @@ impl Service {
     }
 
     /// Refuses who is blocked: with a token that is still valid they would only be refused by Spotify.
-    fn not_blocked(&self, user: &User) -> Result<(), Problem> {
+    fn not_blocked(&self, user: &Known) -> Result<(), Problem> {
         if user.paused {
             return Ok(()); // the actor says so
         }
         let app = self.app_of(user)?;
         let fault = self.parts().gate.fault(&app.name).map(|fault| fault.reason);
-        match fault.or_else(|| user.blocked.clone()) {
+        match fault.or_else(|| user.blocked.as_deref().map(str::to_owned)) {
             Some(reason) => Err(Problem::new("blocked", 409, reason)),
             None => Ok(()),
         }

@@ -139,6 +139,8 @@ impl Core {
                 metrics: Arc::clone(&ground.metrics),
                 events: ground.events.clone(),
                 jitter: Arc::new(move || random.unit()),
+                owner: ground.state.owner(),
+                random: Arc::clone(&ground.random),
             },
             limits(&settings),
         );

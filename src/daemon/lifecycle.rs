@@ -1,5 +1,5 @@
 //! The daemon's life in one loop: signals, the watchdog, its own tasks, and the end. It waits for nothing else: what
-//! looks at the store or loads files is a task of its own.
+//! looks at the store is a job of the scheduler's, what loads files a task of its own.
 
 use std::io;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::schedule::Scheduler;
 
 use super::door::Door;
 use super::notify;
 use super::reload::AskReload;
 use super::serve::ServeError;
-use super::upkeep::Upkeep;
 
-/// How often the daemon looks after itself.
+/// How often the daemon looks after its own tasks.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long an own task may take to answer the watchdog.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -38,6 +38,10 @@ pub struct Life {
     pub door: Door,
     /// Ends the servers.
     pub stop: CancellationToken,
+    /// Ends what the daemon looks at.
+    pub looks: CancellationToken,
+    /// The schedule.
+    pub scheduler: Scheduler,
     /// The servers, by name.
     pub servers: Vec<(&'static str, JoinHandle<()>)>,
     /// Asks for a reload.
@@ -51,20 +55,14 @@ pub fn signals() -> io::Result<Signals> {
 
 impl Life {
     /// Until the end, from READY on.
-    pub async fn run(mut self, mut signals: Signals, upkeep: Upkeep) -> Result<(), ServeError> {
+    pub async fn run(mut self, mut signals: Signals) -> Result<(), ServeError> {
         let ping = notify::watchdog().unwrap_or(LOOK).min(LOOK);
-        let mut looking = start_look(upkeep);
-        let mut rested: Option<Upkeep> = None;
         let mut due = self.clock.boot().0 + ping;
         let outcome = loop {
             tokio::select! {
                 signal = signals.next() => match signal {
                     Some(SIGHUP) => self.reload.ask_without_waiting(),
                     _ => break Ok(()),
-                },
-                upkeep = &mut looking, if rested.is_none() => match upkeep {
-                    Ok(upkeep) => rested = Some(upkeep),
-                    Err(_) => break Err(ServeError::TaskEnded("the upkeep")),
                 },
                 () = self.clock.sleep(due.saturating_sub(self.clock.boot().0)) => {
                     due = self.clock.boot().0 + ping;
@@ -74,13 +72,10 @@ impl Life {
                     if self.answers().await {
                         notify::alive();
                     }
-                    if let Some(upkeep) = rested.take() {
-                        looking = start_look(upkeep);
-                    }
                 }
             }
         };
-        looking.abort();
+        self.looks.cancel();
         self.end(&mut signals).await;
         outcome
     }
@@ -124,6 +119,9 @@ impl Life {
         };
         notify::stopping(&status);
         tracing::info!("{status}");
+        if core.is_none() {
+            self.scheduler.stop().await;
+        }
         if let Some(core) = core {
             let finished = core.service.finish(DRAIN);
             tokio::pin!(finished);
@@ -153,11 +151,4 @@ impl Life {
         };
         let _ = tokio::time::timeout(HANG_UP, hang_up).await;
     }
-}
-
-fn start_look(mut upkeep: Upkeep) -> JoinHandle<Upkeep> {
-    tokio::spawn(async move {
-        upkeep.look().await;
-        upkeep
-    })
 }

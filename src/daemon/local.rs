@@ -144,9 +144,23 @@ async fn build(place: &Place) -> Result<(Service, Arc<StateDir>), LocalError> {
     let ground = Ground { settings, state, store, clock, random, metrics: Arc::new(Metrics::new()), events };
     let service = Core::build(&ground, None).await?.service;
     let started = async {
+        service.take_back().await?;
         service.take_file_users(&service.settings()).await?;
         service.refresh_users().await
     };
     started.await.map_err(|problem: Problem| CoreError::Host(problem.detail))?;
+    keep_claims(service.clone(), Arc::clone(&ground.clock));
     Ok((service, ground.state))
+}
+
+/// A command's runs may take as long as the daemon's.
+fn keep_claims(service: Service, clock: Arc<dyn Clock>) {
+    tokio::spawn(async move {
+        loop {
+            clock.sleep(Service::RENEW).await;
+            if let Err(problem) = service.renew_claims().await {
+                tracing::warn!("the claims of runs are not renewed: {}", problem.detail);
+            }
+        }
+    });
 }

@@ -16,3 +16,6 @@ pub use core::{Core, CoreError, Current, Ground};
 pub use local::{LocalError, LocalMode};
 pub use serve::{ServeError, serve};
 pub use state::{StateDir, StateError, become_owner};
+
+#[cfg(test)]
+mod tests;

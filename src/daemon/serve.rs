@@ -102,12 +102,14 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
     }
     let asked = reload.for_service();
     let clock = Arc::clone(&ground.clock);
-    let mut upkeep = Upkeep::new(ground, door.clone(), stop.clone(), scheduler, asked, page_problem);
+    let upkeep = Upkeep::new(ground, door.clone(), stop.clone(), scheduler.clone(), asked, page_problem);
     upkeep.reach_store(STORE_PATIENCE).await.map_err(|error| ServeError::Unfit(said(&error)))?;
     let status = upkeep.status_line().await;
     notify::ready(&status);
     tracing::info!("ready: {status}");
-    let outcome = Life { clock, door, stop, servers, reload }.run(signals, upkeep).await;
+    let looks = CancellationToken::new();
+    upkeep.start(&looks);
+    let outcome = Life { clock, door, stop, looks, scheduler, servers, reload }.run(signals).await;
     // Left behind it would only be replaced at the next start.
     let _ = std::fs::remove_file(&settings.control.socket);
     outcome
@@ -115,11 +117,12 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
 
 /// The schedule, which fires into whatever is behind the door.
 async fn scheduler(ground: &Ground, door: &Door) -> Result<Scheduler, StartError> {
-    let door = door.clone();
-    Scheduler::start(Arc::clone(&ground.clock), move |user, due| {
-        if let Some(core) = door.core() {
+    let (opened, room) = (door.clone(), door.clone());
+    let fire = move |user, due| {
+        if let Some(core) = opened.core() {
             tokio::spawn(async move { core.service.run_due(user, due).await });
         }
-    })
-    .await
+    };
+    let room = move || room.core().map_or(0, |core| core.service.room());
+    Scheduler::start(Arc::clone(&ground.clock), fire, room).await
 }

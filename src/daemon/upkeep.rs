@@ -1,12 +1,13 @@
 //! What the daemon looks at from time to time: the store's coming and going, users that other programs add, the clock,
 //! logins that end, what has had its time; and the status line that tells of it.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::BootTime;
 use crate::control::api::Problem;
 use crate::control::{Reload, Service};
 use crate::domain::{AppName, EventKind, Timestamp, said};
@@ -18,6 +19,8 @@ use super::heard;
 use super::notify;
 use super::status;
 
+/// How often the store, the users, the clock and the status are looked at.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long the store is waited for at a look, while it was never reached.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 /// A clock that is wrong by more is a problem.
@@ -29,7 +32,7 @@ const LOGINS: Duration = Duration::from_secs(3_600);
 /// How often what has had its time is forgotten.
 const PRUNE: Duration = Duration::from_secs(24 * 3_600);
 
-/// What is looked after, and what was seen last.
+/// What is looked after, and what was seen last. Each look is a job of the scheduler's: one that hangs holds up no other.
 pub struct Upkeep {
     ground: Ground,
     door: Door,
@@ -37,10 +40,9 @@ pub struct Upkeep {
     scheduler: Scheduler,
     reload: Reload,
     page_problem: Option<String>,
-    store_was_away: bool,
-    status: String,
-    pruned: BootTime,
-    logins_seen: Timestamp,
+    store_was_away: AtomicBool,
+    status: Mutex<String>,
+    logins_seen: Mutex<Timestamp>,
 }
 
 impl Upkeep {
@@ -52,29 +54,87 @@ impl Upkeep {
         scheduler: Scheduler,
         reload: Reload,
         page_problem: Option<String>,
-    ) -> Self {
-        let pruned = ground.clock.boot();
+    ) -> Arc<Self> {
         // What fell into a day of standstill is told of again rather than not at all.
-        let logins_seen = ground.clock.now() - PRUNE;
-        Self {
+        let logins_seen = Mutex::new(ground.clock.now() - PRUNE);
+        let (store_was_away, status) = (AtomicBool::new(false), Mutex::default());
+        Arc::new(Self {
             ground,
             door,
             stop,
             scheduler,
             reload,
             page_problem,
-            store_was_away: false,
-            status: String::new(),
-            pruned,
+            store_was_away,
+            status,
             logins_seen,
-        }
+        })
+    }
+
+    /// Looks at everything from now on, as jobs of the scheduler, until `end`.
+    pub fn start(self: &Arc<Self>, end: &CancellationToken) {
+        self.every("store", LOOK, end, |upkeep| async move { upkeep.look_at_store().await });
+        self.every("status", LOOK, end, |upkeep| async move { upkeep.tell_status().await });
+        self.with_core("users", LOOK, end, |upkeep, service| async move {
+            upkeep.look_at_users(&service).await;
+        });
+        self.with_core("clock", LOOK, end, |_, service| async move { look_at_clock(&service).await });
+        self.with_core("claims", Service::RENEW, end, |_, service| async move {
+            told("the claims of runs are not renewed", service.renew_claims().await);
+        });
+        self.with_core("sweep", Service::SWEEP, end, |_, service| async move {
+            told("overdue runs are not looked for", service.sweep().await);
+        });
+        self.with_core("logins", LOOK, end, |upkeep, service| async move {
+            upkeep.look_at_logins(&service).await;
+        });
+        self.with_core("prune", PRUNE, end, |upkeep, _| async move { upkeep.prune().await });
+    }
+
+    fn every<F>(
+        self: &Arc<Self>,
+        name: &'static str,
+        period: Duration,
+        end: &CancellationToken,
+        look: impl Fn(Arc<Self>) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (upkeep, end) = (Arc::clone(self), end.clone());
+        self.scheduler.every(name, period, move || {
+            let (look, end) = (look(Arc::clone(&upkeep)), end.clone());
+            async move {
+                // Cut off at the end: no look harms anything when it is dropped in the middle.
+                let _ = end.run_until_cancelled(look).await;
+            }
+        });
+    }
+
+    /// A look that needs the service.
+    fn with_core<F>(
+        self: &Arc<Self>,
+        name: &'static str,
+        period: Duration,
+        end: &CancellationToken,
+        look: impl Fn(Arc<Self>, Service) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.every(name, period, end, move |upkeep| {
+            let work = upkeep.door.core().map(|core| look(upkeep, core.service.clone()));
+            async move {
+                if let Some(work) = work {
+                    work.await;
+                }
+            }
+        });
     }
 
     /// Tries to reach the store and to build the core on it; a store that does not answer degrades the daemon.
     ///
     /// # Errors
     /// What does not mend itself: a key or a schema that is not right.
-    pub async fn reach_store(&mut self, patience: Duration) -> Result<(), CoreError> {
+    pub async fn reach_store(&self, patience: Duration) -> Result<(), CoreError> {
         let built = Core::build(&self.ground, Some(self.scheduler.clone()));
         match tokio::time::timeout(patience, built).await {
             Ok(Ok(core)) => self.open(core).await,
@@ -85,7 +145,7 @@ impl Upkeep {
         Ok(())
     }
 
-    fn degrade(&mut self, why: &str) {
+    fn degrade(&self, why: &str) {
         let mut problems = vec![why.to_owned()];
         problems.extend(self.page_problem.clone());
         if self.door.problems() != problems {
@@ -94,7 +154,7 @@ impl Upkeep {
         self.door.closed(problems);
     }
 
-    async fn open(&mut self, core: Core) {
+    async fn open(&self, core: Core) {
         let service = core.service.clone();
         service.on_reload(Arc::clone(&self.reload));
         service.set_problems("page", self.page_problem.clone().into_iter().collect());
@@ -110,6 +170,7 @@ impl Upkeep {
             if !Arc::ptr_eq(&current, &service.settings()) {
                 service.apply(current).await?;
             }
+            service.take_back().await?;
             service.refresh_users().await?;
             service.retry_blocked();
             service.wake_troubled().await
@@ -119,72 +180,66 @@ impl Upkeep {
         }
     }
 
-    /// Looks at everything once.
-    pub async fn look(&mut self) {
-        match self.door.core() {
-            Some(core) => {
-                self.look_at_store(&core).await;
-                look_at_clock(&core.service).await;
-                self.look_at_logins(&core.service).await;
-                self.prune().await;
-            }
-            // Once the daemon is READY a wrong key or schema is a problem that is shown, and no reason to end.
-            None => {
-                if let Err(error) = self.reach_store(STORE_PATIENCE).await {
-                    self.degrade(&said(&error));
-                }
-            }
-        }
-        self.tell_status().await;
-    }
-
     /// How things are, in words.
     pub async fn status_line(&self) -> String {
         status::line(&self.door, self.ground.clock.now()).await
     }
 
-    async fn tell_status(&mut self) {
+    async fn tell_status(&self) {
         let line = self.status_line().await;
-        if line != self.status {
+        let mut told = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if line != *told {
             notify::status(&line);
             tracing::info!("{line}");
-            self.status = line;
+            *told = line;
         }
     }
 
-    async fn look_at_store(&mut self, core: &Core) {
+    async fn look_at_store(&self) {
+        let Some(core) = self.door.core() else {
+            // Once the daemon is READY a wrong key or schema is a problem that is shown, and no reason to end.
+            if let Err(error) = self.reach_store(STORE_PATIENCE).await {
+                self.degrade(&said(&error));
+            }
+            return;
+        };
         let service = &core.service;
         if let Some(trouble) = self.ground.store.trouble() {
             // Shown until a look finds that nothing failed since; a write that succeeds ends it.
             service.set_problems("store", vec![format!("{trouble}; it is tried again")]);
-            self.store_was_away = true;
+            self.store_was_away.store(true, Ordering::SeqCst);
             let _ = self.ground.store.probe().await;
             return;
         }
-        let away = self.store_was_away || service.owes();
-        let looked = match away {
-            false => self.catch_up(service).await,
-            true => self.welcome_store(core).await,
-        };
-        match looked {
-            Ok(()) if away => {
+        if !self.store_was_away.load(Ordering::SeqCst) && !service.owes() {
+            return;
+        }
+        match self.welcome_store(&core).await {
+            Ok(()) => {
                 service.set_problems("store", Vec::new());
-                self.store_was_away = false;
+                self.store_was_away.store(false, Ordering::SeqCst);
                 tracing::info!("the store is within reach again");
             }
-            Ok(()) => {}
             Err(problem) => self.store_is_away(service, &problem),
         }
     }
 
-    async fn catch_up(&self, service: &Service) -> Result<(), Problem> {
-        service.refresh_users().await?;
-        service.catch_up().await
+    async fn look_at_users(&self, service: &Service) {
+        if self.store_was_away.load(Ordering::SeqCst) {
+            return;
+        }
+        let looked = async {
+            service.refresh_users().await?;
+            service.catch_up().await
+        };
+        if let Err(problem) = looked.await {
+            self.store_is_away(service, &problem);
+        }
     }
 
-    fn store_is_away(&mut self, service: &Service, problem: &Problem) {
+    fn store_is_away(&self, service: &Service, problem: &Problem) {
         service.set_problems("store", vec![format!("{}; it is tried again", problem.detail)]);
-        self.store_was_away = true;
+        self.store_was_away.store(true, Ordering::SeqCst);
     }
 
     /// The store may have come back without its last commits: the spool has them. Whatever could not be done meanwhile
@@ -194,30 +249,37 @@ impl Upkeep {
         self.ground.store.probe().await?;
         let faults = offer(&core.exchange, &self.ground.store, &service.settings()).await?;
         service.set_problems("spool", faults);
+        service.take_back().await?;
         service.settle_debt().await?;
         service.wake_troubled().await
     }
 
-    async fn look_at_logins(&mut self, service: &Service) {
-        let now = self.ground.clock.now();
-        if now.since(self.logins_seen) < LOGINS {
+    async fn look_at_logins(&self, service: &Service) {
+        let (from, now) = (*self.seen(), self.ground.clock.now());
+        if now.since(from) < LOGINS {
             return;
         }
-        match service.tell_of_ending_logins(self.logins_seen, now).await {
-            Ok(()) => self.logins_seen = now,
+        match service.tell_of_ending_logins(from, now).await {
+            Ok(()) => *self.seen() = now,
             Err(problem) => tracing::debug!("logins are not looked at: {}", problem.detail),
         }
     }
 
-    async fn prune(&mut self) {
-        let now = self.ground.clock.boot();
-        if now.since(self.pruned) < PRUNE {
-            return;
-        }
-        self.pruned = now;
+    fn seen(&self) -> MutexGuard<'_, Timestamp> {
+        self.logins_seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn prune(&self) {
         if let Err(error) = self.ground.store.prune(self.ground.clock.now() - KEEP).await {
             tracing::warn!("what has had its time is not forgotten: {}", said(&error));
         }
+    }
+}
+
+/// A look that failed is made again; what a store that is away means is told elsewhere.
+fn told(what: &str, outcome: Result<(), Problem>) {
+    if let Err(problem) = outcome {
+        tracing::warn!("{what}: {}", problem.detail);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 use croner::Cron;
@@ -35,8 +36,11 @@ pub enum ScheduleError {
 pub enum Schedule {
     /// From the user's own listening.
     Adaptive,
-    /// At the times of a cron expression: day of month and day of week are ORed, as in cron(5).
-    Cron(Box<Cron>),
+    /// At the times of a cron expression in the user's zone: where both are given, day of month and day of week are
+    /// ORed, as in cron(5). Over a change of clocks one fixed time of day comes once on every day: in a gap at its end,
+    /// in a repeated stretch the first time. What is given by steps, lists or `*` goes by the clock on the wall: it
+    /// skips what that skips, and comes again where that does.
+    Cron(Arc<Cron>),
 }
 
 fn shown(given: &str) -> String {
@@ -58,7 +62,7 @@ impl FromStr for Schedule {
         // Without years: what fires once then fires again and again, so that there is always a next time.
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
         let cron = parser.parse(text).map_err(|e| refused(e.to_string()))?;
-        let schedule = Self::Cron(Box::new(cron));
+        let schedule = Self::Cron(Arc::new(cron));
         match schedule.next_after(Timestamp::from_millis(0), Tz::UTC) {
             Some(_) => Ok(schedule),
             None => Err(ScheduleError::NeverFires(shown(given))),
@@ -92,49 +96,4 @@ pub fn parse_zone(name: &str) -> Result<Tz, ScheduleError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn next(schedule: &str, zone: &str, after: &str) -> String {
-        let schedule: Schedule = schedule.parse().unwrap();
-        let after = Timestamp::parse(after).unwrap();
-        schedule.next_after(after, parse_zone(zone).unwrap()).unwrap().to_string()
-    }
-
-    #[test]
-    fn five_fields_and_six_are_understood() {
-        assert_eq!(next("5 * * * *", "UTC", "2026-01-01T00:05:00Z"), "2026-01-01T01:05:00.000Z");
-        assert_eq!(next("30 5 * * * *", "UTC", "2026-01-01T00:05:00Z"), "2026-01-01T00:05:30.000Z");
-        assert_eq!(next("0 12 13 * 5", "UTC", "2026-02-01T00:00:00Z"), "2026-02-06T12:00:00.000Z");
-        assert_eq!(next("0 0 29 2 *", "UTC", "2026-01-01T00:00:00Z"), "2028-02-29T00:00:00.000Z");
-    }
-
-    #[test]
-    fn a_time_that_is_decades_away_is_found() {
-        // 29 February and a Monday at once: every 28 years, or 40 where a century has no leap day.
-        assert_eq!(next("0 0 29 2 +1", "UTC", "2026-01-01T00:00:00Z"), "2044-02-29T00:00:00.000Z");
-        assert_eq!(next("0 0 29 2 +1", "UTC", "2072-02-29T00:00:00Z"), "2112-02-29T00:00:00.000Z");
-    }
-
-    #[test]
-    fn a_daily_time_keeps_its_hour_over_a_change_of_clocks() {
-        let daily = |after| next("0 5 * * *", "Europe/Berlin", after);
-        assert_eq!(daily("2026-03-28T12:00:00Z"), "2026-03-29T03:00:00.000Z");
-        assert_eq!(daily("2026-10-24T12:00:00Z"), "2026-10-25T04:00:00.000Z");
-    }
-
-    #[test]
-    fn what_is_no_schedule_is_refused_with_what_is_accepted() {
-        for bad in
-            ["", "hourly", "* * *", "61 * * * *", "0 0 0 1 1 * 2020", "* * * * * * *", &"* ".repeat(300)]
-        {
-            let message = bad.parse::<Schedule>().unwrap_err().to_string();
-            assert!(message.contains("cron expression of 5 fields"), "{message}");
-        }
-        for never in ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 31W 2 *", "0 0 30 2 +1"] {
-            let message = never.parse::<Schedule>().unwrap_err().to_string();
-            assert!(message.contains("never fires") && message.contains(never), "{message}");
-        }
-        assert!(parse_zone("Europe/Berlim").unwrap_err().to_string().contains("IANA"));
-    }
-}
+mod tests;

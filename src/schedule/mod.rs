@@ -37,11 +37,14 @@ pub struct Scheduler {
 impl Scheduler {
     /// Starts tokio-cron-scheduler on an empty plan. `fire` gets each user who is due and the time they were due at; it
     /// must not block, and may be called from any thread. A fired user is not due again until [`Scheduler::set`].
+    /// `room` says how many more may be fired now: whoever is due beyond that stays in the plan, which costs less than
+    /// anything that waits elsewhere.
     pub async fn start(
         clock: Arc<dyn Clock>,
         fire: impl Fn(UserId, Timestamp) + Send + Sync + 'static,
+        room: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
-        let core = Core::new(clock, fire);
+        let core = Core::new(clock, fire, room);
         let library = Library::start(Arc::clone(&core)).await?;
         Ok(Self { core, library: Some(library) })
     }
@@ -49,7 +52,7 @@ impl Scheduler {
     /// The same without the library, which reads the wall clock and really sleeps: nothing happens but in
     /// [`Scheduler::tick`]. For simulated time.
     pub fn by_hand(clock: Arc<dyn Clock>, fire: impl Fn(UserId, Timestamp) + Send + Sync + 'static) -> Self {
-        Self { core: Core::new(clock, fire), library: None }
+        Self { core: Core::new(clock, fire, || usize::MAX), library: None }
     }
 
     /// Does at once what is due by the clock: fires users in the order of their times, spawns periodic work.
@@ -99,7 +102,13 @@ impl Scheduler {
 
     /// Hands out nothing any more. A firing or work that has begun goes on.
     pub async fn stop(&self) {
-        self.core.state().plan.stop();
+        // They hold what they work on; dropped outside the lock, since that may come back here.
+        let works = {
+            let mut state = self.core.state();
+            state.plan.stop();
+            std::mem::take(&mut state.works)
+        };
+        drop(works);
         if let Some(library) = &self.library {
             library.stop().await;
         }
@@ -112,6 +121,7 @@ type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 struct Core {
     clock: Arc<dyn Clock>,
     fire: Box<dyn Fn(UserId, Timestamp) + Send + Sync>,
+    room: Box<dyn Fn() -> usize + Send + Sync>,
     state: Mutex<State>,
 }
 
@@ -129,9 +139,14 @@ struct Work {
 }
 
 impl Core {
-    fn new(clock: Arc<dyn Clock>, fire: impl Fn(UserId, Timestamp) + Send + Sync + 'static) -> Arc<Self> {
+    fn new(
+        clock: Arc<dyn Clock>,
+        fire: impl Fn(UserId, Timestamp) + Send + Sync + 'static,
+        room: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Arc<Self> {
         let state = State { plan: Plan::default(), works: Vec::new(), last_tick: clock.boot() };
-        let core = Arc::new(Self { clock, fire: Box::new(fire), state: Mutex::new(state) });
+        let core =
+            Arc::new(Self { clock, fire: Box::new(fire), room: Box::new(room), state: Mutex::new(state) });
         core.every("beat", BEAT, || std::future::ready(()));
         core
     }
@@ -152,6 +167,7 @@ impl Core {
 
     fn hand_out(&self, at_most: usize) -> Vec<Job> {
         let (now, boot) = (self.clock.now(), self.clock.boot());
+        let at_most = at_most.min((self.room)());
         self.state().plan.hand_out(now, boot, at_most)
     }
 

@@ -2,7 +2,38 @@
 
 use std::time::Duration;
 
-use crate::domain::UserName;
+use chrono_tz::Tz;
+
+use crate::domain::{Schedule, Timestamp, UserName};
+
+/// The widest window: a user's minute is the schedule's, or the one after it.
+const WIDEST: Duration = Duration::from_secs(60);
+/// How much of the shortest time between two firings the window takes at most.
+const PART: u32 = 10;
+/// How many firings are looked at for the shortest time between two.
+const LOOKED_AT: usize = 256;
+/// From when on: 2026-01-01, so that it is the same in every release.
+const FROM: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// Over how long the users of this schedule are spread: a tenth of the shortest time between two of its firings, a
+/// minute at most. It does not depend on who they are, so that nobody moves when others come. An adaptive schedule has
+/// none: its users part by themselves.
+pub fn window(schedule: &Schedule) -> Duration {
+    let mut last = None;
+    let mut shortest = WIDEST * PART;
+    let mut next = schedule.next_after(FROM - Duration::from_millis(1), Tz::UTC);
+    for _ in 0..LOOKED_AT {
+        let Some(at) = next else { break };
+        if let Some(last) = last.replace(at) {
+            shortest = shortest.min(at.since(last));
+        }
+        next = schedule.next_after(at, Tz::UTC);
+    }
+    match last {
+        Some(_) => shortest / PART,
+        None => Duration::ZERO,
+    }
+}
 
 /// How far into the window this user belongs: below `window`, to the millisecond, and the same on every machine and in
 /// every release (FNV-1a, 64 bits, mixed once more since names are short).
@@ -47,6 +78,26 @@ mod tests {
     fn a_users_offset_is_the_same_in_every_release() {
         let hour = Duration::from_secs(3600);
         assert_eq!(["alice", "bob", "carol"].map(|name| millis(name, hour)), [745_741, 3_463_396, 605_620]);
+    }
+
+    #[test]
+    fn the_window_is_a_tenth_of_the_shortest_time_between_two_firings_and_a_minute_at_most() {
+        for (schedule, millis) in [
+            ("5 * * * *", 60_000),
+            ("*/15 * * * *", 60_000),
+            ("*/10 * * * *", 60_000),
+            ("*/5 * * * *", 30_000),
+            // At the hour's end the step is shorter: from 56 to 0.
+            ("*/7 * * * *", 24_000),
+            ("0,1 5 * * *", 6_000),
+            ("*/2 * * * * *", 200),
+            ("* * * * * *", 100),
+            ("0 0 29 2 *", 60_000),
+            ("adaptive", 0),
+        ] {
+            let window = window(&schedule.parse().unwrap());
+            assert_eq!(window, Duration::from_millis(millis), "{schedule}");
+        }
     }
 
     #[test]

@@ -24,7 +24,8 @@ fn by_hand() -> (Arc<SimulatedClock>, Scheduler, Fired) {
 
 async fn started(clock: Arc<dyn Clock>) -> (Scheduler, Fired) {
     let (tx, rx) = mpsc::unbounded_channel();
-    let scheduler = Scheduler::start(clock, move |user, due| tx.send((user, due)).unwrap()).await.unwrap();
+    let fire = move |user, due| tx.send((user, due)).unwrap();
+    let scheduler = Scheduler::start(clock, fire, || usize::MAX).await.unwrap();
     (scheduler, rx)
 }
 
@@ -151,6 +152,35 @@ async fn the_library_asks_the_injected_clock_what_is_due() {
 }
 
 #[tokio::test]
+async fn whoever_there_is_no_room_for_stays_in_the_plan() {
+    let clock = Arc::new(SimulatedClock::new(NOON));
+    let room = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (tx, mut fired) = mpsc::unbounded_channel();
+    let left = Arc::clone(&room);
+    let scheduler = Scheduler::start(
+        clock.clone(),
+        move |user, due| tx.send((user, due)).unwrap(),
+        move || left.load(Ordering::SeqCst),
+    )
+    .await
+    .unwrap();
+    for user in 1..=3 {
+        scheduler.set(UserId(user), NOON);
+    }
+    // A beat has come through, and nobody with it.
+    clock.advance(seconds(5));
+    while scheduler.last_tick() != clock.boot() {
+        tokio::task::yield_now().await;
+    }
+    assert!(fired.try_recv().is_err());
+    assert_eq!(scheduler.next_for(UserId(1)), Some(NOON));
+    room.store(9, Ordering::SeqCst);
+    for user in 1..=3 {
+        assert_eq!(fired.recv().await.unwrap().0, UserId(user));
+    }
+}
+
+#[tokio::test]
 async fn a_beat_comes_through_the_library_when_nobody_is_due() {
     let clock = Arc::new(SimulatedClock::new(NOON));
     let (scheduler, _fired) = started(Arc::clone(&clock) as _).await;
@@ -168,4 +198,51 @@ async fn nothing_is_fired_after_a_stop() {
     clock.advance(seconds(9));
     scheduler.tick();
     assert!(fired.try_recv().is_err());
+}
+
+/// A year of hourly, daily and quarterly users in zones with every kind of change of clocks: each is fired at each of
+/// their times, once, in order.
+#[tokio::test]
+async fn in_a_year_nobody_is_dropped_and_nobody_doubled() {
+    let zones = [
+        "Europe/Berlin",
+        "America/New_York",
+        "Australia/Lord_Howe",
+        "Africa/Casablanca",
+        "America/Sao_Paulo",
+    ];
+    let schedules = ["5 * * * *", "30 2 * * *", "45 */6 * * *"];
+    let users: Vec<(crate::domain::Schedule, chrono_tz::Tz)> = zones
+        .iter()
+        .flat_map(|zone| schedules.map(|schedule| (schedule.parse().unwrap(), zone.parse().unwrap())))
+        .collect();
+    let start = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+    let end = start + seconds(365 * 86_400);
+    let clock = Arc::new(SimulatedClock::new(start));
+    let (tx, mut fired) = mpsc::unbounded_channel();
+    let scheduler =
+        Scheduler::by_hand(Arc::clone(&clock) as _, move |user, due| tx.send((user, due)).unwrap());
+    let next = |user: usize, after| users[user].0.next_after(after, users[user].1).unwrap();
+    for user in 0..users.len() {
+        scheduler.set(UserId(i64::try_from(user).unwrap()), next(user, start));
+    }
+    let mut made: Vec<Vec<Timestamp>> = vec![Vec::new(); users.len()];
+    while let Some(at) = scheduler.next().filter(|at| *at < end) {
+        clock.advance(at.since(clock.now()));
+        scheduler.tick();
+        while let Ok((user, due)) = fired.try_recv() {
+            assert_eq!(due, clock.now(), "simulated time is never late");
+            let index = usize::try_from(user.0).unwrap();
+            made[index].push(due);
+            scheduler.set(user, next(index, due));
+        }
+    }
+    for (user, made) in made.into_iter().enumerate() {
+        let times = std::iter::successors(Some(next(user, start)), |last| Some(next(user, *last)));
+        let expected: Vec<_> = times.take_while(|at| *at < end).collect();
+        assert_eq!(made, expected, "{} in {}", users[user].0, users[user].1);
+        // 365 days, and of an hourly user as many hours, but for the two that a change of clocks by half an hour shifts.
+        let days = made.len() as f64 / [24.0, 1.0, 4.0][user % 3];
+        assert!((364.5..=365.5).contains(&days), "{} in {}: {days}", users[user].0, users[user].1);
+    }
 }

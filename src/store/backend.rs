@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -11,14 +12,16 @@ use super::postgres::Server;
 use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Alike, Announcement, Bite, Changed, Changes, Close, CommitIf, FileUsers, GrantStore, Intent,
-    LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery,
-    Result, RunFailed, Store, StoreError,
+    Added, Alike, Announcement, Bite, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantStore,
+    Intent, LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin,
+    PlannedRun, PlayQuery, Result, RunClaim, RunFailed, Store, StoreError,
 };
-use super::{events, file_users, footing, gaps, grants, logins, meta, pages, plays, refreshes, runs, users};
+use super::{
+    claims, events, file_users, footing, gaps, grants, logins, meta, pages, plays, refreshes, runs, users,
+};
 use crate::domain::{
     AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
-    StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, Trigger, User, UserId, UserName,
+    StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, User, UserId, UserName,
 };
 
 /// The database that a store is in.
@@ -192,9 +195,9 @@ impl Store for SqlStore {
         users::by_name(&mut session, name).await
     }
 
-    async fn users_changed(&self, since: i64) -> Result<Changes> {
+    async fn users_changed(&self, since: i64, limit: i64) -> Result<Changes> {
         let mut session = self.reading("reading which users changed").await?;
-        users::changed(&mut session, since).await
+        users::changed(&mut session, since, limit).await
     }
 
     async fn put_user(&self, user: &NewUser) -> Result<User> {
@@ -228,10 +231,20 @@ impl Store for SqlStore {
         session.commit(()).await
     }
 
-    async fn set_next_run(&self, user: UserId, at: Option<Timestamp>) -> Result<()> {
-        let mut session = self.writing(format!("setting the next run of user {}", user.0)).await?;
-        users::set_next_run(&mut session, user, at).await?;
-        session.commit(()).await
+    async fn plan_runs(&self, runs: &[PlannedRun]) -> Result<Vec<(UserId, Option<Timestamp>)>> {
+        let mut session = self.writing("planning runs").await?;
+        let others = claims::plan(&mut session, runs).await?;
+        session.commit(others).await
+    }
+
+    async fn overdue(
+        &self,
+        by: Duration,
+        after: Option<(Timestamp, UserId)>,
+        limit: i64,
+    ) -> Result<Vec<(Timestamp, UserId)>> {
+        let mut session = self.reading("looking for overdue runs").await?;
+        claims::overdue(&mut session, by, after, limit).await
     }
 
     async fn tally(&self) -> Result<Vec<Alike>> {
@@ -272,10 +285,22 @@ impl Store for SqlStore {
         logins::progress(&mut session, state).await
     }
 
-    async fn begin_run(&self, user: UserId, trigger: Trigger, at: Timestamp) -> Result<RunId> {
-        let mut session = self.writing(format!("beginning a run of user {}", user.0)).await?;
-        let run = runs::begin(&mut session, user, trigger, at).await?;
-        session.commit(run).await
+    async fn begin_run(&self, claim: &RunClaim) -> Result<Claimed> {
+        let mut session = self.writing(format!("beginning a run of user {}", claim.user.0)).await?;
+        let claimed = claims::begin(&mut session, claim).await?;
+        session.commit(claimed).await
+    }
+
+    async fn renew_runs(&self, owner: Owner, users: &[UserId], lease: Duration) -> Result<Vec<UserId>> {
+        let mut session = self.writing("renewing the claims of runs under way").await?;
+        let renewed = claims::renew(&mut session, owner, users, lease).await?;
+        session.commit(renewed).await
+    }
+
+    async fn release_runs(&self, owner: Owner, but: &[UserId]) -> Result<u64> {
+        let mut session = self.writing("giving up claims of runs that ended").await?;
+        let released = claims::release_all(&mut session, owner, but).await?;
+        session.commit(released).await
     }
 
     async fn page_facts(
@@ -292,12 +317,14 @@ impl Store for SqlStore {
     async fn store_page(&self, page: &PageStored) -> Result<Added> {
         let mut session = self.writing(format!("storing a page of user {}", page.user.0)).await?;
         let new = pages::store(&mut session, page).await?;
+        claims::release(&mut session, page.user, page.release).await?;
         session.commit(new).await
     }
 
     async fn fail_run(&self, run: &RunFailed) -> Result<()> {
         let mut session = self.writing(format!("ending a run of user {}", run.user.0)).await?;
         runs::fail(&mut session, run).await?;
+        claims::release(&mut session, run.user, run.release).await?;
         session.commit(()).await
     }
 
@@ -350,8 +377,9 @@ impl Store for SqlStore {
     }
 
     async fn prune(&self, older_than: Timestamp) -> Result<()> {
-        let mut session = self.writing("forgetting ended logins").await?;
+        let mut session = self.writing("forgetting ended logins and purged users").await?;
         logins::forget_expired(&mut session).await?;
+        users::forget_purged(&mut session, older_than).await?;
         session.commit(()).await?;
         // Each bite is a transaction of its own, so that a commit of tokens never waits for a day's rows.
         loop {

@@ -14,6 +14,7 @@ mod url; // which database a URL names
 
 // The SQL, by entity.
 mod catalogue;
+mod claims;
 mod events;
 mod file_users;
 mod footing;
@@ -30,20 +31,22 @@ mod users;
 #[cfg(test)]
 mod conformance;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::domain::{
     AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
-    StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, Trigger, User, UserId, UserName,
+    StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, User, UserId, UserName,
 };
 
 pub use error::StoreError;
 pub use memory::MemoryGrants;
 pub use record::{
-    Added, Alike, Announcement, Bite, Changed, Changes, Close, CommitIf, FileUsers, Intent, LoginGiven,
-    LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlayQuery, RunFailed,
-    STOPPED, UserSeen,
+    Added, Alike, Announcement, Bite, Changed, Changes, Claimed, Close, CommitIf, FileUsers, Intent,
+    LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,
+    PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
 };
 pub use url::{UrlError, open};
 
@@ -116,9 +119,10 @@ pub trait Store: GrantStore {
     async fn users(&self) -> Result<Vec<User>>;
     /// One user, active or not.
     async fn user(&self, name: &UserName) -> Result<Option<User>>;
-    /// Who changed after change number `since` (0: everyone), by whichever program: who came, left, or has another
-    /// app, schedule, zone or pause. What runs note of a user is no change.
-    async fn users_changed(&self, since: i64) -> Result<Changes>;
+    /// Who changed after change number `since` (0: everyone), by whichever program: who came, left, was purged, or has
+    /// another app, schedule, zone or pause; at most `limit` of them, the oldest changes first. What runs note of a user
+    /// is no change.
+    async fn users_changed(&self, since: i64, limit: i64) -> Result<Changes>;
     /// Adds a user of the store; one of that name who is inactive comes back with their archive, not paused. An active
     /// one is changed, but one of a file is left as they are and answered: refuse that before.
     async fn put_user(&self, user: &NewUser) -> Result<User>;
@@ -127,12 +131,21 @@ pub trait Store: GrantStore {
     /// declare belongs to the one that said so last.
     async fn sync_file_users(&self, daemon: Owner, users: &[NewUser]) -> Result<FileUsers>;
     /// Deletes the tokens and makes the user inactive: the grant's counters stay, and its epoch rises, so that no late
-    /// answer counts. `purge`: deletes everything of the user, without a trace in `users_changed`.
+    /// answer counts. `purge`: deletes everything of the user; for a time `users_changed` has the number.
     async fn remove_user(&self, user: UserId, purge: bool) -> Result<()>;
     /// Suspends or lets go on; `None`: everyone who is active.
     async fn set_paused(&self, user: Option<UserId>, paused: bool) -> Result<()>;
-    /// Sets when the next run is due.
-    async fn set_next_run(&self, user: UserId, at: Option<Timestamp>) -> Result<()>;
+    /// Sets when the next runs are due, of active users whose time is still the one that was seen and whom nobody runs.
+    /// Answers the others who are there, with the time on record.
+    async fn plan_runs(&self, runs: &[PlannedRun]) -> Result<Vec<(UserId, Option<Timestamp>)>>;
+    /// Who is due for longer than `by`, the longest first, and after `after` in that order; also those whose claim
+    /// lapsed so long ago.
+    async fn overdue(
+        &self,
+        by: Duration,
+        after: Option<(Timestamp, UserId)>,
+        limit: i64,
+    ) -> Result<Vec<(Timestamp, UserId)>>;
 
     /// The active users, counted by what decides their state.
     async fn tally(&self) -> Result<Vec<Alike>>;
@@ -150,8 +163,13 @@ pub trait Store: GrantStore {
     /// How a begun login stands; `None`: unknown, or expired without an outcome.
     async fn login_progress(&self, state: &str) -> Result<Option<LoginProgress>>;
 
-    /// Opens a run; one that was never finished is thereby known to have been broken off.
-    async fn begin_run(&self, user: UserId, trigger: Trigger, at: Timestamp) -> Result<RunId>;
+    /// Claims a user and opens a run; one that was never finished is thereby known to have been broken off. An owner
+    /// can take over its own claim.
+    async fn begin_run(&self, claim: &RunClaim) -> Result<Claimed>;
+    /// Lets the owner's claims hold for so long again; answers whose were still there.
+    async fn renew_runs(&self, owner: Owner, users: &[UserId], lease: Duration) -> Result<Vec<UserId>>;
+    /// Gives up the owner's claims but those on these users: they are due at once. How many.
+    async fn release_runs(&self, owner: Owner, but: &[UserId]) -> Result<u64>;
     /// What is known about these plays, since the last page, and of the time that the page covers: `oldest` is its
     /// oldest moment, `None` where it names none.
     async fn page_facts(
@@ -161,10 +179,10 @@ pub trait Store: GrantStore {
         plays: &[Play],
         oldest: Option<Timestamp>,
     ) -> Result<PageFacts>;
-    /// Stores a page and ends the run; answers what was new. A run that has ended is left as it ended, and answered
-    /// again.
+    /// Stores a page, ends the run and the claim; answers what was new. A run that has ended is left as it ended, and
+    /// answered again.
     async fn store_page(&self, page: &PageStored) -> Result<Added>;
-    /// Ends a run that stored nothing, unless it has ended.
+    /// Ends a run that stored nothing, unless it has ended, and the claim.
     async fn fail_run(&self, run: &RunFailed) -> Result<()>;
     /// The last runs, newest first.
     async fn runs(&self, user: UserId, limit: i64) -> Result<Vec<Run>>;
@@ -189,7 +207,7 @@ pub trait Store: GrantStore {
     async fn add_event(&self, event: &Event) -> Result<()>;
     /// The last events, newest first.
     async fn events(&self, user: Option<&UserName>, limit: i64) -> Result<Vec<Event>>;
-    /// Forgets what has had its time: expired logins, and runs and events older than this; never plays and gaps. Run
-    /// daily. Unlike the others it is many small transactions, so that nobody waits long for it.
+    /// Forgets what has had its time: expired logins, and runs, events and the numbers of purged users older than this;
+    /// never plays and gaps. Run daily. Unlike the others it is many small transactions, so that nobody waits long for it.
     async fn prune(&self, older_than: Timestamp) -> Result<()>;
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::domain::{
     AccessTimes, AppName, AppState, AttemptId, Cause, Doubt, Epoch, Footing, Gap, Generation, Login, Owner,
-    Play, Refusal, RunId, RunResult, Sealed, Timestamp, User, UserId, UserName,
+    Play, Refusal, RunId, RunResult, Sealed, Timestamp, Trigger, User, UserId, UserName,
 };
 
 /// A user to be added, or brought back.
@@ -30,14 +32,78 @@ pub struct FileUsers {
 }
 
 /// The users that changed, and the number to ask with next time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// The number of the newest change.
+    /// The number of the newest change in here.
     pub upto: i64,
+    /// Whether there may be more.
+    pub more: bool,
     /// Everyone who changed since, inactive users too.
     pub users: Vec<User>,
-    /// Names another program inserted that are no user names, with the reason; they are not archived.
-    pub refused: Vec<String>,
+    /// Rows of other programs that are no users, with the reason; they are not archived.
+    pub refused: Vec<(UserId, String)>,
+    /// Who was deleted with everything.
+    pub purged: Vec<UserId>,
+}
+
+/// When a user is to run next, unless that was changed since it was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedRun {
+    /// Who.
+    pub user: UserId,
+    /// The next time that was on record.
+    pub seen: Option<Timestamp>,
+    /// The new one.
+    pub at: Timestamp,
+}
+
+/// Claims a user for a run. While the claim holds no other daemon runs the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunClaim {
+    /// Whom.
+    pub user: UserId,
+    /// Who runs.
+    pub owner: Owner,
+    /// Names this claim: its repetition gets the same run.
+    pub claim: Uuid,
+    /// How long it holds, from now on the store's clock.
+    pub lease: Duration,
+    /// Of a run by schedule the time that it was due at: what another daemon has moved is not due. `None`: run anyway.
+    pub due: Option<Timestamp>,
+    /// What starts the run.
+    pub trigger: Trigger,
+    /// When it starts.
+    pub at: Timestamp,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// The user is the caller's, and the run is open.
+    Begun(RunId),
+    /// Another daemon runs the user.
+    Taken {
+        /// Its run.
+        run: RunId,
+        /// When its claim lapses, unless it is renewed.
+        until: Timestamp,
+    },
+    /// The run is due at another time.
+    NotDue {
+        /// The time on record.
+        next: Option<Timestamp>,
+    },
+    /// There is no such user any more, or they are paused.
+    Gone,
+}
+
+/// Gives a user back when a run ends; nothing where the claim is another's by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release {
+    /// Whose claim ends.
+    pub owner: Owner,
+    /// When the next run is due.
+    pub next: Option<Timestamp>,
 }
 
 /// What a daemon on this store did.
@@ -270,6 +336,8 @@ pub struct PageStored {
     pub gaps: Vec<Gap>,
     /// When the run ended.
     pub at: Timestamp,
+    /// Ends the claim.
+    pub release: Release,
 }
 
 /// What a page added to the archive.
@@ -296,6 +364,8 @@ pub struct RunFailed {
     pub blocked: Option<String>,
     /// When the run ended.
     pub at: Timestamp,
+    /// Ends the claim.
+    pub release: Release,
 }
 
 /// Which plays to read; the newest first.

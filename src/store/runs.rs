@@ -7,24 +7,23 @@ use crate::domain::{Run, RunId, RunResult, Timestamp, Trigger, UserId};
 /// How many rows `prune` deletes at a time, so that it never keeps others waiting.
 const PRUNED_AT_ONCE: i64 = 5_000;
 
-pub async fn begin(session: &mut Session, user: UserId, trigger: Trigger, at: Timestamp) -> Result<RunId> {
-    let run: RunId = session
-        .one(
-            "UPDATE users SET runs = runs + 1, last_run_at = $2 WHERE id = $1 RETURNING runs",
-            params![user, at],
-            |row| row.get("runs"),
-        )
-        .await?;
+pub async fn open(
+    session: &mut Session,
+    user: UserId,
+    run: RunId,
+    trigger: Trigger,
+    at: Timestamp,
+) -> Result<()> {
     session
         .run(
             "INSERT INTO runs (user_id, run_id, cause, started_at) VALUES ($1, $2, $3, $4)",
             params![user, run, trigger, at],
         )
         .await?;
-    Ok(run)
+    Ok(())
 }
 
-/// A run that has ended stays as it ended.
+/// A run that has ended stays as it ended. Of a user who was run again since, the newer run tells how they are.
 pub async fn fail(session: &mut Session, failed: &RunFailed) -> Result<()> {
     let ended = session
         .run(
@@ -37,8 +36,8 @@ pub async fn fail(session: &mut Session, failed: &RunFailed) -> Result<()> {
         session
             .run(
                 "UPDATE users SET last_run_result = $2, last_run_reason = $3, blocked = COALESCE($4, blocked)
-                 WHERE id = $1",
-                params![failed.user, failed.result, &failed.reason, &failed.blocked],
+                 WHERE id = $1 AND runs = $5",
+                params![failed.user, failed.result, &failed.reason, &failed.blocked, failed.run],
             )
             .await?;
     }

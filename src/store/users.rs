@@ -51,18 +51,31 @@ pub async fn by_name(session: &mut Session, name: &UserName) -> Result<Option<Us
     Ok(listed.and_then(Listed::ok))
 }
 
-pub async fn changed(session: &mut Session, since: i64) -> Result<Changes> {
+pub async fn changed(session: &mut Session, since: i64, limit: i64) -> Result<Changes> {
+    // One statement, so that the numbers of users and of those who were purged are of the same moment.
     let rows = session
-        .all("SELECT * FROM users WHERE change > $1 ORDER BY change", params![since], |row| {
-            Ok((row.get::<i64>("change")?, read(row)?))
-        })
+        .all(
+            "SELECT numbered.number, numbered.user_id, users.* FROM
+               (SELECT change AS number, id AS user_id FROM users WHERE change > $1
+                UNION ALL SELECT change AS number, user_id FROM purged_users WHERE change > $1
+                ORDER BY number LIMIT $2) AS numbered
+               LEFT JOIN users ON users.id = numbered.user_id
+             ORDER BY numbered.number",
+            params![since, limit.max(1)],
+            |row| {
+                let listed = row.maybe::<UserId>("id")?.map(|_| read(row)).transpose()?;
+                Ok((row.get::<i64>("number")?, row.get("user_id")?, listed))
+            },
+        )
         .await?;
-    let mut changes = Changes { upto: since, users: Vec::new(), refused: Vec::new() };
-    for (change, listed) in rows {
-        changes.upto = change;
+    let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= limit.max(1);
+    let mut changes = Changes { upto: since, more, ..Changes::default() };
+    for (number, id, listed) in rows {
+        changes.upto = number;
         match listed {
-            Ok(user) => changes.users.push(user),
-            Err(why) => changes.refused.push(why),
+            Some(Ok(user)) => changes.users.push(user),
+            Some(Err(why)) => changes.refused.push((id, why)),
+            None => changes.purged.push(id),
         }
     }
     Ok(changes)
@@ -90,11 +103,6 @@ pub async fn set_paused(session: &mut Session, user: Option<UserId>, paused: boo
             params![user, paused],
         )
         .await?;
-    Ok(())
-}
-
-pub async fn set_next_run(session: &mut Session, user: UserId, at: Option<Timestamp>) -> Result<()> {
-    session.run("UPDATE users SET next_run_at = $2 WHERE id = $1", params![user, at]).await?;
     Ok(())
 }
 
@@ -130,5 +138,11 @@ pub async fn purge(session: &mut Session, user: UserId) -> Result<()> {
     ] {
         session.run(sql, params![user]).await?;
     }
+    Ok(())
+}
+
+/// By now every daemon has heard of them.
+pub async fn forget_purged(session: &mut Session, older_than: Timestamp) -> Result<()> {
+    session.run("DELETE FROM purged_users WHERE purged_at < $1", params![older_than]).await?;
     Ok(())
 }

@@ -181,7 +181,11 @@ impl Actor {
                 self.input(user, Input::Forget);
                 let _ = reply.send(());
             }
-            Message::RunDue { user, at } => self.input(user, Input::RunDue(at)),
+            Message::RunsDue { runs } => {
+                for (user, at) in runs {
+                    self.input(user, Input::RunDue(at));
+                }
+            }
             Message::Reread { user } => self.input(user, Input::Stale),
             Message::Heard { user, news } => {
                 if self.entries.get(&user).is_some_and(|entry| entry.account.lacks(news)) {

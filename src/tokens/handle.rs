@@ -96,9 +96,8 @@ pub(super) enum Message {
         user: UserId,
         reply: oneshot::Sender<()>,
     },
-    RunDue {
-        user: UserId,
-        at: Option<Timestamp>,
+    RunsDue {
+        runs: Vec<(UserId, Option<Timestamp>)>,
     },
     Reread {
         user: UserId,
@@ -168,9 +167,9 @@ impl TokenKeeper {
         let _ = self.ask(|reply| Message::Forget { user, reply }).await;
     }
 
-    /// A run of the user is due then; its token is kept fresh for that.
-    pub async fn run_due(&self, user: UserId, at: Option<Timestamp>) {
-        let _ = self.sender.send(Message::RunDue { user, at }).await;
+    /// Runs of the users are due then; their tokens are kept fresh for that.
+    pub async fn runs_due(&self, runs: Vec<(UserId, Option<Timestamp>)>) {
+        let _ = self.sender.send(Message::RunsDue { runs }).await;
     }
 
     /// What the store has of the user changed under the actor's feet.

@@ -675,7 +675,7 @@ async fn a_run_that_is_due_costs_no_read() {
     let keeper = scene.restart().await;
     let before = scene.store.reads.lock().unwrap().all;
     for minutes in [5, 60] {
-        keeper.run_due(ALICE, Some(scene.clock.now() + Duration::from_secs(60 * minutes))).await;
+        keeper.runs_due(vec![(ALICE, Some(scene.clock.now() + Duration::from_secs(60 * minutes)))]).await;
         keeper.health().await.unwrap();
         tokio::task::yield_now().await;
     }

@@ -136,7 +136,7 @@ fn a_schedule_of_two_seconds_archives_by_itself() {
     host.run(&["users", "set", "alice", "--schedule", "0 0 0 1 1 *"]).ok();
     host.until("the next run is far", || {
         let next = host.user("alice")["next_run_at"].as_str().expect("a time").to_owned();
-        next.ends_with("-01-01T00:00:00.000Z")
+        next.contains("-01-01T00:00:")
     });
 }
 
@@ -153,7 +153,7 @@ fn a_missed_run_is_made_up_once_when_the_daemon_starts() {
     let _daemon = host.serve();
     host.until("it is made up", || host.requests("alice", Endpoint::Recent) == runs + 1);
     host.until("the next is planned", || {
-        host.user("alice")["next_run_at"].as_str().is_some_and(|at| at.ends_with("-01-01T00:00:00.000Z"))
+        host.user("alice")["next_run_at"].as_str().is_some_and(|at| at.contains("-01-01T00:00:"))
     });
     assert_eq!(host.requests("alice", Endpoint::Recent), runs + 1);
 }

@@ -1,6 +1,7 @@
 //! A store in memory that keeps what a run touches, and can be told to fail.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -138,11 +139,11 @@ impl Store for FakeStore {
         let user = self.kept().user.clone();
         Ok((user.name == *name).then_some(user))
     }
-    async fn begin_run(&self, _: UserId, trigger: Trigger, _: Timestamp) -> Result<RunId> {
+    async fn begin_run(&self, claim: &RunClaim) -> Result<Claimed> {
         self.asked("begin_run")?;
         let mut kept = self.kept();
-        kept.runs.push((trigger, None, None));
-        Ok(RunId(kept.runs.len() as i64))
+        kept.runs.push((claim.trigger, None, None));
+        Ok(Claimed::Begun(RunId(kept.runs.len() as i64)))
     }
     async fn page_facts(
         &self,
@@ -221,7 +222,7 @@ impl Store for FakeStore {
     async fn users(&self) -> Result<Vec<User>> {
         unimplemented!()
     }
-    async fn users_changed(&self, _: i64) -> Result<Changes> {
+    async fn users_changed(&self, _: i64, _: i64) -> Result<Changes> {
         unimplemented!()
     }
     async fn put_user(&self, _: &NewUser) -> Result<User> {
@@ -236,7 +237,21 @@ impl Store for FakeStore {
     async fn set_paused(&self, _: Option<UserId>, _: bool) -> Result<()> {
         unimplemented!()
     }
-    async fn set_next_run(&self, _: UserId, _: Option<Timestamp>) -> Result<()> {
+    async fn plan_runs(&self, _: &[PlannedRun]) -> Result<Vec<(UserId, Option<Timestamp>)>> {
+        unimplemented!()
+    }
+    async fn overdue(
+        &self,
+        _: Duration,
+        _: Option<(Timestamp, UserId)>,
+        _: i64,
+    ) -> Result<Vec<(Timestamp, UserId)>> {
+        unimplemented!()
+    }
+    async fn renew_runs(&self, _: Owner, _: &[UserId], _: Duration) -> Result<Vec<UserId>> {
+        unimplemented!()
+    }
+    async fn release_runs(&self, _: Owner, _: &[UserId]) -> Result<u64> {
         unimplemented!()
     }
     async fn begin_login(&self, _: &PendingLogin) -> Result<()> {

@@ -146,3 +146,28 @@ async fn a_hold_that_comes_while_the_token_is_fetched_still_counts() {
     assert_eq!(scene.run().await.result, RunResult::RateLimited);
     assert_eq!(scene.spotify.seen().len(), 0);
 }
+
+#[tokio::test]
+async fn there_is_less_room_while_runs_wait_for_a_place() {
+    let scene = Scene::without_top();
+    scene.archiver.set_limits(Limits { concurrency: 1, ..LIMITS });
+    let room = scene.archiver.room();
+    let gate = hang(&scene, Endpoint::Recent);
+    let runs: Vec<_> = (1..=4)
+        .map(|id| {
+            let who = crate::archive::Who { id: UserId(id), ..scene.who() };
+            let archiver = scene.archiver.clone();
+            tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await })
+        })
+        .collect();
+    gate.reached_by(1).await;
+    while scene.archiver.room() != room - 3 {
+        tokio::task::yield_now().await;
+    }
+    gate.open();
+    for run in runs {
+        assert_eq!(run.await.unwrap().result, RunResult::Ok);
+    }
+    scene.idle().await;
+    assert_eq!(scene.archiver.room(), room);
+}

@@ -17,7 +17,9 @@ async fn a_page_is_stored_once_and_the_next_look_follows_from_it() {
     let outcome = scene.run().await;
     assert_eq!((outcome.result, outcome.new_plays, outcome.reason), (RunResult::Ok, 12, None));
     assert!(outcome.run.is_some() && outcome.gaps.is_empty() && outcome.retry_at.is_none());
-    let look = outcome.look_again_in.unwrap();
+    let ended = scene.ended.lock().unwrap().pop().unwrap();
+    assert_eq!((ended.result, ended.retry_at, outcome.next_run_at), (RunResult::Ok, None, Some(NEXT)));
+    let look = ended.look_again_in.unwrap();
     assert!((LIMITS.min_interval..=LIMITS.max_interval).contains(&look));
     let again = scene.run().await;
     assert_eq!((again.result, again.new_plays), (RunResult::Ok, 0));
@@ -86,7 +88,9 @@ async fn without_a_token_no_call_is_made_and_the_run_says_why() {
         let outcome = scene.run().await;
         assert_eq!(outcome.result, result, "{error:?}");
         assert_eq!(outcome.reason, Some(error.to_string()));
-        assert_eq!((outcome.new_plays, outcome.look_again_in), (0, None));
+        let ended = scene.ended.lock().unwrap().pop().unwrap();
+        assert_eq!((outcome.new_plays, ended.look_again_in, ended.result), (0, None, result));
+        assert_eq!((ended.retry_at, outcome.next_run_at), (outcome.retry_at, Some(NEXT)));
         assert_eq!(outcome.retry_at.is_some(), result == RunResult::RateLimited);
         assert_eq!(scene.results(), [Some(result)]);
         assert_eq!(scene.store.kept().user.blocked, None, "only a 403 blocks a user");

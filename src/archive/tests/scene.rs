@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use async_trait::async_trait;
 use reqwest::StatusCode;
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::watch;
 
 use super::kept::FakeStore;
 use crate::archive::*;
 use crate::clock::{BootTime, SimulatedClock, Sleep};
-use crate::domain::{AccessToken, Event, EventKind, Generation};
+use crate::domain::{AccessToken, Event, EventKind, Generation, Owner};
+use crate::random::Random;
 use crate::sim::{App, Call, Endpoint, Fault, Injection, Options, Outcome as Sent, SimulatedSpotify};
 use crate::spotify::{Answer, NoAnswer, Transport};
 use crate::telemetry::UsersSeen;
@@ -51,6 +53,10 @@ impl Naps {
     /// How long everyone slept, in seconds.
     pub fn taken(&self) -> Vec<u64> {
         self.taken.send_replace(Vec::new())
+    }
+
+    pub fn step_wall(&self, millis: i64) {
+        self.clock.step_wall(millis);
     }
 
     pub fn pass(&self, seconds: u64) {
@@ -162,6 +168,8 @@ pub struct Scene {
     pub journal: Journal,
     pub archiver: Archiver,
     pub with: Dependencies,
+    /// What the next run was reckoned from.
+    pub ended: Arc<Mutex<Vec<Ended>>>,
     metrics: Arc<Metrics>,
     events: Receiver<Event>,
 }
@@ -171,6 +179,9 @@ pub const LIMITS: Limits = Limits {
     min_interval: Duration::from_secs(20 * 60),
     max_interval: Duration::from_secs(3 * 3600),
 };
+
+/// When everyone is due after a run.
+pub const NEXT: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 impl Scene {
     pub fn new() -> Self {
@@ -208,9 +219,12 @@ impl Scene {
             metrics: metrics.clone(),
             events: events.clone(),
             jitter: Arc::new(|| 0.0),
+            owner: Owner(uuid::Uuid::from_u128(1)),
+            random: Arc::new(Random::seeded(1)),
         };
         let (archiver, events) = (Archiver::new(with.clone(), LIMITS), events.listen());
-        Self { spotify, clock, store, tokens, journal, archiver, with, metrics, events }
+        let ended = Arc::default();
+        Self { spotify, clock, store, tokens, journal, archiver, with, ended, metrics, events }
     }
 
     /// A scene in which the top artists were fetched just now.
@@ -221,12 +235,17 @@ impl Scene {
     }
 
     pub fn who(&self) -> Who {
+        let ended = Arc::clone(&self.ended);
         Who {
             id: UserId(1),
             name: "alice".parse().unwrap(),
             app: "default".parse().unwrap(),
             api_url: "https://spotify.example/v1".to_owned(),
             longest_pause: LIMITS.max_interval,
+            next_run: Arc::new(move |how| {
+                ended.lock().unwrap().push(*how);
+                Some(NEXT)
+            }),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::domain::{
     AppFault, AttemptId, Cause, Doubt, Epoch, Generation, Owner, Refusal, RunResult, Sealed, Timestamp,
     Trigger, UserState,
 };
-use crate::store::{Close, Intent, NewLogin, NewUser, RunFailed, Store, open};
+use crate::store::{Claimed, Close, Intent, NewLogin, NewUser, Release, RunClaim, RunFailed, Store, open};
 use crate::telemetry::{Events, Note};
 
 const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -114,9 +114,13 @@ impl Archive {
                 store.close_attempt(user, grant.epoch, attempt, &close).await.unwrap();
             }
             Happening::Run(result, block) => {
-                let run = store.begin_run(user, Trigger::Manual, now).await.unwrap();
+                let (claim, trigger, owner) =
+                    (Uuid::from_u128(n as u128 + 9), Trigger::Manual, Owner(Uuid::nil()));
+                let claim = RunClaim { user, owner, claim, lease: LEASE, due: None, trigger, at: now };
+                let Claimed::Begun(run) = store.begin_run(&claim).await.unwrap() else { return };
                 let blocked = block.then(|| "no Premium".to_owned());
-                let failed = RunFailed { user, run, result, reason: "why".to_owned(), blocked, at: now };
+                let (reason, release) = ("why".to_owned(), Release { owner, next: None });
+                let failed = RunFailed { user, run, result, reason, blocked, at: now, release };
                 store.fail_run(&failed).await.unwrap();
             }
             Happening::Pause(paused) => store.set_paused(Some(user), paused).await.unwrap(),

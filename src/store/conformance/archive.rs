@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bench, START};
+use super::{Bench, START, release};
 use crate::domain::{
     Album, Artist, Gap, GapCause, Play, RunResult, Source, StoredPlay, Timestamp, TopEntry, TopKind, Track,
     Trigger, UserId,
@@ -42,12 +42,13 @@ impl Bench {
     pub async fn page(&self, user: UserId, plays: &[Play]) -> PageStored {
         PageStored {
             user,
-            run: self.store.begin_run(user, Trigger::Schedule, self.now()).await.unwrap(),
+            run: self.begin_run(user, Trigger::Schedule).await,
             result: RunResult::Ok,
             reason: None,
             plays: plays.to_vec(),
             gaps: Vec::new(),
             at: self.now(),
+            release: release(self.now()),
         }
     }
 
@@ -57,9 +58,17 @@ impl Bench {
     }
 
     async fn fail(&self, user: UserId, result: RunResult, blocked: Option<&str>) {
-        let run = self.store.begin_run(user, Trigger::Manual, self.now()).await.unwrap();
+        let run = self.begin_run(user, Trigger::Manual).await;
         let blocked = blocked.map(str::to_owned);
-        let failed = RunFailed { user, run, result, reason: "why".to_owned(), blocked, at: self.now() };
+        let failed = RunFailed {
+            user,
+            run,
+            result,
+            reason: "why".to_owned(),
+            blocked,
+            at: self.now(),
+            release: release(self.now()),
+        };
         self.store.fail_run(&failed).await.unwrap();
     }
 
@@ -237,9 +246,9 @@ pub async fn facts_tell_what_is_known_and_how_the_runs_since_ended(bench: &Bench
     let archived = bench.now();
     bench.clock.advance(Duration::from_secs(60));
     bench.fail(alice, RunResult::RateLimited, None).await;
-    bench.store.begin_run(alice, Trigger::Schedule, bench.now()).await.unwrap();
+    bench.begin_run(alice, Trigger::Schedule).await;
     bench.fail(alice, RunResult::Unreachable, None).await;
-    let run = bench.store.begin_run(alice, Trigger::Schedule, bench.now()).await.unwrap();
+    let run = bench.begin_run(alice, Trigger::Schedule).await;
 
     let page = [bench.play(2, 2), bench.play(2, 3), bench.play(3, 2), bench.play(1, 1)];
     let (first, second) = (bench.play(1, 1).played_at, bench.play(2, 2).played_at);
@@ -257,11 +266,11 @@ pub async fn facts_tell_what_is_known_and_how_the_runs_since_ended(bench: &Bench
     assert_eq!(facts, expected);
 
     let bob = bench.add("bob").await.id;
-    let run = bench.store.begin_run(bob, Trigger::Login, bench.now()).await.unwrap();
+    let run = bench.begin_run(bob, Trigger::Login).await;
     assert_eq!(bench.store.page_facts(bob, run, &page, oldest).await.unwrap(), PageFacts::default());
 
     (bench.by_hand)("UPDATE plays SET source = 'import' WHERE played_at > 1767225660000").await;
-    let run = bench.store.begin_run(alice, Trigger::Login, bench.now()).await.unwrap();
+    let run = bench.begin_run(alice, Trigger::Login).await;
     let facts = bench.store.page_facts(alice, run, &page, oldest).await.unwrap();
     assert_eq!((facts.known, facts.newest_stored), (2, Some(bench.play(1, 1).played_at)));
 }
@@ -273,7 +282,7 @@ pub async fn facts_tell_what_is_on_record_of_the_time_that_a_page_covers(bench: 
         PageStored { gaps: vec![gap(1, 9), gap(10, 20), gap(22, 22)], ..bench.page(alice, &plays).await };
     bench.store.store_page(&page).await.unwrap();
     let facts = async |user, oldest: Option<u64>| {
-        let run = bench.store.begin_run(user, Trigger::Schedule, bench.now()).await.unwrap();
+        let run = bench.begin_run(user, Trigger::Schedule).await;
         let oldest = oldest.map(|minutes| bench.play(minutes, 1).played_at);
         let facts = bench.store.page_facts(user, run, &[], oldest).await.unwrap();
         (facts.before, facts.stored, facts.gaps)

@@ -19,9 +19,9 @@ pub async fn users_of_files_come_and_go_with_the_files(bench: &Bench) {
     assert_eq!((gone.active, gone.plays), (false, 1));
     assert!(bench.grant(alice.id).await.refresh_token.is_some());
 
-    let seen = store.users_changed(0).await.unwrap().upto;
+    let seen = store.users_changed(0, 100).await.unwrap().upto;
     let back = store.sync_file_users(HERE, &[new_user("alice"), new_user("bob")]).await.unwrap();
-    assert_eq!(store.users_changed(seen).await.unwrap().users, [bench.user("alice").await]);
+    assert_eq!(store.users_changed(seen, 100).await.unwrap().users, [bench.user("alice").await]);
     assert_eq!((back.added, back.removed), (vec![name("alice")], vec![]));
     assert_eq!(bench.user("alice").await.id, alice.id);
 }
@@ -30,15 +30,15 @@ pub async fn an_unchanged_declaration_touches_nothing(bench: &Bench) {
     let store = &bench.store;
     let bob = NewUser { schedule: Some("0 5 * * *".to_owned()), ..new_user("bob") };
     store.sync_file_users(HERE, &[new_user("alice"), bob.clone()]).await.unwrap();
-    let before = store.users_changed(0).await.unwrap().upto;
+    let before = store.users_changed(0, 100).await.unwrap().upto;
     let again = store.sync_file_users(HERE, &[new_user("alice"), bob.clone()]).await.unwrap();
     assert!(again.added.is_empty() && again.removed.is_empty());
-    assert_eq!(store.users_changed(before).await.unwrap().upto, before);
+    assert_eq!(store.users_changed(before, 100).await.unwrap().upto, before);
 
     let bob = NewUser { schedule: None, timezone: Some("Europe/Berlin".to_owned()), ..bob };
     let changed = store.sync_file_users(HERE, &[new_user("alice"), bob]).await.unwrap();
     assert!(changed.added.is_empty() && changed.removed.is_empty());
-    let changes = store.users_changed(before).await.unwrap();
+    let changes = store.users_changed(before, 100).await.unwrap();
     assert_eq!(changes.users.len(), 1);
     assert_eq!(changes.users[0].timezone.as_deref(), Some("Europe/Berlin"));
 }

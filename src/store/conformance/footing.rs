@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Bench, LEASE, START, first_login, name};
+use super::{Bench, HERE, LEASE, START, first_login, name};
 use crate::domain::{Doubt, Footing, Login, Refusal, RunResult, Timestamp, Trigger, UserId};
-use crate::store::{Alike, Close, NewLogin, RunFailed, UserSeen};
+use crate::store::{Alike, Close, NewLogin, Release, RunFailed, UserSeen};
 
 /// Everyone, one by one.
 async fn seen(bench: &Bench) -> Vec<UserSeen> {
@@ -63,9 +63,10 @@ pub async fn users_who_stand_alike_are_counted_together(bench: &Bench) {
 }
 
 async fn failed(bench: &Bench, user: UserId, blocked: Option<&str>) {
-    let run = bench.store.begin_run(user, Trigger::Manual, bench.now()).await.unwrap();
+    let run = bench.begin_run(user, Trigger::Manual).await;
     let (result, blocked) = (RunResult::Unreachable, blocked.map(str::to_owned));
-    let failed = RunFailed { user, run, result, reason: "why".to_owned(), blocked, at: bench.now() };
+    let release = Release { owner: HERE, next: None };
+    let failed = RunFailed { user, run, result, reason: "why".to_owned(), blocked, at: bench.now(), release };
     bench.store.fail_run(&failed).await.unwrap();
 }
 

@@ -90,7 +90,7 @@ fn refusal(since: Timestamp, next_try_at: Option<Timestamp>) -> Refusal {
 }
 
 async fn block(bench: &Bench, user: UserId) {
-    let run = bench.store.begin_run(user, Trigger::Schedule, bench.now()).await.unwrap();
+    let run = bench.begin_run(user, Trigger::Schedule).await;
     let failed = RunFailed {
         user,
         run,
@@ -98,6 +98,7 @@ async fn block(bench: &Bench, user: UserId) {
         reason: "403".to_owned(),
         blocked: Some("not allow-listed".to_owned()),
         at: bench.now(),
+        release: super::release(bench.now()),
     };
     bench.store.fail_run(&failed).await.unwrap();
 }

@@ -2,6 +2,7 @@
 //! and the one line `every_behaviour!(that_function);`.
 
 pub mod archive;
+pub mod claims;
 pub mod file_users;
 pub mod footing;
 pub mod grants;
@@ -18,11 +19,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Intent, NewLogin, NewTokens, NewUser, Store};
+use super::{Claimed, Intent, NewLogin, NewTokens, NewUser, Release, RunClaim, Store};
 use crate::clock::{Clock, SimulatedClock};
 use crate::domain::{
-    AccessTimes, AttemptId, Cause, Epoch, Generation, Grant, Owner, Sealed, Timestamp, User, UserId, UserName,
+    AccessTimes, AttemptId, Cause, Epoch, Generation, Grant, Owner, RunId, Sealed, Timestamp, Trigger, User,
+    UserId, UserName,
 };
+use crate::random::Random;
 
 /// Runs a statement as another program would.
 pub type ByHand = Box<dyn Fn(&'static str) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -48,7 +51,19 @@ macro_rules! every_behaviour {
                 removing_a_user_takes_the_tokens_and_keeps_the_counters,
                 purging_a_user_leaves_nothing_and_the_number_is_not_given_out_again,
                 a_pause_for_everyone_spares_who_was_removed,
-                the_next_run_is_kept;
+                changes_come_in_bites,
+                a_purge_is_noticed_and_forgotten_in_time;
+            claims: of_two_daemons_one_runs_a_user,
+                a_repeated_claim_gets_the_same_run,
+                a_lapsed_claim_is_taken_over_and_its_late_end_moves_nothing,
+                a_claim_that_is_renewed_holds,
+                a_run_that_another_daemon_has_moved_is_not_due,
+                nobody_runs_who_is_gone_or_paused,
+                a_run_that_ends_gives_the_user_back_once,
+                a_late_failure_says_nothing_of_a_newer_run,
+                an_owner_takes_its_own_claims_back_at_once,
+                a_plan_overwrites_neither_a_claim_nor_another_plan,
+                whoever_is_overdue_is_found_page_by_page;
             file_users: users_of_files_come_and_go_with_the_files,
                 an_unchanged_declaration_touches_nothing,
                 a_user_of_the_store_becomes_one_of_a_file_and_keeps_the_archive,
@@ -203,7 +218,35 @@ pub fn tokens(intent: &Intent) -> NewTokens {
     }
 }
 
+/// A claim on a user, as by a person who asks.
+pub fn claim(user: UserId, n: u128) -> RunClaim {
+    RunClaim {
+        user,
+        owner: HERE,
+        claim: Uuid::from_u128(n),
+        lease: LEASE,
+        due: None,
+        trigger: Trigger::Manual,
+        at: START,
+    }
+}
+
+/// The end of a run of this daemon, an hour before the next.
+pub fn release(now: Timestamp) -> Release {
+    Release { owner: HERE, next: Some(now + Duration::from_secs(3600)) }
+}
+
 impl Bench {
+    /// Opens a run, which must succeed.
+    pub async fn begin_run(&self, user: UserId, trigger: Trigger) -> RunId {
+        let at = self.now();
+        let claim = RunClaim { trigger, at, claim: Random::host().uuid(), ..claim(user, 0) };
+        match self.store.begin_run(&claim).await.unwrap() {
+            Claimed::Begun(run) => run,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -1,19 +1,19 @@
 //! Users, and how changes of them are noticed.
 
 use super::{Bench, attempt, name, new_user};
-use crate::domain::{Epoch, Event, EventKind, Generation, Origin, Trigger};
-use crate::store::{NewUser, PlayQuery};
+use crate::domain::{Epoch, Event, EventKind, Generation, Origin, Timestamp, Trigger};
+use crate::store::{NewUser, PlannedRun, PlayQuery};
 
 pub async fn another_programs_insert_gets_defaults_and_is_noticed(bench: &Bench) {
     let store = &bench.store;
-    let before = store.users_changed(0).await.unwrap();
+    let before = store.users_changed(0, 100).await.unwrap();
     assert!(before.users.is_empty());
     (bench.by_hand)("INSERT INTO users (name) VALUES ('bob')").await;
     (bench.by_hand)(
         "INSERT INTO users (name, app, schedule, timezone) VALUES ('eve', 'other', '0 5 * * *', 'Europe/Berlin')",
     )
     .await;
-    let changes = store.users_changed(before.upto).await.unwrap();
+    let changes = store.users_changed(before.upto, 100).await.unwrap();
     assert!(changes.upto > before.upto && changes.refused.is_empty());
     let [bob, eve] = &changes.users[..] else { panic!("{changes:?}") };
     assert_eq!((bob.name.as_str(), bob.app.as_str()), ("bob", "default"));
@@ -24,7 +24,7 @@ pub async fn another_programs_insert_gets_defaults_and_is_noticed(bench: &Bench)
     assert_eq!(store.users().await.unwrap(), changes.users);
 
     (bench.by_hand)("UPDATE users SET schedule = 'adaptive' WHERE name = 'bob'").await;
-    let later = store.users_changed(changes.upto).await.unwrap();
+    let later = store.users_changed(changes.upto, 100).await.unwrap();
     assert_eq!(later.users.len(), 1);
     assert_eq!(later.users[0].schedule.as_deref(), Some("adaptive"));
 }
@@ -33,9 +33,9 @@ pub async fn a_row_without_a_valid_name_or_app_is_refused_and_nobody_else_suffer
     bench.add("alice").await;
     (bench.by_hand)("INSERT INTO users (name) VALUES ('Bob Smith')").await;
     (bench.by_hand)("INSERT INTO users (name, app) VALUES ('carol', 'My App')").await;
-    let changes = bench.store.users_changed(0).await.unwrap();
+    let changes = bench.store.users_changed(0, 100).await.unwrap();
     assert_eq!(changes.users.len(), 1);
-    let [bob, carol] = &changes.refused[..] else { panic!("{changes:?}") };
+    let [(_, bob), (_, carol)] = &changes.refused[..] else { panic!("{changes:?}") };
     assert!(bob.contains("Bob Smith") && bob.contains("user name"), "{bob}");
     assert!(carol.contains("carol") && carol.contains("My App"), "{carol}");
     assert_eq!(bench.store.users().await.unwrap().len(), 1);
@@ -46,23 +46,23 @@ pub async fn a_change_is_noticed_once_and_runs_are_no_change(bench: &Bench) {
     let store = &bench.store;
     let alice = bench.add("alice").await.id;
     bench.add("bob").await;
-    let first = store.users_changed(0).await.unwrap();
+    let first = store.users_changed(0, 100).await.unwrap();
     assert_eq!(first.users.len(), 2);
 
-    store.set_next_run(alice, Some(bench.now())).await.unwrap();
-    store.begin_run(alice, Trigger::Manual, bench.now()).await.unwrap();
+    store.plan_runs(&[PlannedRun { user: alice, seen: None, at: bench.now() }]).await.unwrap();
+    bench.begin_run(alice, Trigger::Manual).await;
     store.put_user(&new_user("bob")).await.unwrap();
     store.set_paused(Some(alice), false).await.unwrap();
-    let nothing = store.users_changed(first.upto).await.unwrap();
+    let nothing = store.users_changed(first.upto, 100).await.unwrap();
     assert_eq!((nothing.upto, nothing.users.len()), (first.upto, 0));
 
     store.set_paused(Some(alice), true).await.unwrap();
-    let paused = store.users_changed(first.upto).await.unwrap();
+    let paused = store.users_changed(first.upto, 100).await.unwrap();
     assert_eq!(paused.users.iter().map(|u| (u.id, u.paused)).collect::<Vec<_>>(), [(alice, true)]);
     store.remove_user(alice, false).await.unwrap();
-    let removed = store.users_changed(paused.upto).await.unwrap();
+    let removed = store.users_changed(paused.upto, 100).await.unwrap();
     assert_eq!(removed.users.iter().map(|u| (u.id, u.active)).collect::<Vec<_>>(), [(alice, false)]);
-    assert!(store.users_changed(removed.upto).await.unwrap().users.is_empty());
+    assert!(store.users_changed(removed.upto, 100).await.unwrap().users.is_empty());
 }
 
 pub async fn a_removed_user_comes_back_with_their_archive_and_not_paused(bench: &Bench) {
@@ -73,12 +73,12 @@ pub async fn a_removed_user_comes_back_with_their_archive_and_not_paused(bench: 
     store.remove_user(alice.id, false).await.unwrap();
     assert!(!bench.user("alice").await.active);
     assert!(store.users().await.unwrap().is_empty());
-    let seen = store.users_changed(0).await.unwrap().upto;
+    let seen = store.users_changed(0, 100).await.unwrap().upto;
 
     let back = store.put_user(&NewUser { app: "other".parse().unwrap(), ..new_user("alice") }).await.unwrap();
     assert_eq!((back.id, back.plays, back.app.as_str()), (alice.id, 1, "other"));
     assert!(back.active && !back.paused);
-    assert_eq!(store.users_changed(seen).await.unwrap().users, [back]);
+    assert_eq!(store.users_changed(seen, 100).await.unwrap().users, [back]);
     assert_eq!(store.plays(alice.id, PlayQuery { limit: 9, ..PlayQuery::default() }).await.unwrap().len(), 1);
 }
 
@@ -147,10 +147,43 @@ pub async fn a_pause_for_everyone_spares_who_was_removed(bench: &Bench) {
     assert!(!bench.user("bob").await.paused);
 }
 
-pub async fn the_next_run_is_kept(bench: &Bench) {
-    let alice = bench.add("alice").await.id;
-    bench.store.set_next_run(alice, Some(bench.now())).await.unwrap();
-    assert_eq!(bench.user("alice").await.next_run_at, Some(bench.now()));
-    bench.store.set_next_run(alice, None).await.unwrap();
-    assert_eq!(bench.user("alice").await.next_run_at, None);
+pub async fn changes_come_in_bites(bench: &Bench) {
+    let store = &bench.store;
+    for user in ["alice", "bob", "carol", "dave"] {
+        bench.add(user).await;
+    }
+    (bench.by_hand)("INSERT INTO users (name) VALUES ('Bob Smith')").await;
+    let first = store.users_changed(0, 2).await.unwrap();
+    assert_eq!(first.users.iter().map(|u| u.name.as_str()).collect::<Vec<_>>(), ["alice", "bob"]);
+    // Whoever changes meanwhile comes again, with the change.
+    store.set_paused(Some(first.users[0].id), true).await.unwrap();
+    let (mut since, mut more, mut seen, mut refused) = (first.upto, first.more, Vec::new(), 0);
+    while more {
+        let bite = store.users_changed(since, 2).await.unwrap();
+        assert!((bite.upto > since || !bite.more) && bite.users.len() + bite.refused.len() <= 2);
+        seen.extend(bite.users.into_iter().map(|user| (user.name.to_string(), user.paused)));
+        refused += bite.refused.len();
+        (since, more) = (bite.upto, bite.more);
+    }
+    let expected = [("carol", false), ("dave", false), ("alice", true)];
+    assert_eq!(seen, expected.map(|(name, paused)| (name.to_owned(), paused)));
+    assert_eq!((refused, since), (1, store.users_changed(0, 100).await.unwrap().upto));
+    let nothing = store.users_changed(since, 1).await.unwrap();
+    assert_eq!((nothing.upto, nothing.more), (since, false));
+}
+
+pub async fn a_purge_is_noticed_and_forgotten_in_time(bench: &Bench) {
+    let store = &bench.store;
+    let (alice, bob) = (bench.add("alice").await.id, bench.add("bob").await.id);
+    let seen = store.users_changed(0, 100).await.unwrap().upto;
+    store.remove_user(alice, true).await.unwrap();
+    (bench.by_hand)("DELETE FROM users WHERE name = 'bob'").await;
+    bench.add("carol").await;
+    let changes = store.users_changed(seen, 100).await.unwrap();
+    assert_eq!((changes.purged, changes.users.len()), (vec![alice, bob], 1));
+    assert_eq!(store.users_changed(changes.upto, 100).await.unwrap().purged, []);
+    store.prune(Timestamp::from_millis(0)).await.unwrap();
+    assert_eq!(store.users_changed(seen, 100).await.unwrap().purged, [alice, bob]);
+    store.prune(Timestamp::MAX).await.unwrap();
+    assert_eq!(store.users_changed(seen, 100).await.unwrap().purged, []);
 }

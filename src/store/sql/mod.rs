@@ -118,6 +118,17 @@ impl Session {
         }
     }
 
+    /// Keeps every other transaction that changes many users from running at the same time: two that meet the same rows in
+    /// another order would wait for each other.
+    pub async fn lock_many(&mut self) -> Result<()> {
+        match self.connection.dialect() {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => {
+                self.run("SELECT pg_advisory_xact_lock(1819307129)", params![]).await.map(drop)
+            }
+        }
+    }
+
     /// How many statements were run, those that begin and end the transaction aside.
     #[cfg(test)]
     pub fn statements(&self) -> u32 {

@@ -317,7 +317,7 @@ async fn another_program_writing_between_a_read_and_a_write_makes_nobody_fail() 
     let first = store();
     first.open().await.unwrap();
     tokio::join!(declare(store(), HERE, 'a'), declare(store(), THERE, 'b'));
-    assert_eq!(first.users_changed(0).await.unwrap().users.len(), 80);
+    assert_eq!(first.users_changed(0, 100).await.unwrap().users.len(), 80);
 }
 
 #[tokio::test]

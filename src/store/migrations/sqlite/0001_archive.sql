@@ -16,6 +16,9 @@ CREATE TABLE apps (
   changed_at INTEGER NOT NULL
 ) STRICT;
 
+-- While a daemon runs a user, run_owner is that daemon, run_claim names its claim, and next_run_at is when the claim
+-- lapses; otherwise next_run_at is when the next run is due.
+--
 -- Numbers are never given out twice: a late answer for a purged user must not meet somebody else.
 CREATE TABLE users (
   id               INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -29,6 +32,8 @@ CREATE TABLE users (
   active           INTEGER NOT NULL DEFAULT TRUE CHECK (active IN (FALSE, TRUE)),
   change           INTEGER NOT NULL DEFAULT 0,
   next_run_at      INTEGER,
+  run_owner        BLOB,
+  run_claim        BLOB,
   last_run_at      INTEGER,
   last_run_result  TEXT,
   last_run_reason  TEXT,
@@ -43,6 +48,8 @@ CREATE TABLE users (
 
 CREATE INDEX users_by_change ON users (change);
 CREATE INDEX users_by_declarer ON users (declared_by) WHERE declared_by IS NOT NULL;
+CREATE INDEX users_by_next_run ON users (next_run_at, id) WHERE active;
+CREATE INDEX users_by_run_owner ON users (run_owner) WHERE run_owner IS NOT NULL;
 
 -- Other programs add users too: every change of what a daemon must know gets the next number, whoever makes it.
 CREATE TABLE user_changes (
@@ -63,6 +70,22 @@ WHEN (old.name, old.app, old.schedule, old.timezone, old.paused, old.active)
 BEGIN
   UPDATE user_changes SET last = last + 1;
   UPDATE users SET change = (SELECT last FROM user_changes) WHERE id = new.id;
+END;
+
+-- Who was deleted, by number alone, so that every daemon hears of it.
+CREATE TABLE purged_users (
+  user_id   INTEGER NOT NULL PRIMARY KEY,
+  change    INTEGER NOT NULL,
+  purged_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX purged_users_by_change ON purged_users (change);
+
+CREATE TRIGGER users_deleted AFTER DELETE ON users
+BEGIN
+  UPDATE user_changes SET last = last + 1;
+  INSERT INTO purged_users (user_id, change, purged_at)
+    SELECT old.id, last, CAST(unixepoch('subsec') * 1000 AS INTEGER) FROM user_changes;
 END;
 
 CREATE TABLE logins (

@@ -1,0 +1,234 @@
+//! Taking in who was added, changed or removed, by whichever program, in bites however many they are; and putting each
+//! user's next run on record and into the schedule. The store's next time is the truth: what another daemon has moved
+//! is followed, never overwritten.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::archive::Archiver;
+use crate::domain::{Timestamp, UserId};
+use crate::store::{Changes, PlannedRun};
+use crate::tokens::Member;
+
+use super::api::Problem;
+use super::plan::Times;
+use super::roster::Known;
+use super::service::Service;
+
+/// How many users are taken in at a time, with one transaction and one message.
+const BITE: u16 = 1_000;
+/// How long a run may be due before the sweep looks after it.
+const OVERDUE: Duration = Duration::from_secs(60);
+
+impl Service {
+    /// How often [`Service::sweep`] and [`Service::renew_claims`] are to be called.
+    pub const SWEEP: Duration = Duration::from_secs(60);
+    /// See there.
+    pub const RENEW: Duration = Archiver::RENEW;
+
+    /// Takes in who was added, changed or removed, by whichever program.
+    pub async fn refresh_users(&self) -> Result<(), Problem> {
+        let _one = self.0.refreshing.lock().await;
+        let since = self.roster().upto;
+        self.take_in_since(since).await
+    }
+
+    /// Takes in everyone anew, as after a change of the defaults.
+    pub(super) async fn take_in_everyone(&self) -> Result<(), Problem> {
+        let _one = self.0.refreshing.lock().await;
+        // Who was purged is told only to those who ask for what changed.
+        let since = self.roster().upto;
+        self.take_in_since(since).await?;
+        self.take_in_since(0).await
+    }
+
+    async fn take_in_since(&self, mut since: i64) -> Result<(), Problem> {
+        loop {
+            let changes = self.parts().store.users_changed(since, i64::from(BITE)).await?;
+            let (upto, more) = (changes.upto, changes.more);
+            let nothing = changes == Changes { upto: since, ..Changes::default() };
+            if !nothing {
+                self.take_bite(changes).await;
+                let faults = self.roster().faults();
+                self.set_problems("users", faults);
+            }
+            self.roster().upto = upto;
+            if !more {
+                return Ok(());
+            }
+            since = upto;
+        }
+    }
+
+    async fn take_bite(&self, changes: Changes) {
+        let (settings, now) = (self.settings(), self.now());
+        let (mut gone, mut members) = (changes.purged.clone(), Vec::new());
+        changes.purged.iter().for_each(|id| self.roster().remove(*id));
+        let (mut times, mut plans) = (Vec::new(), Vec::new());
+        for (id, what) in changes.refused {
+            self.roster().remove(id);
+            self.roster().fault(id, what);
+            gone.push(id);
+        }
+        for user in &changes.users {
+            self.roster().mended(user.id);
+            let Some(known) = self.roster().put(user) else {
+                gone.push(user.id);
+                continue;
+            };
+            let (app, name) = ((*known.app).clone(), known.name.clone());
+            members.push(Member { id: user.id, name, app, paused: user.paused });
+            let (own, fault) = self.times(&known);
+            if let Some(fault) = fault {
+                self.roster().fault(user.id, fault);
+            }
+            if user.paused || !settings.apps.contains_key(&user.app) {
+                self.unschedule(user.id);
+                continue;
+            }
+            let at = own.resume(user.next_run_at, now, settings.archive.max_interval);
+            match user.next_run_at == Some(at) {
+                true => times.push((user.id, at)),
+                false => plans.push(PlannedRun { user: user.id, seen: user.next_run_at, at }),
+            }
+        }
+        self.parts().tokens.members(members).await;
+        for id in gone {
+            self.parts().tokens.remove(id).await;
+            self.unschedule(id);
+        }
+        for id in changes.purged {
+            self.forget_answers(id).await;
+        }
+        times.extend(self.put_on_record(&plans).await);
+        self.schedule(times).await;
+    }
+
+    /// Of who was purged by another daemon nothing stays here either.
+    async fn forget_answers(&self, id: UserId) {
+        if let Err(error) = self.parts().spool.forget(id).await {
+            tracing::warn!("the spool still has an answer of a purged user: {error}");
+        }
+    }
+
+    /// Puts next times on record; answers what is on record now, which may be another daemon's.
+    async fn put_on_record(&self, plans: &[PlannedRun]) -> Vec<(UserId, Timestamp)> {
+        if plans.is_empty() {
+            return Vec::new();
+        }
+        let others = match self.parts().store.plan_runs(plans).await {
+            Ok(others) => others.into_iter().collect::<HashMap<_, _>>(),
+            Err(error) => {
+                tracing::warn!("the next runs of {} users are not on record: {error}", plans.len());
+                HashMap::new()
+            }
+        };
+        plans
+            .iter()
+            .map(|plan| (plan.user, others.get(&plan.user).copied().flatten().unwrap_or(plan.at)))
+            .collect()
+    }
+
+    /// When this user runs, and what of the user's own words can't be read.
+    pub(super) fn times(&self, user: &Known) -> (Times, Option<String>) {
+        self.0.schedules.times(user, &self.settings())
+    }
+
+    fn unschedule(&self, user: UserId) {
+        if let Some(scheduler) = &self.parts().scheduler {
+            scheduler.remove(user);
+        }
+    }
+
+    /// Puts times into the schedule, as they are on record.
+    pub(super) async fn schedule(&self, times: Vec<(UserId, Timestamp)>) {
+        if let Some(scheduler) = &self.parts().scheduler {
+            times.iter().for_each(|(user, at)| scheduler.set(*user, *at));
+            let runs = times.into_iter().map(|(user, at)| (user, Some(at))).collect();
+            self.parts().tokens.runs_due(runs).await;
+        }
+    }
+
+    /// Reckons a user's next time anew, and puts it on record.
+    pub(super) async fn plan_anew(&self, user: &Known) {
+        let at = self.times(user).0.resume(None, self.now(), self.settings().archive.max_interval);
+        let planned = self.put_on_record(&[PlannedRun { user: user.id, seen: None, at }]).await;
+        self.schedule(planned).await;
+    }
+
+    /// Lets users be due now, whenever they were to be.
+    pub(super) async fn bring_forward(&self, users: &[UserId]) {
+        let Some(scheduler) = &self.parts().scheduler else { return };
+        for bite in users.chunks(usize::from(BITE)) {
+            let at = self.now();
+            let mut plans: Vec<_> = bite
+                .iter()
+                .map(|user| PlannedRun { user: *user, seen: scheduler.next_for(*user), at })
+                .collect();
+            let mut planned = self.put_on_record(&plans).await;
+            // What the schedule has may be old; whoever is run by another daemon just now needs nothing.
+            plans = planned
+                .iter()
+                .filter(|(_, next)| *next > at)
+                .map(|(user, next)| PlannedRun { user: *user, seen: Some(*next), at })
+                .collect();
+            planned.retain(|(_, next)| *next <= at);
+            planned.extend(self.put_on_record(&plans).await);
+            self.schedule(planned).await;
+        }
+    }
+
+    /// Finds whoever is overdue though nobody runs them, as after a firing that was lost or another daemon's end, and
+    /// lets them be due here.
+    pub async fn sweep(&self) -> Result<(), Problem> {
+        let (mut after, mut found) = (None, 0);
+        loop {
+            let overdue = self.parts().store.overdue(OVERDUE, after, i64::from(BITE)).await?;
+            let more = overdue.len() == usize::from(BITE);
+            after = overdue.last().copied();
+            let times: Vec<_> = overdue
+                .into_iter()
+                .filter(|(_, user)| self.could_run(*user))
+                .map(|(at, user)| (user, at))
+                .collect();
+            found += times.len();
+            self.schedule(times).await;
+            if !more {
+                break;
+            }
+        }
+        if found > 0 {
+            tracing::info!("{found} runs are overdue, and are made now");
+        }
+        Ok(())
+    }
+
+    /// Whether nothing but the time keeps this daemon from running the user.
+    fn could_run(&self, user: UserId) -> bool {
+        let known = self.roster().get(user).filter(|known| !known.paused);
+        let configured = known.is_some_and(|known| self.settings().apps.contains_key(&*known.app));
+        let (parts, now) = (self.parts(), self.now());
+        let fires = parts.scheduler.as_ref().and_then(|scheduler| scheduler.next_for(user));
+        configured && fires.is_none_or(|at| at > now) && !parts.archiver.is_busy_with(user)
+    }
+
+    /// Keeps the runs under way this daemon's.
+    pub async fn renew_claims(&self) -> Result<(), Problem> {
+        Ok(self.parts().archiver.renew_claims().await?)
+    }
+
+    /// Takes back what this state directory had claimed before it was stopped, or could not give up.
+    pub async fn take_back(&self) -> Result<(), Problem> {
+        let taken = self.parts().archiver.take_back().await?;
+        if taken > 0 {
+            tracing::info!("{taken} runs broke off, and are made again");
+        }
+        Ok(())
+    }
+
+    /// One user, as the daemon knows them.
+    pub(super) fn known(&self, id: UserId) -> Option<Arc<Known>> {
+        self.roster().get(id)
+    }
+}

@@ -1,0 +1,154 @@
+//! Who runs when, and which daemon does it. A user's next time is the lease too: whoever runs a user owns the row, and
+//! moves the time to when the claim lapses. Each statement names what must still be on record, so that of several
+//! daemons one succeeds, and a repetition after a lost answer changes nothing.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::sql::{Bind as _, Session, params, table};
+use super::{Claimed, PlannedRun, Release, Result, RunClaim, runs};
+use crate::domain::{Owner, RunId, Timestamp, UserId};
+
+pub async fn begin(session: &mut Session, claim: &RunClaim) -> Result<Claimed> {
+    let now = session.now().await?;
+    let run: Option<RunId> = session
+        .first(
+            "UPDATE users SET run_owner = $2, run_claim = $3, next_run_at = $4, last_run_at = $5, runs = runs + 1
+             WHERE id = $1 AND active AND NOT paused AND run_claim IS DISTINCT FROM $3
+               AND (run_owner IS NULL OR run_owner = $2 OR next_run_at <= $6)
+               AND ($7 IS NULL OR next_run_at = $7 OR next_run_at <= $6)
+             RETURNING runs",
+            params![claim.user, claim.owner, claim.claim, now + claim.lease, claim.at, now, claim.due],
+            |row| row.get("runs"),
+        )
+        .await?;
+    if let Some(run) = run {
+        runs::open(session, claim.user, run, claim.trigger, claim.at).await?;
+        return Ok(Claimed::Begun(run));
+    }
+    match repeated(session, claim).await? {
+        Some(run) => Ok(Claimed::Begun(run)),
+        None => refused(session, claim).await,
+    }
+}
+
+/// The run of this very claim, where it is on record already.
+async fn repeated(session: &mut Session, claim: &RunClaim) -> Result<Option<RunId>> {
+    let until = session.now().await? + claim.lease;
+    session
+        .first(
+            "UPDATE users SET next_run_at = $4 WHERE id = $1 AND run_owner = $2 AND run_claim = $3 RETURNING runs",
+            params![claim.user, claim.owner, claim.claim, until],
+            |row| row.get("runs"),
+        )
+        .await
+}
+
+async fn refused(session: &mut Session, claim: &RunClaim) -> Result<Claimed> {
+    let (owner, now) = (claim.owner, session.now().await?);
+    let found = session
+        .first(
+            "SELECT run_owner, next_run_at, runs FROM users WHERE id = $1 AND active AND NOT paused",
+            params![claim.user],
+            |row| {
+                let next: Option<Timestamp> = row.maybe("next_run_at")?;
+                let by: Option<Owner> = row.maybe("run_owner")?;
+                Ok(match next {
+                    Some(until) if until > now && by.is_some_and(|by| by != owner) => {
+                        Claimed::Taken { run: row.get("runs")?, until }
+                    }
+                    next => Claimed::NotDue { next },
+                })
+            },
+        )
+        .await?;
+    Ok(found.unwrap_or(Claimed::Gone))
+}
+
+pub async fn renew(
+    session: &mut Session,
+    owner: Owner,
+    users: &[UserId],
+    lease: Duration,
+) -> Result<Vec<UserId>> {
+    session.lock_many().await?;
+    let until = session.now().await? + lease;
+    session
+        .all(
+            "UPDATE users SET next_run_at = $2 FROM rows($3 AS listed: user_id BIGINT)
+             WHERE users.id = listed.user_id AND run_owner = $1 RETURNING id",
+            vec![owner.bind(), until.bind(), table![users; |user| *user]],
+            |row| row.get("id"),
+        )
+        .await
+}
+
+pub async fn release(session: &mut Session, user: UserId, release: Release) -> Result<()> {
+    session
+        .run(
+            "UPDATE users SET run_owner = NULL, run_claim = NULL, next_run_at = $3 WHERE id = $1 AND run_owner = $2",
+            params![user, release.owner, release.next],
+        )
+        .await?;
+    Ok(())
+}
+
+pub async fn release_all(session: &mut Session, owner: Owner, but: &[UserId]) -> Result<u64> {
+    session.lock_many().await?;
+    let now = session.now().await?;
+    session
+        .run(
+            "UPDATE users SET run_owner = NULL, run_claim = NULL, next_run_at = $2 WHERE run_owner = $1
+               AND id NOT IN (SELECT listed.user_id FROM rows($3 AS listed: user_id BIGINT))",
+            vec![owner.bind(), now.bind(), table![but; |user| *user]],
+        )
+        .await
+}
+
+pub async fn plan(session: &mut Session, planned: &[PlannedRun]) -> Result<Vec<(UserId, Option<Timestamp>)>> {
+    session.lock_many().await?;
+    let set: Vec<UserId> = session
+        .all(
+            "UPDATE users SET next_run_at = listed.planned
+             FROM rows($1 AS listed: user_id BIGINT, seen BIGINT, planned BIGINT)
+             WHERE users.id = listed.user_id AND active AND run_owner IS NULL
+               AND next_run_at IS NOT DISTINCT FROM listed.seen
+             RETURNING id",
+            vec![table![planned; |run| run.user, |run| run.seen, |run| run.at]],
+            |row| row.get("id"),
+        )
+        .await?;
+    let set: HashSet<UserId> = set.into_iter().collect();
+    let others: Vec<UserId> = planned.iter().map(|run| run.user).filter(|user| !set.contains(user)).collect();
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    session
+        .all(
+            "SELECT users.id, users.next_run_at FROM users JOIN rows($1 AS listed: user_id BIGINT)
+               ON users.id = listed.user_id
+             WHERE users.active",
+            vec![table![others; |user| *user]],
+            |row| Ok((row.get("id")?, row.maybe("next_run_at")?)),
+        )
+        .await
+}
+
+pub async fn overdue(
+    session: &mut Session,
+    by: Duration,
+    after: Option<(Timestamp, UserId)>,
+    limit: i64,
+) -> Result<Vec<(Timestamp, UserId)>> {
+    let before = session.now().await? - by;
+    let (at, user) = after.unwrap_or((Timestamp::from_millis(i64::MIN), UserId(0)));
+    session
+        .all(
+            "SELECT next_run_at, id FROM users
+             WHERE active AND NOT paused AND next_run_at < $1 AND (next_run_at, id) > ($2, $3)
+             ORDER BY next_run_at, id LIMIT $4",
+            params![before, at, user, limit.max(0)],
+            |row| Ok((row.get("next_run_at")?, row.get("id")?)),
+        )
+        .await
+}
