@@ -124,7 +124,7 @@ impl Archiver {
     }
 
     /// Gives up the claims of this state directory whose runs are no more, as after a crash: they are due at once.
-    pub async fn take_back(&self) -> Result<u64, StoreError> {
+    pub async fn take_back(&self) -> Result<Vec<UserId>, StoreError> {
         let (with, claims) = (&self.0.with, &self.0.claims);
         let _nobody_claims = claims.giving_up.write().await;
         let held: Vec<UserId> = claims.held().keys().copied().collect();

@@ -221,9 +221,12 @@ impl Service {
     /// Takes back what this state directory had claimed before it was stopped, or could not give up.
     pub async fn take_back(&self) -> Result<(), Problem> {
         let taken = self.parts().archiver.take_back().await?;
-        if taken > 0 {
-            tracing::info!("{taken} runs broke off, and are made again");
+        if !taken.is_empty() {
+            tracing::info!("{} runs broke off, and are made again", taken.len());
         }
+        // Who was taken in before that was planned for the end of the claim.
+        let now = self.now();
+        self.schedule(taken.into_iter().map(|user| (user, now)).collect()).await;
         Ok(())
     }
 

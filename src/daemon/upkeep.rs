@@ -159,7 +159,6 @@ impl Upkeep {
         service.on_reload(Arc::clone(&self.reload));
         service.set_problems("page", self.page_problem.clone().into_iter().collect());
         keep_events(&service, &self.ground);
-        heard::start(service.clone(), Arc::clone(&self.ground.store), Arc::clone(&self.ground.clock));
         // Whoever asks first already finds the users of the files.
         let taken = service.take_file_users(&service.settings()).await;
         self.door.open(core, self.stop.clone());
@@ -178,6 +177,7 @@ impl Upkeep {
         if let Err(problem) = started.await {
             self.store_is_away(&service, &problem);
         }
+        heard::start(service, Arc::clone(&self.ground.store), Arc::clone(&self.ground.clock));
     }
 
     /// How things are, in words.

@@ -297,7 +297,7 @@ impl Store for SqlStore {
         session.commit(renewed).await
     }
 
-    async fn release_runs(&self, owner: Owner, but: &[UserId]) -> Result<u64> {
+    async fn release_runs(&self, owner: Owner, but: &[UserId]) -> Result<Vec<UserId>> {
         let mut session = self.writing("giving up claims of runs that ended").await?;
         let released = claims::release_all(&mut session, owner, but).await?;
         session.commit(released).await

@@ -93,14 +93,16 @@ pub async fn release(session: &mut Session, user: UserId, release: Release) -> R
     Ok(())
 }
 
-pub async fn release_all(session: &mut Session, owner: Owner, but: &[UserId]) -> Result<u64> {
+pub async fn release_all(session: &mut Session, owner: Owner, but: &[UserId]) -> Result<Vec<UserId>> {
     session.lock_many().await?;
     let now = session.now().await?;
     session
-        .run(
+        .all(
             "UPDATE users SET run_owner = NULL, run_claim = NULL, next_run_at = $2 WHERE run_owner = $1
-               AND id NOT IN (SELECT listed.user_id FROM rows($3 AS listed: user_id BIGINT))",
+               AND id NOT IN (SELECT listed.user_id FROM rows($3 AS listed: user_id BIGINT))
+             RETURNING id",
             vec![owner.bind(), now.bind(), table![but; |user| *user]],
+            |row| row.get("id"),
         )
         .await
 }

@@ -169,7 +169,7 @@ pub trait Store: GrantStore {
     /// Lets the owner's claims hold for so long again; answers whose were still there.
     async fn renew_runs(&self, owner: Owner, users: &[UserId], lease: Duration) -> Result<Vec<UserId>>;
     /// Gives up the owner's claims but those on these users: they are due at once. How many.
-    async fn release_runs(&self, owner: Owner, but: &[UserId]) -> Result<u64>;
+    async fn release_runs(&self, owner: Owner, but: &[UserId]) -> Result<Vec<UserId>>;
     /// What is known about these plays, since the last page, and of the time that the page covers: `oldest` is its
     /// oldest moment, `None` where it names none.
     async fn page_facts(

@@ -2,6 +2,7 @@
 //! means. It promises: at most one refresh under way, no token under the buffer, generations only rise, every waiter
 //! gets an answer. It does no I/O; [`Account::on`] turns an input into effects.
 
+mod heard;
 mod judge;
 mod message;
 mod timer;
@@ -13,7 +14,6 @@ use crate::clock::BootTime;
 use crate::domain::{Cause, Epoch, Generation, Refusal, Timestamp};
 use crate::store::STOPPED;
 
-use super::handle::News;
 use super::validity::Moment;
 use super::{Need, TokenError, Trouble};
 use judge::{Verdict, waiting, with_retry};
@@ -130,25 +130,6 @@ impl Account {
     /// Why the last refresh failed, where it is to be tried again.
     pub fn backing_off(&self) -> Option<String> {
         self.backoff.as_ref().map(|backoff| backoff.why.to_string())
-    }
-
-    /// Whether anything was read from the store.
-    pub fn is_read(&self) -> bool {
-        !matches!(self.known, Known::Unread)
-    }
-
-    /// Whether this is news. Nothing is, to an account that was never read, and while a refresh is under way: its outcome
-    /// tells.
-    pub fn lacks(&self, news: News) -> bool {
-        match (&self.known, news) {
-            (Known::Unread, _) => false,
-            _ if self.refreshing() => false,
-            (Known::NoLogin, _) => true,
-            (Known::Login(view), News::Generation(generation)) => view.generation < generation,
-            (Known::Login(view), News::Refused(tries)) => {
-                view.refusal.as_ref().is_none_or(|refusal| refusal.tries < tries)
-            }
-        }
     }
 
     /// Takes an input and says what is to be done.

@@ -2,7 +2,7 @@
 
 use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection, LimitBody, Reply, Rotation};
 
-use crate::fixture::{Host, at_once, now, postgres, reached};
+use crate::fixture::{Host, Talking, at_once, now, postgres, reached};
 
 /// Two hosts with one store, one token key and one Spotify.
 fn two() -> (Host, Host) {
@@ -122,4 +122,123 @@ fn a_user_is_archived_by_one_daemon_at_a_time_and_who_asks_the_other_gets_the_sa
         assert!(first.contains('5') && second.contains('5'), "{first} {second}");
     });
     assert_eq!(here.requests("alice", Endpoint::Recent), asked + 1);
+}
+
+/// A run that hangs in its call, made by this host's daemon; and who waits for it.
+fn hanging_run(host: &Host, name: &str) -> (Gate, Talking) {
+    let gate = Gate::new();
+    host.spotify.inject(Injection::new(Endpoint::Recent, Fault::before(Effect::Hang(gate.clone()))).of(name));
+    let asked = host.talk(&["archive", name]);
+    reached(&gate, 1);
+    (gate, asked)
+}
+
+#[test]
+fn a_killed_daemons_run_is_its_own_again_at_once_when_it_is_started_again() {
+    let host = Host::new().on(&postgres::shared().database());
+    let daemon = host.serve();
+    host.settled_user("alice");
+    let (gate, _asked) = hanging_run(&host, "alice");
+    let asked = host.requests("alice", Endpoint::Recent);
+    daemon.kill();
+    gate.open();
+    let began = std::time::Instant::now();
+    let _daemon = host.serve();
+    host.until("her run is made", || host.requests("alice", Endpoint::Recent) > asked);
+    assert!(began.elapsed().as_secs() < 30, "it did not wait for the claim to lapse");
+}
+
+#[test]
+fn a_killed_daemons_run_is_taken_over_when_its_claim_lapses_and_not_before() {
+    let (here, there) = two();
+    let daemon = here.serve();
+    here.settled_user("alice");
+    let (gate, _asked) = hanging_run(&here, "alice");
+    let _other = there.serve();
+    let asked = here.requests("alice", Endpoint::Recent);
+    daemon.kill();
+    gate.open();
+    // As if the rest of the lease had passed, by the store's clock.
+    let lapses = |seconds: u32| format!("UPDATE users SET next_run_at = next_run_at - {seconds}000");
+    here.sql(&lapses(60));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(here.requests("alice", Endpoint::Recent), asked, "the claim still holds");
+    here.sql(&lapses(30));
+    // The other finds it when it sweeps, or when it believed the claim to end.
+    here.until_within(120, "the other has taken over", || here.requests("alice", Endpoint::Recent) > asked);
+    there.until("all is well", || there.user("alice")["last_run_result"] == "ok");
+}
+
+#[test]
+fn a_daemon_that_stood_still_for_longer_than_its_claim_makes_no_call_in_the_run_that_was_taken_over() {
+    let (here, there) = two();
+    let daemon = here.serve();
+    here.settled_user("alice");
+    let _other = there.serve();
+    there.until("the other knows her", || there.token("alice", "").status == 200);
+    // The first call is answered while the daemon stands still; what it would do next must not be done.
+    here.spotify.inject(Injection::new(Endpoint::Recent, Fault::answer(Reply::outage(503))).of("alice"));
+    let asked = here.requests("alice", Endpoint::Recent);
+    let run = here.talk(&["archive", "alice"]);
+    here.until("the call was made", || here.requests("alice", Endpoint::Recent) == asked + 1);
+    daemon.signal("STOP");
+    here.sql("UPDATE users SET next_run_at = 1");
+    here.until_within(120, "the other has taken over", || {
+        here.requests("alice", Endpoint::Recent) == asked + 2
+    });
+    // The boot clock tells the stopped daemon that its lease is over.
+    std::thread::sleep(std::time::Duration::from_secs(95));
+    daemon.signal("CONT");
+    let said = run.ended();
+    assert_eq!(here.requests("alice", Endpoint::Recent), asked + 2, "{said:?}");
+    here.until("it is well again", || here.token("alice", "").status == 200);
+}
+
+#[test]
+fn what_another_program_does_to_users_is_noticed_by_every_daemon_within_ten_seconds() {
+    let (here, there) = two();
+    let _daemons = (here.serve(), there.serve());
+    let listed = |host: &Host| host.run(&["users", "--json"]).json();
+    let soon = |what: &str, so: &dyn Fn(&Host) -> bool| {
+        for host in [&here, &there] {
+            host.until_within(10, what, || so(host));
+        }
+    };
+    here.sql("INSERT INTO users (name) VALUES ('alice')");
+    soon("alice is there", &|host| {
+        listed(host)[0]["name"] == "alice" && host.user("alice")["state"] == "needs_login"
+    });
+    here.sql("UPDATE users SET schedule = '7 3 * * *', timezone = 'Asia/Tokyo'");
+    soon("her schedule is known", &|host| {
+        let user = host.user("alice");
+        let next = user["next_run_at"].as_str().unwrap_or_default().to_owned();
+        user["schedule"] == "7 3 * * *" && user["timezone"] == "Asia/Tokyo" && next.contains("T18:07:")
+    });
+    here.sql("INSERT INTO users (name, app, schedule, timezone) SELECT 'u' || n, 'default', '5 * * * *', 'UTC' FROM generate_series(1, 3000) AS n");
+    soon("three thousand are there", &|host| host.token("u3000", "").status == 409);
+    here.sql("UPDATE users SET paused = TRUE WHERE name = 'alice'");
+    soon("she is paused", &|host| host.user("alice")["state"] == "paused");
+    here.sql("UPDATE users SET active = FALSE WHERE name = 'alice'");
+    soon("she is gone", &|host| host.token("alice", "").status == 404);
+}
+
+#[test]
+fn users_of_one_daemons_files_are_the_others_too_and_go_with_the_file() {
+    let (here, there) = two();
+    let _daemons = (here.serve(), there.serve());
+    let plain = std::fs::read_to_string(here.path("longplay.toml")).unwrap();
+    here.configure("[users.alice]\nschedule = \"5 * * * *\"");
+    here.run(&["reload"]).ok();
+    there.until_within(10, "the other knows her", || there.user("alice")["schedule"] == "5 * * * *");
+    let said = there.run(&["users", "set", "alice", "--schedule", "adaptive"]).fails(1);
+    assert!(said.contains("another daemon's configuration"), "{said}");
+    there.run(&["reload"]).ok();
+    assert_eq!(
+        there.run(&["users", "--json"]).json()[0]["origin"],
+        "file",
+        "the other's files don't declare her"
+    );
+    here.write("longplay.toml", &plain);
+    here.run(&["reload"]).ok();
+    there.until_within(10, "she is gone", || there.token("alice", "").status == 404);
 }

@@ -251,7 +251,7 @@ impl Store for FakeStore {
     async fn renew_runs(&self, _: Owner, _: &[UserId], _: Duration) -> Result<Vec<UserId>> {
         unimplemented!()
     }
-    async fn release_runs(&self, _: Owner, _: &[UserId]) -> Result<u64> {
+    async fn release_runs(&self, _: Owner, _: &[UserId]) -> Result<Vec<UserId>> {
         unimplemented!()
     }
     async fn begin_login(&self, _: &PendingLogin) -> Result<()> {

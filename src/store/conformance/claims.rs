@@ -162,12 +162,12 @@ pub async fn an_owner_takes_its_own_claims_back_at_once(bench: &Bench) {
     claimed(bench, &there(carol, 3)).await;
     let until = bench.now() + LEASE;
     bench.clock.advance(Duration::from_secs(1));
-    assert_eq!(bench.store.release_runs(HERE, &[bob]).await.unwrap(), 1);
+    assert_eq!(bench.store.release_runs(HERE, &[bob]).await.unwrap(), [alice]);
     assert_eq!(next(bench, "alice").await, Some(bench.now()));
     assert_eq!((next(bench, "bob").await, next(bench, "carol").await), (Some(until), Some(until)));
     let due = RunClaim { due: Some(bench.now()), ..there(alice, 4) };
     assert!(matches!(claimed(bench, &due).await, Claimed::Begun(_)), "whoever comes first");
-    assert_eq!(bench.store.release_runs(HERE, &[bob]).await.unwrap(), 0);
+    assert_eq!(bench.store.release_runs(HERE, &[bob]).await.unwrap(), []);
 }
 
 pub async fn a_plan_overwrites_neither_a_claim_nor_another_plan(bench: &Bench) {
