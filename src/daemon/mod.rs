@@ -12,9 +12,10 @@ mod state;
 mod status;
 mod upkeep;
 
+pub use core::{Core, CoreError, Current, Ground};
 pub use local::{LocalError, LocalMode};
 pub use serve::{ServeError, serve};
-pub use state::{StateError, become_owner};
+pub use state::{StateDir, StateError, become_owner};
 
 #[cfg(test)]
 mod tests;

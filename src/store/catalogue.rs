@@ -34,12 +34,12 @@ pub async fn keep_tracks<'p>(
             "INSERT INTO tracks (key, uri, name, album_id, isrc, duration_ms)
              SELECT listed.key, listed.uri, listed.name, albums.id, listed.isrc, listed.duration_ms
              FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT, album TEXT, isrc TEXT, duration_ms BIGINT)
-               LEFT JOIN albums ON albums.key = listed.album
-               LEFT JOIN tracks AS known ON known.key = listed.key
-             WHERE known.id IS NULL OR known.name <> listed.name
-               OR known.album_id IS DISTINCT FROM COALESCE(albums.id, known.album_id)
-               OR known.isrc IS DISTINCT FROM COALESCE(listed.isrc, known.isrc)
-               OR known.duration_ms IS DISTINCT FROM COALESCE(listed.duration_ms, known.duration_ms)
+               LEFT JOIN albums ON albums.key = listed.album LEFT JOIN tracks ON tracks.key = listed.key
+             WHERE tracks.id IS NULL OR tracks.name <> listed.name
+               OR tracks.album_id IS DISTINCT FROM COALESCE(albums.id, tracks.album_id)
+               OR tracks.isrc IS DISTINCT FROM COALESCE(listed.isrc, tracks.isrc)
+               OR tracks.duration_ms IS DISTINCT FROM COALESCE(listed.duration_ms, tracks.duration_ms)
+             ORDER BY listed.key
              ON CONFLICT (key) DO UPDATE SET
                name = excluded.name, album_id = COALESCE(excluded.album_id, tracks.album_id),
                isrc = COALESCE(excluded.isrc, tracks.isrc),
@@ -75,8 +75,10 @@ async fn keep_credits(session: &mut Session, tracks: &BTreeMap<&str, &Track>) ->
              SELECT tracks.id, listed.position, artists.id
              FROM rows($1 AS listed: track TEXT, position BIGINT, artist TEXT)
                JOIN tracks ON tracks.key = listed.track JOIN artists ON artists.key = listed.artist
-               LEFT JOIN track_artists AS known ON known.track_id = tracks.id AND known.position = listed.position
-             WHERE known.artist_id IS DISTINCT FROM artists.id
+             WHERE NOT EXISTS (SELECT 1 FROM track_artists AS credited
+               WHERE credited.track_id = tracks.id AND credited.position = listed.position
+                 AND credited.artist_id = artists.id)
+             ORDER BY listed.track, listed.position
              ON CONFLICT (track_id, position) DO UPDATE SET artist_id = excluded.artist_id",
             vec![table![credits; |(track, _, _)| *track, |(_, position, _)| *position, |(_, _, artist)| artist]],
         )
@@ -102,10 +104,10 @@ pub async fn keep_artists(session: &mut Session, artists: impl Iterator<Item = &
     session
         .run(
             "INSERT INTO artists (key, uri, name)
-             SELECT listed.key, listed.uri, listed.name
-             FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT)
-               LEFT JOIN artists AS known ON known.key = listed.key
-             WHERE known.name IS DISTINCT FROM listed.name
+             SELECT listed.key, listed.uri, listed.name FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT)
+               LEFT JOIN artists ON artists.key = listed.key
+             WHERE artists.id IS NULL OR artists.name <> listed.name
+             ORDER BY listed.key
              ON CONFLICT (key) DO UPDATE SET name = excluded.name",
             vec![table![rows; |(key, _)| key, |(_, artist)| artist.uri.as_deref(), |(_, artist)| artist.name.as_str()]],
         )
@@ -119,10 +121,10 @@ async fn keep_albums(session: &mut Session, albums: impl Iterator<Item = &Album>
     session
         .run(
             "INSERT INTO albums (key, uri, name)
-             SELECT listed.key, listed.uri, listed.name
-             FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT)
-               LEFT JOIN albums AS known ON known.key = listed.key
-             WHERE known.name IS DISTINCT FROM listed.name
+             SELECT listed.key, listed.uri, listed.name FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT)
+               LEFT JOIN albums ON albums.key = listed.key
+             WHERE albums.id IS NULL OR albums.name <> listed.name
+             ORDER BY listed.key
              ON CONFLICT (key) DO UPDATE SET name = excluded.name",
             vec![table![rows; |(key, _)| key, |(_, album)| album.uri.as_deref(), |(_, album)| album.name.as_str()]],
         )

@@ -19,7 +19,7 @@ use super::account::{Account, Effect, Input, Outcome, WaiterId, Weather};
 use super::exchange::{Exchange, Report, Subject};
 use super::handle::{Apps, Health, Message, Reply, TokenKeeper};
 use super::validity::Moment;
-use super::{Token, TokenError};
+use super::{Need, Token, TokenError};
 
 /// How many messages may wait for the actor.
 const QUEUE: usize = 4_096;
@@ -93,14 +93,19 @@ pub fn start(exchange: Arc<Exchange>, apps: Apps, settings: TokenSettings) -> (T
 
 impl Actor {
     async fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
+        let mut set = self.next_wake();
+        let mut sleep = self.sleep_until(set);
         loop {
             self.exchange.metrics.set_queue_depth(receiver.len());
             let message = tokio::select! {
-                message = receiver.recv() => message,
-                () = self.sleep() => {
+                biased;
+                () = &mut sleep => {
                     self.wake();
+                    set = self.next_wake();
+                    sleep = self.sleep_until(set);
                     continue;
                 }
+                message = receiver.recv() => message,
             };
             // The actor holds a sender itself, so that the channel never closes before it stops.
             let Some(message) = message else { return };
@@ -111,12 +116,21 @@ impl Actor {
                 }
                 return;
             }
+            // A timer costs more than most messages do.
+            if self.next_wake() != set {
+                set = self.next_wake();
+                sleep = self.sleep_until(set);
+            }
         }
     }
 
-    fn sleep(&self) -> crate::clock::Sleep {
+    fn next_wake(&self) -> Option<BootTime> {
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    fn sleep_until(&self, wake: Option<BootTime>) -> crate::clock::Sleep {
         let now = self.exchange.clock.boot();
-        let next = self.wakes.first().map_or(LONGEST_SLEEP, |(at, _)| at.since(now));
+        let next = wake.map_or(LONGEST_SLEEP, |at| at.since(now));
         self.exchange.clock.sleep(next.min(LONGEST_SLEEP))
     }
 
@@ -134,7 +148,9 @@ impl Actor {
     fn on(&mut self, message: Message) {
         match message {
             Message::Token { user, need, reply } => {
-                if let Some(id) = self.waiter(user, reply, Waiter::Token) {
+                if let Some(token) = self.at_hand(user, &need) {
+                    let _ = reply.send(Ok(token));
+                } else if let Some(id) = self.waiter(user, reply, Waiter::Token) {
                     self.input(user, Input::Ask(id, need));
                 }
             }
@@ -229,6 +245,12 @@ impl Actor {
         // A caller who gave up needs no answer; here and below.
         let _ = reply.send(Err(refusal));
         None
+    }
+
+    fn at_hand(&mut self, user: UserId, need: &Need) -> Option<Token> {
+        let now = self.moment(&self.entries.get(&user)?.subject.app.name);
+        let entry = self.entries.get_mut(&user).filter(|entry| !entry.gone && self.stopping.is_empty())?;
+        entry.account.at_hand(need, now)
     }
 
     fn input(&mut self, user: UserId, input: Input) {

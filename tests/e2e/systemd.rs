@@ -1,41 +1,11 @@
 //! What systemd is told, read from its end of the notify socket.
 
-use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection};
 
-use crate::fixture::{Daemon, Host, PATIENCE, reached};
-
-/// systemd's end.
-struct Notified(UnixDatagram);
-
-impl Notified {
-    fn new(host: &Host) -> Self {
-        let socket = UnixDatagram::bind(host.path("notify.sock")).expect("a socket");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Self(socket)
-    }
-
-    /// The next message.
-    #[track_caller]
-    fn next(&self) -> String {
-        let mut buffer = vec![0; 8_192];
-        let length = self.0.recv(&mut buffer).expect("a message");
-        String::from_utf8(buffer[..length].to_vec()).expect("text")
-    }
-
-    /// The next message with this line.
-    #[track_caller]
-    fn next_with(&self, line: &str) -> String {
-        loop {
-            let message = self.next();
-            if message.lines().any(|said| said.starts_with(line)) {
-                return message;
-            }
-        }
-    }
-}
+use crate::fixture::notified::Notified;
+use crate::fixture::{Daemon, Host, reached};
 
 /// A daemon as systemd starts it, with a watchdog of two seconds.
 fn served(host: &Host) -> Daemon {
@@ -47,7 +17,7 @@ fn served(host: &Host) -> Daemon {
 #[test]
 fn ready_comes_with_a_status_and_the_watchdog_is_pinged() {
     let host = Host::new();
-    let systemd = Notified::new(&host);
+    let systemd = Notified::at(&host.path("notify.sock"));
     let daemon = served(&host);
     let (mut ready, mut status) = (false, String::new());
     while !ready || status.is_empty() {
@@ -77,7 +47,7 @@ fn ready_comes_with_a_status_and_the_watchdog_is_pinged() {
 #[test]
 fn a_watchdog_for_another_process_is_none_of_ours() {
     let host = Host::new();
-    let systemd = Notified::new(&host);
+    let systemd = Notified::at(&host.path("notify.sock"));
     let _daemon = host.serve_with(|command| {
         command.env("NOTIFY_SOCKET", host.path("notify.sock"));
         command.env("WATCHDOG_USEC", "200000").env("WATCHDOG_PID", "1");
@@ -94,7 +64,7 @@ fn a_watchdog_for_another_process_is_none_of_ours() {
 #[test]
 fn a_reload_is_told_with_its_time_and_ends_with_ready() {
     let host = Host::new();
-    let systemd = Notified::new(&host);
+    let systemd = Notified::at(&host.path("notify.sock"));
     let daemon = served(&host);
     systemd.next_with("READY=1");
     let good = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
@@ -120,7 +90,7 @@ fn a_reload_is_told_with_its_time_and_ends_with_ready() {
 #[test]
 fn while_it_finishes_a_refresh_the_watchdog_is_still_pinged() {
     let host = Host::new();
-    let systemd = Notified::new(&host);
+    let systemd = Notified::at(&host.path("notify.sock"));
     let daemon = served(&host);
     host.settled_user("alice");
     let gate = Gate::new();
@@ -145,7 +115,7 @@ fn a_daemon_whose_store_is_away_is_ready_and_says_so() {
     let config = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
     let url = format!("sqlite://{}", host.path("disk/longplay.db").display());
     host.write("longplay.toml", &config.replace("[store]\n", &format!("[store]\nurl = \"{url}\"\n")));
-    let systemd = Notified::new(&host);
+    let systemd = Notified::at(&host.path("notify.sock"));
     let daemon = host.serve_degraded_with(|command| {
         command.env("NOTIFY_SOCKET", host.path("notify.sock")).env("WATCHDOG_USEC", "2000000");
     });

@@ -299,3 +299,27 @@ async fn a_zero_character_in_a_name_loses_no_play() {
     let all = PlayQuery { limit: 9, ..PlayQuery::default() };
     assert_eq!(bench.store.plays(alice, all).await.unwrap()[0].track, "a\u{fffd}b");
 }
+
+#[tokio::test]
+async fn a_page_waits_for_nobody_who_holds_what_is_as_it_was() {
+    let bench = bench().await;
+    let (alice, bob) = (bench.add("alice").await, bench.add("bob").await);
+    assert_eq!(bench.store_page(alice.id, &[bench.play(0, 1)]).await, 1);
+    // As a run does that is about to commit a change of them.
+    let held = (bench.by_hand)(
+        "BEGIN; SELECT 1 FROM artists FOR NO KEY UPDATE; SELECT 1 FROM albums FOR NO KEY UPDATE;
+         SELECT 1 FROM tracks FOR NO KEY UPDATE; SELECT 1 FROM track_artists FOR NO KEY UPDATE; SELECT pg_sleep(5)",
+    );
+    let stored = async {
+        // Until it sleeps it has not locked everything.
+        let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        while server::shared().sql("postgres", sleeping) == "0" {
+            tokio::task::yield_now().await;
+        }
+        bench.store_page(bob.id, &[bench.play(0, 1)]).await
+    };
+    tokio::select! {
+        () = held => panic!("the page waited"),
+        new = stored => assert_eq!(new, 1),
+    }
+}

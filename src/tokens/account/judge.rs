@@ -6,7 +6,7 @@ use crate::domain::Cause;
 
 use super::super::validity::{Held, Moment};
 use super::super::{Need, Token, TokenError, Trouble};
-use super::{Account, Effect, Known, LONGEST_BACKOFF, View, Waiter, Want, Weather};
+use super::{Account, Effect, Known, LONGEST_BACKOFF, View, Waiter, Want, Weather, Work};
 
 /// A generation born of a rejection so recently is not refreshed for another rejection.
 const FRESH_REJECTION: Duration = Duration::from_secs(60);
@@ -72,22 +72,15 @@ impl Account {
                 if let Some(error) = self.dead_end(view) {
                     return refuse(error);
                 }
-                if let Some((token, held)) = &view.access {
-                    let least = self.least(held, need);
-                    if need.valid_for > held.lifetime() / 2 {
-                        return refuse(TokenError::TooLong { at_most: held.lifetime() / 2 });
-                    }
-                    if self.rejected != Some(view.generation)
-                        && view.generation >= at_least
-                        && held.left(now) >= least
-                    {
-                        let token = Token {
-                            access_token: token.clone(),
-                            expires_at: held.expires_at(now),
-                            generation: view.generation,
-                        };
-                        return Verdict::Answer(Effect::Give(waiter.id, token));
-                    }
+                if let Some((_, held)) = &view.access
+                    && need.valid_for > held.lifetime() / 2
+                {
+                    return refuse(TokenError::TooLong { at_most: held.lifetime() / 2 });
+                }
+                if view.generation >= at_least
+                    && let Some(token) = self.fitting(view, need, now)
+                {
+                    return Verdict::Answer(Effect::Give(waiter.id, token));
                 }
                 if waiter.rounds >= ROUNDS {
                     let why = "Spotify's token answers come too late to be of use".to_owned();
@@ -96,6 +89,34 @@ impl Account {
                 Verdict::Wait(if need.fresh { Cause::Asked } else { Cause::Expiry })
             }
         }
+    }
+
+    /// The present token, if it is valid for long enough and Spotify has not refused it.
+    fn fitting(&self, view: &View, need: &Need, now: Moment) -> Option<Token> {
+        let (token, held) = view.access.as_ref()?;
+        let fits = self.rejected != Some(view.generation) && held.left(now) >= self.least(held, need);
+        fits.then(|| Token {
+            access_token: token.clone(),
+            expires_at: held.expires_at(now),
+            generation: view.generation,
+        })
+    }
+
+    /// A token that can be given at once to somebody whose question changes nothing else; `None`: [`Account::on`] is to
+    /// decide. Most questions are of this kind, and it costs a fraction.
+    pub fn at_hand(&mut self, need: &Need, now: Moment) -> Option<Token> {
+        let Known::Login(view) = &self.known else { return None };
+        let (_, held) = view.access.as_ref()?;
+        let settled = !self.paused && !self.stale && self.work != Work::Reading;
+        // Whoever is the first program to ask starts a timer.
+        let noted = !need.program || self.is_kept_for_programs(view, now);
+        let plain = !need.fresh && need.valid_for <= held.lifetime() / 2;
+        let alive = view.client_matches && view.refusal.is_none();
+        let token = self.fitting(view, need, now).filter(|_| settled && noted && plain && alive)?;
+        if need.program {
+            self.asked_by_program = Some(now.boot);
+        }
+        Some(token)
     }
 
     pub(super) fn least(&self, held: &Held, need: &Need) -> Duration {

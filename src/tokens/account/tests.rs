@@ -94,6 +94,35 @@ fn the_buffer_of_a_short_lived_token_is_a_quarter_of_its_life() {
 }
 
 #[test]
+fn a_token_is_at_hand_where_nothing_else_follows_from_the_question() {
+    let program = Need { program: true, ..Need::default() };
+    let fresh = Need { fresh: true, ..Need::default() };
+    let read = || known(view(1, 7, moment(0), LIFETIME), moment(0));
+    let at_hand = |account: &mut Account, need: Need, seconds| {
+        account.at_hand(&need, moment(seconds)).map(|token| token.generation.0)
+    };
+    let mut account = read();
+    assert_eq!(at_hand(&mut account, Need::default(), 3_300), Some(7));
+    assert_eq!(at_hand(&mut account, Need::default(), 3_301), None, "under the buffer");
+    assert_eq!(at_hand(&mut account, need(1_800), 0), Some(7));
+    assert_eq!(at_hand(&mut account, need(1_801), 0), None, "too long");
+    assert_eq!(at_hand(&mut account, fresh, 0), None);
+    assert_eq!(at_hand(&mut account, program, 0), None, "it starts a timer");
+    ask(&mut account, 1, program, moment(0));
+    assert_eq!(at_hand(&mut account, program, 0), Some(7));
+    assert_eq!(at_hand(&mut account, program, 600), Some(7));
+    assert_eq!(account.asked_by_program, Some(moment(600).boot), "an hour counts from here");
+    account.on(Input::Stale, moment(1), &Weather::default());
+    assert_eq!(at_hand(&mut account, Need::default(), 1), None, "it is being read");
+    let mut account = read();
+    account.on(Input::Pause(true), moment(1), &Weather::default());
+    assert_eq!(at_hand(&mut account, Need::default(), 1), None, "paused");
+    let mut account = read();
+    account.on(Input::Rejected(WaiterId(1), Generation(7)), moment(1), &Weather::default());
+    assert_eq!(at_hand(&mut account, Need::default(), 1), None, "rejected");
+}
+
+#[test]
 fn more_than_half_a_lifetime_is_refused() {
     let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
     assert_eq!(given(&ask(&mut account, 1, need(1_800), moment(0))), [7]);
@@ -508,6 +537,10 @@ impl World {
         );
     }
 
+    fn wake(&self) -> Option<BootTime> {
+        self.account.wake_at(self.now, &self.weather)
+    }
+
     fn finish(&mut self, ending: Ending) {
         let Some(start) = self.refreshing.take() else { return };
         let current =
@@ -548,8 +581,22 @@ impl World {
             }
             Step::Ask { valid_for, fresh, insist } => {
                 let need = Need { valid_for: S * u32::from(valid_for), fresh, insist, program: true };
+                let before = (self.account.asked_by_program, self.wake(), self.waiting.is_empty(), self.done);
+                let at_hand = self.account.at_hand(&need, self.now);
+                self.account.asked_by_program = before.0;
                 let id = self.waiter(need);
                 self.input(Input::Ask(id, need));
+                if let Some(token) = at_hand {
+                    assert!(!self.waiting.contains_key(&id.0), "at hand, and not given");
+                    assert_eq!(self.newest_given, token.generation, "another was given");
+                    if before.2 {
+                        assert_eq!(
+                            (self.wake(), self.done),
+                            (before.1, before.3 + 1),
+                            "more follows from it"
+                        );
+                    }
+                }
             }
             Step::Reject { back } => {
                 let id = self.waiter(Need::default());

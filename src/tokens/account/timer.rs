@@ -76,18 +76,32 @@ impl Account {
 
     /// When the token is refreshed without being asked for; `None`: not, as things are.
     pub(super) fn ahead_at(&self, view: &View, now: Moment) -> Option<BootTime> {
-        let (_, held) = view.access.as_ref().filter(|_| self.rules.ahead)?;
-        let lead = (self.buffer(held) * 2).min(held.lifetime() / 2) + held.jitter();
-        let early = BootTime((now.boot.0 + held.left(now)).saturating_sub(lead));
-        let soonest = early.max(BootTime(view.born.0.0 + AHEAD_APART));
-        let asked = self
-            .asked_by_program
-            .map(|at| BootTime(at.0 + PROGRAM_AHEAD))
-            .is_some_and(|until| until > soonest.max(now.boot));
-        if asked {
+        let soonest = self.soonest(view, now)?;
+        if self.programs_until().is_some_and(|until| until > soonest.max(now.boot)) {
             return Some(soonest);
         }
         let due = now.boot_of(self.run_due?);
         Some(soonest.max(BootTime(due.0.saturating_sub(RUN_AHEAD))))
+    }
+
+    /// Whether the token is refreshed ahead of time because a program asked, so that another such question changes
+    /// nothing.
+    pub(super) fn is_kept_for_programs(&self, view: &View, now: Moment) -> bool {
+        let soonest = self.soonest(view, now);
+        let kept =
+            |soonest: BootTime| self.programs_until().is_some_and(|until| until > soonest.max(now.boot));
+        soonest.is_none_or(kept)
+    }
+
+    /// When the token may be refreshed ahead of time; `None`: it is not.
+    fn soonest(&self, view: &View, now: Moment) -> Option<BootTime> {
+        let (_, held) = view.access.as_ref().filter(|_| self.rules.ahead)?;
+        let lead = (self.buffer(held) * 2).min(held.lifetime() / 2) + held.jitter();
+        let early = BootTime((now.boot.0 + held.left(now)).saturating_sub(lead));
+        Some(early.max(BootTime(view.born.0.0 + AHEAD_APART)))
+    }
+
+    fn programs_until(&self) -> Option<BootTime> {
+        self.asked_by_program.map(|at| BootTime(at.0 + PROGRAM_AHEAD))
     }
 }
