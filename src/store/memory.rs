@@ -161,7 +161,20 @@ impl GrantStore for MemoryGrants {
         let mut rows = self.rows();
         let Some(grant) = rows.grants.get_mut(&user) else { return Ok(false) };
         if grant.epoch != epoch || grant.attempt.is_none_or(|on_record| on_record.id != attempt) {
-            return Ok(false);
+            // A repetition, because the answer was lost.
+            let stands = match close {
+                Close::Nothing => false,
+                Close::Doubt(doubt) => grant.doubt.as_ref().is_some_and(|on_record| {
+                    on_record.owner == doubt.owner
+                        && on_record.reason == doubt.reason
+                        && on_record.since <= doubt.since
+                }),
+                Close::Refused(refusal) => grant.refusal.as_ref().is_some_and(|on_record| {
+                    (on_record.since, on_record.tries, &on_record.reason)
+                        == (refusal.since, refusal.tries, &refusal.reason)
+                }),
+            };
+            return Ok(grant.epoch == epoch && grant.attempt.is_none() && stands);
         }
         grant.attempt = None;
         match close {

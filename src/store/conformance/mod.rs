@@ -103,7 +103,8 @@ macro_rules! every_behaviour {
                 closing_with_nothing_leaves_doubt_and_refusal,
                 a_second_doubt_keeps_the_first_ones_age,
                 a_refusal_ends_doubt,
-                an_attempt_is_closed_once;
+                an_attempt_is_closed_once,
+                a_repeated_end_is_recognised;
             logins: a_login_is_taken_once,
                 an_expired_login_is_not_taken,
                 whoever_waits_for_a_login_hears_how_it_ended;
