@@ -68,6 +68,17 @@ impl Plan {
     }
 }
 
+/// What became of a user's schedule since the time on record was reckoned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// It is the same.
+    Same,
+    /// Nobody here knows: the daemon has just started.
+    Unknown,
+    /// It is another.
+    Changed,
+}
+
 /// A user's times.
 pub struct Times {
     /// The schedule and the zone in force.
@@ -84,13 +95,25 @@ impl Times {
         Some(self.plan.schedule.next_after(now - self.offset, self.plan.zone)? + self.offset)
     }
 
-    /// When a user runs next who was just taken in: what is overdue is made up at once, once. A cron time is reckoned
-    /// anew, since the schedule may have changed; an adaptive one holds, but is never further than `max` away.
-    pub fn resume(&self, stored: Option<Timestamp>, now: Timestamp, max: Duration) -> Timestamp {
+    /// When a user runs next who was just taken in: what is overdue is made up at once, once. The time on record may be
+    /// another than the schedule's own, as after a rate limit: it holds while the schedule is the same, and is reckoned
+    /// anew where that has changed. An adaptive one is never further than `max` away.
+    pub fn resume(
+        &self,
+        stored: Option<Timestamp>,
+        now: Timestamp,
+        max: Duration,
+        schedule: Since,
+    ) -> Timestamp {
         match (stored, self.next_after(now)) {
             (Some(at), _) if at <= now => at,
-            (_, Some(next)) => next,
             (Some(at), None) => at.min(now + max),
+            (Some(at), Some(next)) => match schedule {
+                Since::Same => at,
+                Since::Unknown => at.min(next),
+                Since::Changed => next,
+            },
+            (None, Some(next)) => next,
             (None, None) => now,
         }
     }
@@ -150,21 +173,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_overdue_is_made_up_once_and_a_cron_time_reckoned_anew() {
+    fn what_is_overdue_is_made_up_once_and_a_cron_time_reckoned_anew_where_the_schedule_changed() {
+        use Since::{Changed, Same, Unknown};
         let (now, max) = (at("2026-01-01T10:00:00Z"), Duration::from_secs(3 * 3_600));
         let hourly = times("5 * * * *", Duration::ZERO);
         let next = at("2026-01-01T10:05:00Z");
-        assert_eq!(hourly.resume(None, now, max), next);
-        assert_eq!(
-            hourly.resume(Some(at("2026-01-01T10:40:00Z")), now, max),
-            next,
-            "the schedule was another"
-        );
-        assert_eq!(hourly.resume(Some(at("2026-01-01T07:05:00Z")), now, max), at("2026-01-01T07:05:00Z"));
+        for since in [Same, Unknown, Changed] {
+            assert_eq!(hourly.resume(None, now, max, since), next);
+            let overdue = at("2026-01-01T07:05:00Z");
+            assert_eq!(hourly.resume(Some(overdue), now, max, since), overdue);
+        }
+        let (held, soon) = (at("2026-01-01T10:40:00Z"), at("2026-01-01T10:01:00Z"));
+        let of = |stored| [Same, Unknown, Changed].map(|since| hourly.resume(Some(stored), now, max, since));
+        assert_eq!(of(held), [held, next, next]);
+        assert_eq!(of(soon), [soon, soon, next]);
         let adaptive = times("adaptive", Duration::ZERO);
-        assert_eq!(adaptive.resume(None, now, max), now);
-        assert_eq!(adaptive.resume(Some(at("2026-01-01T11:00:00Z")), now, max), at("2026-01-01T11:00:00Z"));
-        assert_eq!(adaptive.resume(Some(at("2026-02-01T11:00:00Z")), now, max), now + max);
+        let resumed = |stored| adaptive.resume(stored, now, max, Same);
+        assert_eq!(resumed(None), now);
+        assert_eq!(resumed(Some(at("2026-01-01T11:00:00Z"))), at("2026-01-01T11:00:00Z"));
+        assert_eq!(resumed(Some(at("2026-02-01T11:00:00Z"))), now + max);
         assert_eq!(hourly.longest_pause(max), Duration::from_secs(3_600));
         assert_eq!(adaptive.longest_pause(max), max);
     }

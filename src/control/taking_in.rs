@@ -12,7 +12,7 @@ use crate::store::{Changes, PlannedRun, StoreError};
 use crate::tokens::Member;
 
 use super::api::Problem;
-use super::plan::Times;
+use super::plan::{Since, Times};
 use super::roster::Known;
 use super::service::Service;
 
@@ -31,26 +31,27 @@ impl Service {
     pub async fn refresh_users(&self) -> Result<(), Problem> {
         let _one = self.0.refreshing.lock().await;
         let since = self.roster().upto;
-        self.take_in_since(since).await
+        self.take_in_since(since, false).await
     }
 
-    /// Takes in everyone anew, as after a change of the defaults, or of the clock.
-    pub async fn take_in_everyone(&self) -> Result<(), Problem> {
+    /// Takes in everyone anew. `reckon`: and reckons everyone's next time anew, as after a change of the defaults or of
+    /// the clock.
+    pub async fn take_in_everyone(&self, reckon: bool) -> Result<(), Problem> {
         let _one = self.0.refreshing.lock().await;
         // Who was purged is told only to those who ask for what changed.
         let since = self.roster().upto;
-        self.take_in_since(since).await?;
-        self.take_in_since(0).await
+        self.take_in_since(since, reckon).await?;
+        self.take_in_since(0, reckon).await
     }
 
-    async fn take_in_since(&self, mut since: i64) -> Result<(), Problem> {
+    async fn take_in_since(&self, mut since: i64, reckon: bool) -> Result<(), Problem> {
         loop {
             let changes = self.parts().store.users_changed(since, i64::from(BITE)).await?;
             let (upto, more) = (changes.upto, changes.more);
             let nothing = changes == Changes { upto: since, ..Changes::default() };
             if !nothing {
                 // Else the next look would not see that these are still to be planned.
-                self.take_bite(changes).await?;
+                self.take_bite(changes, reckon).await?;
                 let faults = self.roster().faults();
                 self.set_problems("users", faults);
             }
@@ -62,7 +63,7 @@ impl Service {
         }
     }
 
-    async fn take_bite(&self, changes: Changes) -> Result<(), Problem> {
+    async fn take_bite(&self, changes: Changes, reckon: bool) -> Result<(), Problem> {
         let (settings, now) = (self.settings(), self.now());
         let (mut gone, mut members) = (changes.purged.clone(), Vec::new());
         changes.purged.iter().for_each(|id| self.roster().remove(*id));
@@ -74,6 +75,7 @@ impl Service {
         }
         for user in &changes.users {
             self.roster().mended(user.id);
+            let before = self.known(user.id);
             let Some(known) = self.roster().put(user) else {
                 gone.push(user.id);
                 continue;
@@ -88,7 +90,12 @@ impl Service {
                 self.unschedule(user.id);
                 continue;
             }
-            let at = own.resume(user.next_run_at, now, settings.archive.max_interval);
+            let schedule = match before {
+                None => Since::Unknown,
+                Some(before) if !reckon && !known.runs_otherwise(&before) => Since::Same,
+                Some(_) => Since::Changed,
+            };
+            let at = own.resume(user.next_run_at, now, settings.archive.max_interval, schedule);
             match user.next_run_at == Some(at) {
                 true => times.push((user.id, at)),
                 false => plans.push(PlannedRun { user: user.id, seen: user.next_run_at, at }),
@@ -160,7 +167,8 @@ impl Service {
 
     /// Reckons a user's next time anew, and puts it on record in place of the one that was `seen` there.
     pub(super) async fn plan_again(&self, user: &Known, seen: Option<Timestamp>) {
-        let at = self.times(user).0.resume(seen, self.now(), self.settings().archive.max_interval);
+        let at =
+            self.times(user).0.resume(seen, self.now(), self.settings().archive.max_interval, Since::Changed);
         let planned = self.put_on_record(&[PlannedRun { user: user.id, seen, at }]).await;
         self.schedule(planned).await;
     }

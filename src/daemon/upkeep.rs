@@ -263,7 +263,7 @@ impl Upkeep {
         match service.owes() {
             true => service.settle_debt().await?,
             // The numbers of changes may have gone back with the store.
-            false => service.take_in_everyone().await?,
+            false => service.take_in_everyone(false).await?,
         }
         service.wake_troubled().await
     }
@@ -277,7 +277,7 @@ impl Upkeep {
         let Some(back) = before.map(|before| before - ahead).filter(|back| *back > SET_BACK) else { return };
         let back = Duration::from_millis(back.unsigned_abs());
         tracing::warn!("the clock was set back by {} s: the next runs are reckoned anew", back.as_secs());
-        if let Err(problem) = service.take_in_everyone().await {
+        if let Err(problem) = service.take_in_everyone(true).await {
             self.store_is_away(service, &problem);
         }
     }

@@ -165,12 +165,9 @@ impl Server {
                     Box::pin(async { connection.execute(SESSION).await.map(drop) })
                 })
                 .before_acquire(|connection, seen| {
-                    Box::pin(async move {
-                        if seen.idle_for > TRIED_AFTER {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
+                    Box::pin(
+                        async move { Ok(seen.idle_for <= TRIED_AFTER || connection.ping().await.is_ok()) },
+                    )
                 })
                 .connect_lazy_with(self.options.clone())
         };
@@ -232,6 +229,9 @@ async fn connect(options: &PgConnectOptions) -> std::result::Result<PgConnection
 /// Why a pool gave no connection in time: it only says that it did not, so the server itself is asked.
 pub(super) async fn no_connection(pool: &PgPool, doing: String, e: Error) -> StoreError {
     let options = pool.connect_options();
+    if !matches!(e, Error::PoolTimedOut) {
+        return explained(&options, doing, e);
+    }
     match connect(&options).await {
         Ok(connection) => {
             let _ = connection.close().await;
@@ -263,8 +263,12 @@ fn cure(options: &PgConnectOptions, e: &Error) -> Option<String> {
         _ => {}
     }
     match sqlstate(e)?.as_str() {
-        "3D000" => Some(format!("create the database: createdb --owner={user} {database}")),
-        "28000" => Some(format!("let the role in: createuser {user}, and see pg_hba.conf")),
+        "3D000" => Some(format!(
+            "create the database: createdb --owner={user} --encoding=UTF8 --template=template0 {database}"
+        )),
+        "28000" => Some(format!(
+            "let role {user} in: createuser {user}, run longplay as the user of that name, or see pg_hba.conf"
+        )),
         "28P01" => Some(format!("give the password of role {user} in the URL (url_file or store-url)")),
         "42501" => Some(format!("let the role make tables: ALTER DATABASE {database} OWNER TO {user}")),
         _ => None,

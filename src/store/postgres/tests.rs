@@ -121,7 +121,7 @@ async fn whatever_keeps_it_from_connecting_is_told_with_its_cure_and_passes() {
     let guest = format!("postgres:///closed?host={folder}&port={}&user=guest", here.port());
     let nobody = format!("postgres:///closed?host={folder}&port={}&user=nobody", here.port());
     for (url, cure) in [
-        (here.url("missing"), "createdb --owner=postgres missing"),
+        (here.url("missing"), "createdb --owner=postgres --encoding=UTF8 --template=template0 missing"),
         (nobody, "createuser nobody"),
         (guest, "ALTER DATABASE closed OWNER TO guest"),
         ("postgres:///x?host=/nowhere".to_owned(), "is PostgreSQL running there"),

@@ -349,6 +349,39 @@ fn however_short_tokens_live_refreshes_ahead_lie_seconds_apart() {
 }
 
 #[test]
+fn who_waits_for_another_daemons_refresh_hears_when_it_lapses() {
+    let began = moment(0);
+    let strangers = |now: Moment| View {
+        on_record: Some(OnRecord {
+            attempt: AttemptId(uuid::Uuid::nil()),
+            ours: false,
+            sent: began.boot,
+            lapses: BootTime(began.boot.0 + S * 90),
+        }),
+        ..view(1, 1, now, LIFETIME)
+    };
+    let rotates = Weather { rotation: Rotation::Rotates, ..Weather::default() };
+    let mut account = known(strangers(began), began);
+    let fresh = Need { fresh: true, ..Need::default() };
+    let mut effects = account.on(Input::Ask(WaiterId(1), fresh), began, &rotates);
+    let mut now = began;
+    while !effects.iter().any(|effect| matches!(effect, Effect::Refuse(WaiterId(1), _))) {
+        assert!(now.boot.0 <= S * 95, "it waits for ever: {effects:?}");
+        now = match effects[..] {
+            [Effect::Read] => {
+                effects = account.on(Input::Read(Ok(Some(strangers(now)))), now, &rotates);
+                continue;
+            }
+            _ => moment(account.wake_at(now, &rotates).unwrap().0.as_secs()),
+        };
+        effects = account.on(Input::Wake, now, &rotates);
+    }
+    assert!(now.boot.0 >= S * 90);
+    let in_doubt = |effect: &Effect| matches!(effect, Effect::Refuse(_, TokenError::InDoubt { .. }));
+    assert!(effects.iter().any(in_doubt), "{effects:?}");
+}
+
+#[test]
 fn while_the_store_is_away_the_token_at_hand_is_given_out() {
     let now = moment(0);
     let mut account = known(view(1, 1, now, LIFETIME), now);
