@@ -61,6 +61,9 @@ async fn measured(args: &Args, pages: &Pages, kind: Kind, new: usize) -> Rounds 
     // The first time connections are made, grants are read, and everything on every page is new.
     bare.archive_all().await;
     archive_all(&core, users).await;
+    let stored = ours.connect().await;
+    bare.connections.analyze().await;
+    stored.analyze().await;
     let mut rounds = Rounds::default();
     for _ in 0..count {
         pages.hear(new);
@@ -73,7 +76,6 @@ async fn measured(args: &Args, pages: &Pages, kind: Kind, new: usize) -> Rounds 
     }
     let plays = (users * (PAGE + new * count)) as i64;
     assert_eq!(bare.connections.number("SELECT count(*) FROM plays").await, plays, "the bare loop's plays");
-    let stored = ours.connect().await;
     assert_eq!(stored.number("SELECT count(*) FROM plays").await, plays, "longplay's plays");
     assert_eq!(stored.number("SELECT count(*) FROM runs").await, (users * (count + 1)) as i64);
     core.service.finish(measure::PATIENCE).await;

@@ -111,6 +111,14 @@ impl Connections {
         rows.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// Lets PostgreSQL know what is in its tables now, as its autovacuum does within a minute: until then it works by
+    /// plans that it made while they were empty.
+    pub async fn analyze(&self) {
+        if let Self::Postgres(pool) = self {
+            sqlx::query("ANALYZE").execute(pool).await.expect("the tables are looked at");
+        }
+    }
+
     pub async fn close(self) {
         match self {
             Self::Sqlite { writer, readers } => {
