@@ -36,6 +36,9 @@ impl Service {
 
     /// Takes in what other daemons changed since this was last done, in case it was not heard.
     pub async fn catch_up(&self) -> Result<(), Problem> {
+        if !self.parts().store.is_shared() {
+            return Ok(());
+        }
         let (parts, mut caught_up) = (self.parts(), self.0.caught_up.lock().await);
         let changed = parts.store.changed_since(*caught_up).await?;
         *caught_up = Some(changed.at);

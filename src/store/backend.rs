@@ -115,6 +115,10 @@ impl Store for SqlStore {
         session.commit(kept).await
     }
 
+    fn is_shared(&self) -> bool {
+        matches!(self.database, Database::Postgres(_))
+    }
+
     async fn listen(&self, tell: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()> {
         match &self.database {
             Database::Sqlite(_) => Ok(()),

@@ -112,6 +112,8 @@ pub trait Store: GrantStore {
     /// Keeps the probe where there is none; answers the one on record.
     async fn keep_key_probe(&self, probe: Sealed) -> Result<Sealed>;
 
+    /// Whether several daemons may work on it at the same time.
+    fn is_shared(&self) -> bool;
     /// Hears what any daemon on this store does, until that fails. A store that is one daemon's alone says nothing and
     /// answers at once.
     async fn listen(&self, tell: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()>;

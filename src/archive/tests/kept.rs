@@ -135,6 +135,9 @@ impl Store for FakeStore {
     fn describe(&self) -> String {
         "memory".to_owned()
     }
+    fn is_shared(&self) -> bool {
+        false
+    }
     async fn listen(&self, _: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()> {
         unimplemented!()
     }
