@@ -234,7 +234,10 @@ pub(super) fn store_url(base: &Path) -> Form<String> {
 /// A store's URL as it may be shown: all of it, unless it holds a password.
 pub(super) fn store_shown(text: &str) -> String {
     let open = Url::parse(text).is_ok_and(|url| {
-        url.password().is_none() && url.query_pairs().all(|(key, _)| !key.to_lowercase().contains("pass"))
+        url.password().is_none()
+            && !url.path().contains('@')
+            && !url.query().unwrap_or("").contains('@')
+            && url.query_pairs().all(|(key, _)| !key.to_lowercase().contains("pass"))
     });
     if open || text.starts_with("sqlite:") { text.into() } else { "(hidden)".into() }
 }

@@ -9,12 +9,14 @@ use chrono_tz::Tz;
 
 use crate::config::Settings;
 use crate::domain::{Schedule, ScheduleError, Timestamp, User, UserName, parse_zone};
-use crate::schedule::spread;
+use crate::schedule::spread::{self, Rhythm};
 
 use super::roster::Known;
 
 /// How many parsed expressions are kept, of some 6 KB each; where there are more, all are read again now and then.
 const KEPT: usize = 512;
+/// How many rhythms are kept, of some 100 bytes each, since one costs far more to find than an expression to read.
+const RHYTHMS: usize = 16_384;
 
 /// What a user says of the own schedule.
 #[derive(Clone, Copy)]
@@ -47,10 +49,6 @@ pub struct Plan {
 impl Plan {
     /// The user's own schedule and zone, or the defaults. What another program wrote into the store and can't be read is
     /// told, and the default holds.
-    pub fn of<'a>(user: impl Into<Wish<'a>>, settings: &Settings) -> (Self, Option<String>) {
-        Self::read(user.into(), settings, str::parse)
-    }
-
     fn read(
         user: Wish<'_>,
         settings: &Settings,
@@ -70,12 +68,25 @@ impl Plan {
     }
 }
 
+/// What became of a user's schedule since the time on record was reckoned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// It is the same.
+    Same,
+    /// Nobody here knows: the daemon has just started.
+    Unknown,
+    /// It is another.
+    Changed,
+}
+
 /// A user's times.
 pub struct Times {
     /// The schedule and the zone in force.
     pub plan: Plan,
     /// How long after each time of the schedule the user's own is.
     offset: Duration,
+    /// The longest time between two of the schedule; `None`: it is adaptive.
+    longest: Option<Duration>,
 }
 
 impl Times {
@@ -84,61 +95,67 @@ impl Times {
         Some(self.plan.schedule.next_after(now - self.offset, self.plan.zone)? + self.offset)
     }
 
-    /// When a user runs next who was just taken in: what is overdue is made up at once, once. A cron time is reckoned
-    /// anew, since the schedule may have changed; an adaptive one holds, but is never further than `max` away.
-    pub fn resume(&self, stored: Option<Timestamp>, now: Timestamp, max: Duration) -> Timestamp {
+    /// When a user runs next who was just taken in: what is overdue is made up at once, once. The time on record may be
+    /// another than the schedule's own, as after a rate limit: it holds while the schedule is the same, and is reckoned
+    /// anew where that has changed. An adaptive one is never further than `max` away.
+    pub fn resume(
+        &self,
+        stored: Option<Timestamp>,
+        now: Timestamp,
+        max: Duration,
+        schedule: Since,
+    ) -> Timestamp {
         match (stored, self.next_after(now)) {
             (Some(at), _) if at <= now => at,
-            (_, Some(next)) => next,
             (Some(at), None) => at.min(now + max),
+            (Some(at), Some(next)) => match schedule {
+                Since::Same => at,
+                Since::Unknown => at.min(next),
+                Since::Changed => next,
+            },
+            (None, Some(next)) => next,
             (None, None) => now,
         }
     }
 
     /// The longest time between two runs.
-    pub fn longest_pause(&self, now: Timestamp, max: Duration) -> Duration {
-        let first = self.next_after(now);
-        let second = first.and_then(|first| self.next_after(first));
-        match (first, second) {
-            (Some(first), Some(second)) => second.since(first),
-            _ => max,
-        }
+    pub fn longest_pause(&self, max: Duration) -> Duration {
+        self.longest.unwrap_or(max)
     }
 }
 
-/// Schedules that were read, with the window of their users.
+/// Schedules that were read, what was refused too, and the rhythms of the others.
 #[derive(Default)]
-pub struct Schedules(Mutex<HashMap<String, (Schedule, Duration)>>);
+pub struct Schedules {
+    read: Mutex<HashMap<String, Result<Schedule, ScheduleError>>>,
+    rhythms: Mutex<HashMap<String, Option<Rhythm>>>,
+}
 
 impl Schedules {
     /// The user's times, and what of the user's own words can't be read.
     pub fn times<'a>(&self, user: impl Into<Wish<'a>>, settings: &Settings) -> (Times, Option<String>) {
         let user = user.into();
-        let (plan, fault) =
-            Plan::read(user, settings, |text| self.get(text, || text.parse()).map(|got| got.0));
+        let read = |text: &str| kept(&self.read, KEPT, text, || text.parse());
+        let (plan, fault) = Plan::read(user, settings, read);
         let in_force = plan.schedule.to_string();
-        let window = self.get(&in_force, || Ok(plan.schedule.clone())).map_or(Duration::ZERO, |got| got.1);
-        (Times { plan, offset: spread::offset(user.name, window) }, fault)
+        let rhythm = kept(&self.rhythms, RHYTHMS, &in_force, || spread::rhythm(&plan.schedule));
+        let offset = spread::offset(user.name, rhythm.unwrap_or_default().window);
+        (Times { plan, offset, longest: rhythm.map(|rhythm| rhythm.longest) }, fault)
     }
+}
 
-    fn get(
-        &self,
-        text: &str,
-        make: impl FnOnce() -> Result<Schedule, ScheduleError>,
-    ) -> Result<(Schedule, Duration), ScheduleError> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
-        if let Some(known) = known {
-            return Ok(known);
+/// What was made of a text, once; all is forgotten where there is no more room.
+fn kept<T: Clone>(all: &Mutex<HashMap<String, T>>, room: usize, text: &str, make: impl FnOnce() -> T) -> T {
+    let known = all.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
+    known.unwrap_or_else(|| {
+        let made = make();
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= room {
+            all.clear();
         }
-        let schedule = make()?;
-        let made = (schedule.clone(), spread::window(&schedule));
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        kept.insert(text.to_owned(), made.clone());
-        Ok(made)
-    }
+        all.insert(text.to_owned(), made.clone());
+        made
+    })
 }
 
 #[cfg(test)]
@@ -146,7 +163,9 @@ mod tests {
     use super::*;
 
     fn times(schedule: &str, offset: Duration) -> Times {
-        Times { plan: Plan { schedule: schedule.parse().unwrap(), zone: Tz::UTC }, offset }
+        let plan = Plan { schedule: schedule.parse().unwrap(), zone: Tz::UTC };
+        let longest = spread::rhythm(&plan.schedule).map(|rhythm| rhythm.longest);
+        Times { plan, offset, longest }
     }
 
     fn at(text: &str) -> Timestamp {
@@ -154,23 +173,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_overdue_is_made_up_once_and_a_cron_time_reckoned_anew() {
+    fn what_is_overdue_is_made_up_once_and_a_cron_time_reckoned_anew_where_the_schedule_changed() {
+        use Since::{Changed, Same, Unknown};
         let (now, max) = (at("2026-01-01T10:00:00Z"), Duration::from_secs(3 * 3_600));
         let hourly = times("5 * * * *", Duration::ZERO);
         let next = at("2026-01-01T10:05:00Z");
-        assert_eq!(hourly.resume(None, now, max), next);
-        assert_eq!(
-            hourly.resume(Some(at("2026-01-01T10:40:00Z")), now, max),
-            next,
-            "the schedule was another"
-        );
-        assert_eq!(hourly.resume(Some(at("2026-01-01T07:05:00Z")), now, max), at("2026-01-01T07:05:00Z"));
+        for since in [Same, Unknown, Changed] {
+            assert_eq!(hourly.resume(None, now, max, since), next);
+            let overdue = at("2026-01-01T07:05:00Z");
+            assert_eq!(hourly.resume(Some(overdue), now, max, since), overdue);
+        }
+        let (held, soon) = (at("2026-01-01T10:40:00Z"), at("2026-01-01T10:01:00Z"));
+        let of = |stored| [Same, Unknown, Changed].map(|since| hourly.resume(Some(stored), now, max, since));
+        assert_eq!(of(held), [held, next, next]);
+        assert_eq!(of(soon), [soon, soon, next]);
         let adaptive = times("adaptive", Duration::ZERO);
-        assert_eq!(adaptive.resume(None, now, max), now);
-        assert_eq!(adaptive.resume(Some(at("2026-01-01T11:00:00Z")), now, max), at("2026-01-01T11:00:00Z"));
-        assert_eq!(adaptive.resume(Some(at("2026-02-01T11:00:00Z")), now, max), now + max);
-        assert_eq!(hourly.longest_pause(now, max), Duration::from_secs(3_600));
-        assert_eq!(adaptive.longest_pause(now, max), max);
+        let resumed = |stored| adaptive.resume(stored, now, max, Same);
+        assert_eq!(resumed(None), now);
+        assert_eq!(resumed(Some(at("2026-01-01T11:00:00Z"))), at("2026-01-01T11:00:00Z"));
+        assert_eq!(resumed(Some(at("2026-02-01T11:00:00Z"))), now + max);
+        assert_eq!(hourly.longest_pause(max), Duration::from_secs(3_600));
+        assert_eq!(adaptive.longest_pause(max), max);
     }
 
     #[test]
@@ -186,12 +209,20 @@ mod tests {
 
     #[test]
     fn no_more_expressions_are_kept_than_there_is_room_for() {
-        let schedules = Schedules::default();
+        let all = Mutex::default();
         for n in 0..2 * KEPT {
             let text = format!("{} {} * * *", n % 60, n / 60);
-            let got = schedules.get(&text, || text.parse()).unwrap();
-            assert_eq!((got.0.to_string(), got.1), (text, Duration::from_secs(60)));
+            let got = kept(&all, KEPT, &text, || text.parse::<Schedule>());
+            assert_eq!(got.unwrap().to_string(), text);
         }
-        assert!(schedules.0.lock().unwrap().len() <= KEPT);
+        assert!(all.lock().unwrap().len() <= KEPT);
+    }
+
+    #[test]
+    fn what_is_refused_is_not_read_again() {
+        let (all, never) = (Mutex::default(), "0 0 31 2 *");
+        let first = kept(&all, KEPT, never, || never.parse::<Schedule>());
+        let again = kept(&all, KEPT, never, || unreachable!("it was read before"));
+        assert_eq!(first.unwrap_err().to_string(), again.unwrap_err().to_string());
     }
 }

@@ -31,6 +31,13 @@ pub struct Known {
     pub blocked: Option<Arc<str>>,
 }
 
+impl Known {
+    /// Whether the next run is reckoned from other words than an earlier state of the user has.
+    pub fn runs_otherwise(&self, earlier: &Self) -> bool {
+        (&self.schedule, &self.timezone) != (&earlier.schedule, &earlier.timezone)
+    }
+}
+
 /// The active users, by number and by name.
 #[derive(Default)]
 pub struct Roster {
@@ -185,6 +192,7 @@ mod tests {
             paused: false,
             active: true,
             next_run_at: None,
+            running: false,
             last_run_at: None,
             last_run_result: None,
             last_run_reason: None,

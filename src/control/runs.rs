@@ -85,7 +85,7 @@ impl Service {
             name: user.name.clone(),
             app: app.name,
             api_url: app.api_url,
-            longest_pause: self.times(user).0.longest_pause(self.now(), max),
+            longest_pause: self.times(user).0.longest_pause(max),
             next_run: Arc::new(move |ended| service.next_run(id, ended)),
         })
     }
@@ -104,10 +104,16 @@ impl Service {
         if let Some(next) = next.filter(|_| !self.0.stopping.load(Ordering::Relaxed)) {
             self.schedule(vec![(user.id, next)]).await;
         }
+        // A change that was taken in while the run went on found the user claimed.
+        if let Some(present) = self.known(user.id).filter(|present| present.runs_otherwise(user)) {
+            self.plan_again(&present, next).await;
+        }
     }
 
     /// Whether Spotify refuses a user is learnt by runs, which are no changes that the roster is told of.
     async fn look_again(&self, name: &UserName) {
+        // What is taken in meanwhile is newer than what is read here.
+        let _one = self.0.refreshing.lock().await;
         match self.parts().store.user(name).await {
             Ok(Some(user)) => drop(self.roster().put(&user)),
             Ok(None) => {}

@@ -87,6 +87,8 @@ pub(super) struct Inner {
     pub stopping: AtomicBool,
     applying: tokio::sync::Mutex<()>,
     owes: AtomicBool,
+    /// Whether the default schedule or zone is another since the next runs were reckoned.
+    reckon: AtomicBool,
     /// Until when, by the store's clock, what others did is known; `None`: from the start on.
     pub(super) caught_up: tokio::sync::Mutex<Option<Timestamp>>,
     pub tally: tokio::sync::Mutex<LastTally>,
@@ -110,6 +112,7 @@ impl Service {
             stopping: AtomicBool::new(false),
             applying: tokio::sync::Mutex::default(),
             owes: AtomicBool::new(false),
+            reckon: AtomicBool::new(false),
             caught_up: tokio::sync::Mutex::default(),
             tally: tokio::sync::Mutex::new(tally),
         }))
@@ -157,6 +160,11 @@ impl Service {
     /// Takes new settings into use: apps, schedules, limits, and the users of the files. What fails half-way is owed: see
     /// [`Service::settle_debt`].
     pub async fn apply(&self, settings: Arc<Settings>) -> Result<(), Problem> {
+        let defaults =
+            |settings: &Settings| (settings.archive.schedule.to_string(), settings.archive.timezone);
+        if defaults(&settings) != defaults(&self.settings()) {
+            self.0.reckon.store(true, Ordering::SeqCst);
+        }
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
         self.0.owes.store(true, Ordering::SeqCst);
         self.settle_debt().await
@@ -176,9 +184,10 @@ impl Service {
         parts.gate.load(settings.apps.keys()).await?;
         self.take_file_users(&settings).await?;
         // Everyone anew: defaults may have changed.
-        self.take_in_everyone().await?;
+        self.take_in_everyone(self.0.reckon.load(Ordering::SeqCst)).await?;
         if Arc::ptr_eq(&settings, &self.settings()) {
             self.0.owes.store(false, Ordering::SeqCst);
+            self.0.reckon.store(false, Ordering::SeqCst);
         }
         self.retry_blocked();
         Ok(())
@@ -235,8 +244,8 @@ impl Service {
 
     /// Lets the actor look after the grants that need it without being asked.
     pub async fn wake_troubled(&self) -> Result<(), Problem> {
-        for grant in self.parts().store.troubled_grants().await? {
-            self.parts().tokens.reread(grant.user).await;
+        for user in self.parts().store.troubled_users().await? {
+            self.parts().tokens.reread(user).await;
         }
         Ok(())
     }

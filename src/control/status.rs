@@ -7,7 +7,6 @@ use crate::telemetry::{USERS_SHOWN, UsersSeen};
 use crate::tokens::login_ends;
 
 use super::api::{DaemonStatus, Health, Problem, Status, UserStatus};
-use super::plan::Plan;
 use super::service::Service;
 use super::standing::{Facts, standing};
 
@@ -43,7 +42,7 @@ impl Service {
         let login = login.as_ref();
         let app = self.app_seen(settings, &user.app);
         let (state, reason) = standing(&Facts { user, login, app: &app, backing_off, now: self.now() });
-        let (plan, _) = Plan::of(user, settings);
+        let plan = self.0.schedules.times(user, settings).0.plan;
         let login_at = login.and_then(|login| login.login_at);
         UserStatus {
             name: user.name.clone(),
@@ -57,7 +56,7 @@ impl Service {
             last_run_at: user.last_run_at,
             last_run_result: user.last_run_result,
             last_archived_at: user.last_archived_at,
-            next_run_at: user.next_run_at.filter(|_| !user.paused),
+            next_run_at: user.next_run_at.filter(|_| !user.paused && !user.running),
             access_expires_at: login.and_then(|login| login.access_expires_at),
             login_at,
             login_expires_at: settings.apps.get(&user.app).and_then(|app| login_ends(app, login_at)),
@@ -99,11 +98,13 @@ impl Service {
 
     /// Prometheus text.
     pub async fn metrics(&self) -> String {
-        // Without the store the counters are still worth having.
-        let tally = self.tally().await.unwrap_or_default();
-        let users = match tally.users() <= USERS_SHOWN {
-            true => self.parts().store.users().await.unwrap_or_default(),
-            false => Vec::new(),
+        // Without the store the counters are still worth having, and everyone as they were.
+        let (tally, users) = match self.tally().await {
+            Ok(tally) if tally.users() <= USERS_SHOWN => {
+                (tally, self.parts().store.users().await.unwrap_or_default())
+            }
+            Ok(tally) => (tally, Vec::new()),
+            Err(_) => (self.0.tally.lock().await.latest(), Vec::new()),
         };
         let archived = users.into_iter().filter_map(|user| Some((user.name, user.last_archived_at?)));
         self.parts().metrics.render(&UsersSeen { archived: archived.collect(), tally })

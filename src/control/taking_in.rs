@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::archive::Archiver;
-use crate::domain::{Timestamp, UserId};
-use crate::store::{Changes, PlannedRun};
+use crate::domain::{Timestamp, UserId, said};
+use crate::store::{Changes, PlannedRun, StoreError};
 use crate::tokens::Member;
 
 use super::api::Problem;
-use super::plan::Times;
+use super::plan::{Since, Times};
 use super::roster::Known;
 use super::service::Service;
 
@@ -31,25 +31,27 @@ impl Service {
     pub async fn refresh_users(&self) -> Result<(), Problem> {
         let _one = self.0.refreshing.lock().await;
         let since = self.roster().upto;
-        self.take_in_since(since).await
+        self.take_in_since(since, false).await
     }
 
-    /// Takes in everyone anew, as after a change of the defaults.
-    pub(super) async fn take_in_everyone(&self) -> Result<(), Problem> {
+    /// Takes in everyone anew. `reckon`: and reckons everyone's next time anew, as after a change of the defaults or of
+    /// the clock.
+    pub async fn take_in_everyone(&self, reckon: bool) -> Result<(), Problem> {
         let _one = self.0.refreshing.lock().await;
         // Who was purged is told only to those who ask for what changed.
         let since = self.roster().upto;
-        self.take_in_since(since).await?;
-        self.take_in_since(0).await
+        self.take_in_since(since, reckon).await?;
+        self.take_in_since(0, reckon).await
     }
 
-    async fn take_in_since(&self, mut since: i64) -> Result<(), Problem> {
+    async fn take_in_since(&self, mut since: i64, reckon: bool) -> Result<(), Problem> {
         loop {
             let changes = self.parts().store.users_changed(since, i64::from(BITE)).await?;
             let (upto, more) = (changes.upto, changes.more);
             let nothing = changes == Changes { upto: since, ..Changes::default() };
             if !nothing {
-                self.take_bite(changes).await;
+                // Else the next look would not see that these are still to be planned.
+                self.take_bite(changes, reckon).await?;
                 let faults = self.roster().faults();
                 self.set_problems("users", faults);
             }
@@ -61,7 +63,7 @@ impl Service {
         }
     }
 
-    async fn take_bite(&self, changes: Changes) {
+    async fn take_bite(&self, changes: Changes, reckon: bool) -> Result<(), Problem> {
         let (settings, now) = (self.settings(), self.now());
         let (mut gone, mut members) = (changes.purged.clone(), Vec::new());
         changes.purged.iter().for_each(|id| self.roster().remove(*id));
@@ -73,6 +75,7 @@ impl Service {
         }
         for user in &changes.users {
             self.roster().mended(user.id);
+            let before = self.known(user.id);
             let Some(known) = self.roster().put(user) else {
                 gone.push(user.id);
                 continue;
@@ -87,7 +90,12 @@ impl Service {
                 self.unschedule(user.id);
                 continue;
             }
-            let at = own.resume(user.next_run_at, now, settings.archive.max_interval);
+            let schedule = match before {
+                None => Since::Unknown,
+                Some(before) if !reckon && !known.runs_otherwise(&before) => Since::Same,
+                Some(_) => Since::Changed,
+            };
+            let at = own.resume(user.next_run_at, now, settings.archive.max_interval, schedule);
             match user.next_run_at == Some(at) {
                 true => times.push((user.id, at)),
                 false => plans.push(PlannedRun { user: user.id, seen: user.next_run_at, at }),
@@ -101,8 +109,11 @@ impl Service {
         for id in changes.purged {
             self.forget_answers(id).await;
         }
-        times.extend(self.put_on_record(&plans).await);
+        let planned = self.try_to_plan(&plans).await;
+        let unplanned = || plans.iter().map(|plan| (plan.user, plan.at)).collect();
+        times.extend(planned.as_ref().map_or_else(|_| unplanned(), Clone::clone));
         self.schedule(times).await;
+        Ok(planned.map(drop)?)
     }
 
     /// Of who was purged by another daemon nothing stays here either.
@@ -114,20 +125,19 @@ impl Service {
 
     /// Puts next times on record; answers what is on record now, which may be another daemon's.
     async fn put_on_record(&self, plans: &[PlannedRun]) -> Vec<(UserId, Timestamp)> {
+        self.try_to_plan(plans).await.unwrap_or_else(|error| {
+            tracing::warn!("the next runs of {} users are not on record: {}", plans.len(), said(&error));
+            plans.iter().map(|plan| (plan.user, plan.at)).collect()
+        })
+    }
+
+    async fn try_to_plan(&self, plans: &[PlannedRun]) -> Result<Vec<(UserId, Timestamp)>, StoreError> {
         if plans.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let others = match self.parts().store.plan_runs(plans).await {
-            Ok(others) => others.into_iter().collect::<HashMap<_, _>>(),
-            Err(error) => {
-                tracing::warn!("the next runs of {} users are not on record: {error}", plans.len());
-                HashMap::new()
-            }
-        };
-        plans
-            .iter()
-            .map(|plan| (plan.user, others.get(&plan.user).copied().flatten().unwrap_or(plan.at)))
-            .collect()
+        let others: HashMap<_, _> = self.parts().store.plan_runs(plans).await?.into_iter().collect();
+        let present = |plan: &PlannedRun| others.get(&plan.user).copied().flatten().unwrap_or(plan.at);
+        Ok(plans.iter().map(|plan| (plan.user, present(plan))).collect())
     }
 
     /// When this user runs, and what of the user's own words can't be read.
@@ -150,10 +160,16 @@ impl Service {
         }
     }
 
-    /// Reckons a user's next time anew, and puts it on record.
+    /// Reckons a user's next time anew, where none is on record.
     pub(super) async fn plan_anew(&self, user: &Known) {
-        let at = self.times(user).0.resume(None, self.now(), self.settings().archive.max_interval);
-        let planned = self.put_on_record(&[PlannedRun { user: user.id, seen: None, at }]).await;
+        self.plan_again(user, None).await;
+    }
+
+    /// Reckons a user's next time anew, and puts it on record in place of the one that was `seen` there.
+    pub(super) async fn plan_again(&self, user: &Known, seen: Option<Timestamp>) {
+        let at =
+            self.times(user).0.resume(seen, self.now(), self.settings().archive.max_interval, Since::Changed);
+        let planned = self.put_on_record(&[PlannedRun { user: user.id, seen, at }]).await;
         self.schedule(planned).await;
     }
 
@@ -190,7 +206,8 @@ impl Service {
             let times: Vec<_> = overdue
                 .into_iter()
                 .filter(|(_, user)| self.could_run(*user))
-                .map(|(at, user)| (user, at))
+                // By the store's clock they are due, whatever ours says.
+                .map(|(at, user)| (user, at.min(self.now())))
                 .collect();
             found += times.len();
             self.schedule(times).await;

@@ -20,6 +20,11 @@ const NOTHING: Duration = Duration::from_millis(10);
 const HOLDS: u32 = 400;
 /// After news it holds no longer than this many times as long.
 const HOLDS_AFTER_NEWS: u32 = 20;
+/// However long it took, once, a tally holds no longer than this; and after news than that.
+const AT_MOST: Duration = Duration::from_secs(120);
+const AT_MOST_AFTER_NEWS: Duration = Duration::from_secs(15);
+/// So many users who back off are looked at one by one; of more it is enough to be right after a while.
+const ONE_BY_ONE: usize = 500;
 /// How many users are read at once.
 const BITE: i64 = 1_000;
 
@@ -46,10 +51,17 @@ impl LastTally {
         }
     }
 
+    /// The last one, however old.
+    pub fn latest(&self) -> Tally {
+        self.last.as_ref().map(|(tally, ..)| tally.clone()).unwrap_or_default()
+    }
+
     /// The last one, while it holds.
     fn holding(&self, now: BootTime) -> Option<&Tally> {
         let (tally, at, took) = self.last.as_ref()?;
-        let holds = *took * if self.news { HOLDS_AFTER_NEWS } else { HOLDS };
+        let (times, at_most) =
+            if self.news { (HOLDS_AFTER_NEWS, AT_MOST_AFTER_NEWS) } else { (HOLDS, AT_MOST) };
+        let holds = took.saturating_mul(times).min(at_most);
         (*took > NOTHING && now.since(*at) < holds).then_some(tally)
     }
 }
@@ -83,22 +95,19 @@ impl Service {
         let (settings, mut tally) = (self.settings(), Tally::default());
         // The actor is this process's own; without an answer it is stopping.
         let backing_off = self.parts().tokens.health().await.unwrap_or_default().backing_off;
-        if backing_off.is_empty() {
-            for alike in self.parts().store.tally().await? {
-                let state = state(&alike.footing, &self.app_seen(&settings, &alike.footing.app), false);
-                tally.add(state, alike.users, alike.oldest_archived, alike.newest_played);
-            }
-            return Ok(tally);
+        for alike in self.parts().store.tally().await? {
+            let state = state(&alike.footing, &self.app_seen(&settings, &alike.footing.app), false);
+            tally.add(state, alike.users, alike.oldest_archived, alike.newest_played);
         }
-        // Only the actor knows who these are: everyone is looked at.
+        // Only the actor knows who these are.
         let now = self.now();
-        let one = |seen: UserSeen| {
+        for user in backing_off.keys().take(ONE_BY_ONE) {
+            let bite = self.parts().store.users_seen(Some(UserId(user.0.saturating_sub(1))), 1).await?;
+            let Some(seen) = bite.users.into_iter().find(|seen| seen.user.id == *user) else { continue };
             let footing = Footing::of(&seen.user, seen.login.as_ref(), now);
             let app = self.app_seen(&settings, &footing.app);
-            let state = state(&footing, &app, backing_off.contains_key(&seen.user.id));
-            tally.add(state, 1, seen.user.last_archived_at, seen.newest_played);
-        };
-        self.look_at_everyone(one).await?;
+            tally.moves(state(&footing, &app, false), state(&footing, &app, true));
+        }
         Ok(tally)
     }
 

@@ -1,7 +1,6 @@
 //! What stands once the store is within reach: key, spool, actor, archiver, service. Built in one order, by the daemon
 //! and by a command without one.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
@@ -12,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archiver, Dependencies};
 use crate::clock::Clock;
-use crate::config::{AppSettings, Settings, TokenKey};
+use crate::config::{Settings, TokenKey};
 use crate::control::{Parts, Service, limits};
-use crate::domain::{AppName, User};
+use crate::domain::{User, UserId};
 use crate::oauth::{HttpTransport, Transport};
 use crate::random::Random;
 use crate::schedule::Scheduler;
@@ -172,15 +171,15 @@ pub async fn offer(
     store: &Arc<dyn Store>,
     settings: &Settings,
 ) -> Result<Vec<String>, StoreError> {
-    let users = store.users().await?;
-    let apps: HashMap<&AppName, Arc<AppSettings>> =
-        settings.apps.iter().map(|(name, app)| (name, Arc::new(app.clone()))).collect();
     let subject = |user: User| {
-        let app = Arc::clone(apps.get(&user.app)?);
+        let app = Arc::new(settings.apps.get(&user.app)?.clone());
         Some(Subject { user: user.id, name: user.name, app })
     };
-    let subjects: Vec<Subject> = users.into_iter().filter_map(subject).collect();
-    offer_spool(exchange, &subjects).await
+    let who = async |users: Vec<UserId>| {
+        let users = store.users_of(&users).await?;
+        Ok(users.into_iter().filter_map(subject).collect())
+    };
+    offer_spool(exchange, who).await
 }
 
 /// The key that is configured, or the one made here. A key is made only for an empty store; a wrong one is refused.

@@ -30,7 +30,11 @@ const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How often the logins' ends are looked at.
 const LOGINS: Duration = Duration::from_secs(3_600);
 /// How often what has had its time is forgotten.
-const PRUNE: Duration = Duration::from_secs(24 * 3_600);
+const PRUNE: Duration = Duration::from_secs(3_600);
+/// What fell into so long a standstill is told of.
+const STANDSTILL: Duration = Duration::from_secs(24 * 3_600);
+/// A clock that was set back by more makes every time that was reckoned doubtful.
+const SET_BACK: i64 = 60_000;
 
 /// What is looked after, and what was seen last. Each look is a job of the scheduler's: one that hangs holds up no other.
 pub struct Upkeep {
@@ -43,6 +47,8 @@ pub struct Upkeep {
     store_was_away: AtomicBool,
     status: Mutex<String>,
     logins_seen: Mutex<Timestamp>,
+    /// By how many milliseconds the wall clock was ahead of the boot clock when last looked at.
+    ahead: Mutex<Option<i64>>,
 }
 
 impl Upkeep {
@@ -56,7 +62,7 @@ impl Upkeep {
         page_problem: Option<String>,
     ) -> Arc<Self> {
         // What fell into a day of standstill is told of again rather than not at all.
-        let logins_seen = Mutex::new(ground.clock.now() - PRUNE);
+        let logins_seen = Mutex::new(ground.clock.now() - STANDSTILL);
         let (store_was_away, status) = (AtomicBool::new(false), Mutex::default());
         Arc::new(Self {
             ground,
@@ -68,6 +74,7 @@ impl Upkeep {
             store_was_away,
             status,
             logins_seen,
+            ahead: Mutex::new(None),
         })
     }
 
@@ -78,7 +85,10 @@ impl Upkeep {
         self.with_core("users", LOOK, end, |upkeep, service| async move {
             upkeep.look_at_users(&service).await;
         });
-        self.with_core("clock", LOOK, end, |_, service| async move { look_at_clock(&service).await });
+        self.with_core("clock", LOOK, end, |upkeep, service| async move {
+            look_at_clock(&service).await;
+            upkeep.look_for_a_step(&service).await;
+        });
         self.with_core("claims", Service::RENEW, end, |_, service| async move {
             told("the claims of runs are not renewed", service.renew_claims().await);
         });
@@ -250,8 +260,26 @@ impl Upkeep {
         let faults = offer(&core.exchange, &self.ground.store, &service.settings()).await?;
         service.set_problems("spool", faults);
         service.take_back().await?;
-        service.settle_debt().await?;
+        match service.owes() {
+            true => service.settle_debt().await?,
+            // The numbers of changes may have gone back with the store.
+            false => service.take_in_everyone(false).await?,
+        }
         service.wake_troubled().await
+    }
+
+    /// A clock that was set back leaves the next runs as far in the future as it was ahead: all are reckoned anew.
+    async fn look_for_a_step(&self, service: &Service) {
+        let clock = &self.ground.clock;
+        let boot = i64::try_from(clock.boot().0.as_millis()).unwrap_or(i64::MAX);
+        let ahead = clock.now().as_millis().saturating_sub(boot);
+        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).replace(ahead);
+        let Some(back) = before.map(|before| before - ahead).filter(|back| *back > SET_BACK) else { return };
+        let back = Duration::from_millis(back.unsigned_abs());
+        tracing::warn!("the clock was set back by {} s: the next runs are reckoned anew", back.as_secs());
+        if let Err(problem) = service.take_in_everyone(true).await {
+            self.store_is_away(service, &problem);
+        }
     }
 
     async fn look_at_logins(&self, service: &Service) {

@@ -11,7 +11,7 @@ use croner::parser::{CronParser, Seconds, Year};
 use super::Timestamp;
 
 /// Why a schedule or a zone was refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ScheduleError {
     /// Not a cron expression.
     #[error(

@@ -47,8 +47,10 @@ pub struct User {
     pub paused: bool,
     /// False for one who was removed or left their file: not archived, the archive stays.
     pub active: bool,
-    /// When the next run is due; `None`: not yet reckoned.
+    /// When the next run is due, or when the claim of the one under way lapses; `None`: not yet reckoned.
     pub next_run_at: Option<Timestamp>,
+    /// Whether a daemon has claimed the user for a run.
+    pub running: bool,
     /// When the last run began.
     pub last_run_at: Option<Timestamp>,
     /// How the last run ended.
@@ -161,6 +163,12 @@ impl Tally {
         self.states[state as usize] += users;
         self.oldest_archived = [self.oldest_archived, archived].into_iter().flatten().min();
         self.newest_played = self.newest_played.max(played);
+    }
+
+    /// Counts one user in another state.
+    pub fn moves(&mut self, from: UserState, to: UserState) {
+        self.states[from as usize] = self.states[from as usize].saturating_sub(1);
+        self.states[to as usize] += 1;
     }
 
     /// How many users are in a state.

@@ -16,6 +16,8 @@ use crate::domain::{RefreshToken, Secret, said};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a token request takes, connecting included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// The end of that time, counted anew when it comes: what has arrived by then is read.
+const LAST_LOOK: Duration = Duration::from_secs(3);
 /// No token answer is longer.
 const LONGEST_BODY: usize = 64 * 1024;
 
@@ -122,7 +124,6 @@ impl HttpTransport {
             .retry(reqwest::retry::never())
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
             .user_agent(concat!("longplay/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self(client))
@@ -132,6 +133,21 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn post(&self, request: TokenRequest) -> Result<RawAnswer, PostError> {
+        let exchange = self.exchange(request);
+        tokio::pin!(exchange);
+        if let Ok(answer) = tokio::time::timeout(REQUEST_TIMEOUT - LAST_LOOK, &mut exchange).await {
+            return answer;
+        }
+        // A process that stood still finds its time over and the answer, which may be the only one, in its socket.
+        match tokio::time::timeout(LAST_LOOK, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(PostError::Lost(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))),
+        }
+    }
+}
+
+impl HttpTransport {
+    async fn exchange(&self, request: TokenRequest) -> Result<RawAnswer, PostError> {
         let mut builder = self
             .0
             .post(&request.url)

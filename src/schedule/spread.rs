@@ -10,29 +10,35 @@ use crate::domain::{Schedule, Timestamp, UserName};
 const WIDEST: Duration = Duration::from_secs(60);
 /// How much of the shortest time between two firings the window takes at most.
 const PART: u32 = 10;
-/// How many firings are looked at for the shortest time between two.
+/// How many firings are looked at for the shortest and the longest time between two.
 const LOOKED_AT: usize = 256;
 /// From when on: 2026-01-01, so that it is the same in every release.
 const FROM: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
-/// Over how long the users of this schedule are spread: a tenth of the shortest time between two of its firings, a
-/// minute at most. It does not depend on who they are, so that nobody moves when others come. An adaptive schedule has
-/// none: its users part by themselves.
-pub fn window(schedule: &Schedule) -> Duration {
-    let mut last = None;
-    let mut shortest = WIDEST * PART;
+/// How a schedule's firings follow each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rhythm {
+    /// Over how long the users of the schedule are spread: a tenth of the shortest time between two of its firings, a
+    /// minute at most. It does not depend on who they are, so that nobody moves when others come.
+    pub window: Duration,
+    /// The longest time between two of its firings.
+    pub longest: Duration,
+}
+
+/// The rhythm of a schedule; an adaptive one has none: its users part by themselves.
+pub fn rhythm(schedule: &Schedule) -> Option<Rhythm> {
+    let mut last: Option<Timestamp> = None;
+    let (mut shortest, mut longest) = (WIDEST * PART, Duration::ZERO);
     let mut next = schedule.next_after(FROM - Duration::from_millis(1), Tz::UTC);
     for _ in 0..LOOKED_AT {
         let Some(at) = next else { break };
         if let Some(last) = last.replace(at) {
             shortest = shortest.min(at.since(last));
+            longest = longest.max(at.since(last));
         }
         next = schedule.next_after(at, Tz::UTC);
     }
-    match last {
-        Some(_) => shortest / PART,
-        None => Duration::ZERO,
-    }
+    last.map(|_| Rhythm { window: shortest / PART, longest })
 }
 
 /// How far into the window this user belongs: below `window`, to the millisecond, and the same on every machine and in
@@ -95,9 +101,16 @@ mod tests {
             ("0 0 29 2 *", 60_000),
             ("adaptive", 0),
         ] {
-            let window = window(&schedule.parse().unwrap());
+            let window = rhythm(&schedule.parse().unwrap()).map_or(Duration::ZERO, |rhythm| rhythm.window);
             assert_eq!(window, Duration::from_millis(millis), "{schedule}");
         }
+    }
+
+    #[test]
+    fn the_longest_pause_is_that_of_nights_and_weekends_too() {
+        let hours = |schedule: &str| rhythm(&schedule.parse().unwrap()).unwrap().longest.as_secs() / 3_600;
+        assert_eq!(["5 * * * *", "0 8-22 * * *", "0 12 * * 1-5"].map(hours), [1, 10, 72]);
+        assert_eq!(rhythm(&Schedule::Adaptive), None);
     }
 
     #[test]

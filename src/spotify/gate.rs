@@ -40,25 +40,29 @@ impl Gate {
     /// tried again at once: the configuration has just been read.
     pub async fn load<'a>(&self, apps: impl IntoIterator<Item = &'a AppName>) -> Result<(), StoreError> {
         let now = self.clock.now();
-        for app in apps {
-            let known = self.states().contains_key(app);
-            let stored = match known {
-                true => None,
-                false => Some(self.store.app_state(app).await?),
-            };
-            let mut states = self.states();
-            let state = states.entry(app.clone()).or_insert_with(|| stored.unwrap_or_default());
-            if let Some(fault) = &mut state.fault {
+        let (known, new): (Vec<AppName>, Vec<AppName>) = {
+            let states = self.states();
+            apps.into_iter().cloned().partition(|app| states.contains_key(app))
+        };
+        let mut stored: HashMap<AppName, AppState> = match new.is_empty() {
+            true => HashMap::new(),
+            false => self.store.app_states(&new).await?.into_iter().collect(),
+        };
+        let mut states = self.states();
+        for app in known.into_iter().chain(new) {
+            let stored = stored.remove(&app).unwrap_or_default();
+            if let Some(fault) = &mut states.entry(app).or_insert(stored).fault {
                 fault.retry_at = now;
             }
         }
         Ok(())
     }
 
-    /// Takes in what another daemon on the same store has learnt; a hold that is known here is never shortened.
+    /// Takes in what another daemon on the same store has learnt; a hold that is known here is never shortened. An older
+    /// version is of a store that lost its last commits.
     pub fn learn(&self, app: &AppName, stored: AppState) {
         if let Some(known) = self.states().get_mut(app)
-            && stored.version > known.version
+            && stored.version != known.version
         {
             *known = after(known, stored);
         }

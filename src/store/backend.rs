@@ -1,6 +1,8 @@
 //! The store's methods on an SQL database: each opens its session, says what it is doing, leaves the SQL to the entity
 //! files, and commits.
 
+mod grant;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +14,14 @@ use super::postgres::Server;
 use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Alike, Announcement, Bite, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantStore,
-    Intent, LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin,
-    PlannedRun, PlayQuery, Result, RunClaim, RunFailed, Store, StoreError,
+    Added, Alike, Announcement, Bite, Changed, Changes, Claimed, FileUsers, LoginGiven, LoginProgress,
+    NewUser, PageFacts, PageStored, PendingLogin, PlannedRun, PlayQuery, Result, RunClaim, RunFailed, Store,
+    StoreError,
 };
-use super::{
-    claims, events, file_users, footing, gaps, grants, logins, meta, pages, plays, refreshes, runs, users,
-};
+use super::{claims, events, file_users, footing, gaps, grants, logins, meta, pages, plays, runs, users};
 use crate::domain::{
-    AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
-    StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, User, UserId, UserName,
+    Artist, Event, Gap, Owner, Play, Run, RunId, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry, TopKind,
+    User, UserId, UserName,
 };
 
 /// The database that a store is in.
@@ -67,65 +67,12 @@ impl SqlStore {
         };
         Session::writing(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
     }
-}
 
-#[async_trait]
-impl GrantStore for SqlStore {
-    async fn app_state(&self, app: &AppName) -> Result<AppState> {
-        let mut session = self.reading(format!("reading the state of app {app}")).await?;
-        meta::app_state(&mut session, app).await
-    }
-
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
-        let mut session = self.writing(format!("keeping the state of app {app}")).await?;
-        let saved = meta::save_app_state(&mut session, app, state).await?;
-        session.commit(saved).await
-    }
-
-    async fn grant(&self, user: UserId) -> Result<Option<Grant>> {
-        let mut session = self.reading(format!("reading the grant of user {}", user.0)).await?;
-        grants::of(&mut session, user).await
-    }
-
-    async fn troubled_grants(&self) -> Result<Vec<Grant>> {
-        let mut session = self.reading("reading the grants in trouble").await?;
-        grants::in_trouble(&mut session).await
-    }
-
-    async fn begin_attempt(&self, intent: &Intent) -> Result<bool> {
-        let mut session = self.writing(format!("announcing a refresh of user {}", intent.user.0)).await?;
-        let begun = refreshes::begin(&mut session, intent).await?;
-        session.commit(begun).await
-    }
-
-    async fn commit_tokens(&self, tokens: &NewTokens, when: CommitIf) -> Result<bool> {
-        let mut session = self.writing(format!("committing new tokens of user {}", tokens.user.0)).await?;
-        let committed = refreshes::commit(&mut session, tokens, when).await?;
-        session.commit(committed).await
-    }
-
-    async fn close_attempt(
-        &self,
-        user: UserId,
-        epoch: Epoch,
-        attempt: AttemptId,
-        close: &Close,
-    ) -> Result<bool> {
-        let mut session = self.writing(format!("closing a refresh of user {}", user.0)).await?;
-        let closed = refreshes::close(&mut session, user, epoch, attempt, close).await?;
-        session.commit(closed).await
-    }
-
-    async fn commit_login(&self, login: &NewLogin) -> Result<bool> {
-        let mut session = self.writing(format!("committing a login of user {}", login.user.0)).await?;
-        let committed = grants::commit_login(&mut session, login).await?;
-        session.commit(committed).await
-    }
-
-    async fn set_account(&self, user: UserId, epoch: Epoch, account_id: &str) -> Result<()> {
-        let mut session = self.writing(format!("noting the account of user {}", user.0)).await?;
-        grants::set_account(&mut session, user, epoch, account_id).await?;
-        session.commit(()).await
+    /// For what concerns tokens: never behind the archive, where the database has more than one writer.
+    async fn writing_tokens(&self, doing: impl Into<String>) -> Result<Session> {
+        let Database::Postgres(server) = &self.database else { return self.writing(doing).await };
+        let pool = Pool::Postgres(server.pools().await?.tokens.clone());
+        Session::writing(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
     }
 }
 
@@ -188,6 +135,11 @@ impl Store for SqlStore {
     async fn users(&self) -> Result<Vec<User>> {
         let mut session = self.reading("reading the users").await?;
         users::active(&mut session).await
+    }
+
+    async fn users_of(&self, numbers: &[UserId]) -> Result<Vec<User>> {
+        let mut session = self.reading("reading users by number").await?;
+        users::of(&mut session, numbers).await
     }
 
     async fn user(&self, name: &UserName) -> Result<Option<User>> {

@@ -1,4 +1,4 @@
-//! Tracks, albums and artists, each kept once for all users. A row is written only when it is new or has changed, and
+//! Tracks, albums and artists, each kept once for all users. A row is touched only when it is new or has changed, and
 //! many go in with one statement.
 
 use std::collections::{BTreeMap, HashSet};

@@ -142,14 +142,15 @@ pub async fn overdue(
     after: Option<(Timestamp, UserId)>,
     limit: i64,
 ) -> Result<Vec<(Timestamp, UserId)>> {
-    let before = session.now().await? - by;
+    let now = session.now().await?;
     let (at, user) = after.unwrap_or((Timestamp::from_millis(i64::MIN), UserId(0)));
     session
         .all(
             "SELECT next_run_at, id FROM users
              WHERE active AND NOT paused AND next_run_at < $1 AND (next_run_at, id) > ($2, $3)
-             ORDER BY next_run_at, id LIMIT $4",
-            params![before, at, user, limit.max(0)],
+               AND (run_owner IS NOT NULL OR next_run_at < $4)
+             ORDER BY next_run_at, id LIMIT $5",
+            params![now, at, user, now - by, limit.max(0)],
             |row| Ok((row.get("next_run_at")?, row.get("id")?)),
         )
         .await

@@ -64,8 +64,16 @@ pub async fn sync(session: &mut Session, daemon: Owner, users: &[NewUser]) -> Re
         .collect();
     gone.sort();
     for name in gone {
-        session.run("UPDATE users SET active = FALSE WHERE name = $1", params![name]).await?;
-        outcome.removed.extend(name.parse::<UserName>());
+        // Another daemon may have declared the user since the rows were read.
+        let left = session
+            .run(
+                "UPDATE users SET active = FALSE WHERE name = $1 AND declared_by = $2 AND active",
+                params![name, daemon],
+            )
+            .await?;
+        if left > 0 {
+            outcome.removed.extend(name.parse::<UserName>());
+        }
     }
     Ok(outcome)
 }

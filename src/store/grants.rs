@@ -1,8 +1,8 @@
 //! Grants as they are read, and logins: what replaces a grant. What a refresh does to one is in `refreshes.rs`.
 
 use super::meta::OVERLAP;
-use super::sql::{Row, Session, params};
-use super::{NewLogin, Result, refreshes};
+use super::sql::{Row, Session, params, table};
+use super::{GrantHead, NewLogin, Result, refreshes};
 use crate::domain::{
     AccessTimes, Attempt, Doubt, Epoch, Generation, Grant, Refusal, Sealed, Timestamp, UserId,
 };
@@ -72,16 +72,34 @@ pub async fn committed_since(session: &mut Session, at: Timestamp) -> Result<Vec
         .await
 }
 
-pub async fn in_trouble(session: &mut Session) -> Result<Vec<Grant>> {
-    let now = session.now().await?;
+pub async fn heads(session: &mut Session, users: &[UserId]) -> Result<Vec<GrantHead>> {
     session
         .all(
-            "SELECT grants.* FROM grants JOIN users ON users.id = grants.user_id
+            "SELECT grants.user_id, grants.epoch, grants.generation, grants.attempt
+             FROM rows($1 AS listed: user_id BIGINT) JOIN grants ON grants.user_id = listed.user_id
+             ORDER BY grants.user_id",
+            vec![table![users; |user| *user]],
+            |row| {
+                Ok(GrantHead {
+                    user: row.get("user_id")?,
+                    epoch: row.get("epoch")?,
+                    generation: row.get("generation")?,
+                    attempt: row.maybe("attempt")?,
+                })
+            },
+        )
+        .await
+}
+
+pub async fn in_trouble(session: &mut Session) -> Result<Vec<UserId>> {
+    session
+        .all(
+            "SELECT grants.user_id FROM grants JOIN users ON users.id = grants.user_id
              WHERE users.active
                AND (attempt IS NOT NULL OR doubt_since IS NOT NULL OR refusal_next_try_at IS NOT NULL)
              ORDER BY grants.user_id",
             params![],
-            |row| read(row, now),
+            |row| row.get("user_id"),
         )
         .await
 }

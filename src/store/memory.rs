@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::domain::{AppName, AppState, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, UserId};
 
-use super::{Close, CommitIf, GrantStore, Intent, NewLogin, NewTokens, Result, STOPPED};
+use super::{Close, CommitIf, GrantHead, GrantStore, Intent, NewLogin, NewTokens, Result, STOPPED};
 
 /// How many generations are kept with their attempts.
 const KEPT: usize = 5;
@@ -53,6 +53,12 @@ impl GrantStore for MemoryGrants {
         Ok(self.rows().apps.get(app).cloned().unwrap_or_default())
     }
 
+    async fn app_states(&self, apps: &[AppName]) -> Result<Vec<(AppName, AppState)>> {
+        let rows = self.rows();
+        let known = |app: &AppName| Some((app.clone(), rows.apps.get(app)?.clone()));
+        Ok(apps.iter().filter_map(known).collect())
+    }
+
     async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
         let mut rows = self.rows();
         if rows.apps.get(app).is_some_and(|stored| stored.version != state.version) {
@@ -67,15 +73,23 @@ impl GrantStore for MemoryGrants {
         Ok(grant.map(|grant| Grant { read_at: self.clock.now(), ..grant }))
     }
 
-    async fn troubled_grants(&self) -> Result<Vec<Grant>> {
+    async fn grant_heads(&self, users: &[UserId]) -> Result<Vec<GrantHead>> {
+        let rows = self.rows();
+        let mut heads: Vec<GrantHead> =
+            users.iter().filter_map(|user| rows.grants.get(user)).map(GrantHead::from).collect();
+        heads.sort_by_key(|head| head.user);
+        Ok(heads)
+    }
+
+    async fn troubled_users(&self) -> Result<Vec<UserId>> {
         let troubled = |g: &Grant| {
             let due = g.refusal.as_ref().is_some_and(|refusal| refusal.next_try_at.is_some());
             g.attempt.is_some() || g.doubt.is_some() || due
         };
-        let read_at = self.clock.now();
         let rows = self.rows();
-        let troubled = rows.grants.values().filter(|grant| troubled(grant));
-        Ok(troubled.map(|grant| Grant { read_at, ..grant.clone() }).collect())
+        let mut users: Vec<UserId> = rows.grants.values().filter(|g| troubled(g)).map(|g| g.user).collect();
+        users.sort();
+        Ok(users)
     }
 
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool> {
@@ -147,7 +161,20 @@ impl GrantStore for MemoryGrants {
         let mut rows = self.rows();
         let Some(grant) = rows.grants.get_mut(&user) else { return Ok(false) };
         if grant.epoch != epoch || grant.attempt.is_none_or(|on_record| on_record.id != attempt) {
-            return Ok(false);
+            // A repetition, because the answer was lost.
+            let stands = match close {
+                Close::Nothing => false,
+                Close::Doubt(doubt) => grant.doubt.as_ref().is_some_and(|on_record| {
+                    on_record.owner == doubt.owner
+                        && on_record.reason == doubt.reason
+                        && on_record.since <= doubt.since
+                }),
+                Close::Refused(refusal) => grant.refusal.as_ref().is_some_and(|on_record| {
+                    (on_record.since, on_record.tries, &on_record.reason)
+                        == (refusal.since, refusal.tries, &refusal.reason)
+                }),
+            };
+            return Ok(grant.epoch == epoch && grant.attempt.is_none() && stands);
         }
         grant.attempt = None;
         match close {

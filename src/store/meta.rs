@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::{Builder, Uuid};
 
-use super::sql::{Session, params};
+use super::sql::{Row, Session, params, table};
 use super::{Result, StoreError};
 use crate::domain::{AppName, AppState, Sealed, Timestamp};
 
@@ -57,6 +57,31 @@ pub async fn app_state(session: &mut Session, app: &AppName) -> Result<AppState>
     }
 }
 
+/// Those of these apps that are on record.
+pub async fn app_states(session: &mut Session, apps: &[AppName]) -> Result<Vec<(AppName, AppState)>> {
+    let known = session
+        .all(
+            "SELECT apps.name, apps.state, apps.version
+             FROM rows($1 AS listed: name TEXT) JOIN apps ON apps.name = listed.name",
+            vec![table![apps; |app| app]],
+            stored,
+        )
+        .await?;
+    all_parsed(known)
+}
+
+fn stored(row: &Row) -> std::result::Result<(AppName, String, i64), sqlx::Error> {
+    Ok((row.get("name")?, row.get("state")?, row.get("version")?))
+}
+
+fn all_parsed(stored: Vec<(AppName, String, i64)>) -> Result<Vec<(AppName, AppState)>> {
+    let read = |(app, json, version): (AppName, String, i64)| {
+        let state = parsed(&app, &json, version)?;
+        Ok((app, state))
+    };
+    stored.into_iter().map(read).collect()
+}
+
 fn parsed(app: &AppName, json: &str, version: i64) -> Result<AppState> {
     let state = serde_json::from_str(json).map_err(|e| StoreError::Broken {
         doing: format!("reading the state of app {app}"),
@@ -67,16 +92,10 @@ fn parsed(app: &AppName, json: &str, version: i64) -> Result<AppState> {
 
 /// What was changed since then, with a minute of overlap: a commit may become visible late.
 pub async fn apps_changed(session: &mut Session, since: Timestamp) -> Result<Vec<(AppName, AppState)>> {
-    let stored: Vec<(AppName, String, i64)> = session
-        .all(
-            "SELECT name, state, version FROM apps WHERE changed_at >= $1",
-            params![since - OVERLAP],
-            |row| Ok((row.get("name")?, row.get("state")?, row.get("version")?)),
-        )
+    let changed = session
+        .all("SELECT name, state, version FROM apps WHERE changed_at >= $1", params![since - OVERLAP], stored)
         .await?;
-    let read =
-        |(app, json, version): (AppName, String, i64)| parsed(&app, &json, version).map(|state| (app, state));
-    stored.into_iter().map(read).collect()
+    all_parsed(changed)
 }
 
 /// False where another version than the one that the state was made from is on record.

@@ -44,9 +44,9 @@ use crate::domain::{
 pub use error::StoreError;
 pub use memory::MemoryGrants;
 pub use record::{
-    Added, Alike, Announcement, Bite, Changed, Changes, Claimed, Close, CommitIf, FileUsers, Intent,
-    LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,
-    PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
+    Added, Alike, Announcement, Bite, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
+    Intent, LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin,
+    PlannedRun, PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
 };
 pub use url::{UrlError, open};
 
@@ -58,13 +58,17 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub trait GrantStore: Send + Sync + 'static {
     /// What is remembered of an app.
     async fn app_state(&self, app: &AppName) -> Result<AppState>;
+    /// What is remembered of these apps; nothing of those that are not known.
+    async fn app_states(&self, apps: &[AppName]) -> Result<Vec<(AppName, AppState)>>;
     /// Remembers it as the next version; false where the one on record is not the state's: read it and try again.
     async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool>;
 
     /// A user's grant.
     async fn grant(&self, user: UserId) -> Result<Option<Grant>>;
-    /// The grants of active users that need care without being asked: with an attempt, a doubt, or a try due.
-    async fn troubled_grants(&self) -> Result<Vec<Grant>>;
+    /// Where the grants of these users stand, by number; nothing of those who have none.
+    async fn grant_heads(&self, users: &[UserId]) -> Result<Vec<GrantHead>>;
+    /// The active users whose grants need care without being asked, by number: with an attempt, a doubt, or a try due.
+    async fn troubled_users(&self) -> Result<Vec<UserId>>;
     /// Step 1. True where the intent is on record, also when this is a repetition of the same attempt.
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool>;
     /// Step 4. True where the tokens are on record, also when this is a repetition of the same attempt. Ends attempt,
@@ -117,6 +121,8 @@ pub trait Store: GrantStore {
 
     /// All active users, by name.
     async fn users(&self) -> Result<Vec<User>>;
+    /// Those of these users who are active, by number.
+    async fn users_of(&self, numbers: &[UserId]) -> Result<Vec<User>>;
     /// One user, active or not.
     async fn user(&self, name: &UserName) -> Result<Option<User>>;
     /// Who changed after change number `since` (0: everyone), by whichever program: who came, left, was purged, or has
@@ -138,8 +144,7 @@ pub trait Store: GrantStore {
     /// Sets when the next runs are due, of active users whose time is still the one that was seen and whom nobody runs.
     /// Answers the others who are there, with the time on record.
     async fn plan_runs(&self, runs: &[PlannedRun]) -> Result<Vec<(UserId, Option<Timestamp>)>>;
-    /// Who is due for longer than `by`, the longest first, and after `after` in that order; also those whose claim
-    /// lapsed so long ago.
+    /// Who is due for longer than `by`, or whose claim has lapsed, the longest first, and after `after` in that order.
     async fn overdue(
         &self,
         by: Duration,

@@ -32,6 +32,8 @@ const TRIED_AFTER: Duration = Duration::from_secs(1);
 const LIFETIME: Duration = Duration::from_secs(3_600);
 const WRITERS: u32 = 8;
 const READERS: u32 = 4;
+/// For what concerns tokens alone, which must never wait behind the archive.
+const TOKENS: u32 = 3;
 /// The parameters of a URL that mean something here (PostgreSQL's manual, 34.1.2).
 const PARAMETERS: [&str; 12] = [
     "host",
@@ -58,6 +60,7 @@ pub(super) struct Server {
 pub(super) struct ServerPools {
     pub writers: PgPool,
     pub readers: PgPool,
+    pub tokens: PgPool,
     listeners: PgPool,
 }
 
@@ -77,9 +80,14 @@ impl Server {
     /// Where the URL can't be read. The message repeats nothing of it that may be a password.
     pub fn new(url: &str) -> std::result::Result<Self, UrlError> {
         let parsed = url::Url::parse(url).map_err(|e| UrlError(format!("it can't be read ({e})")))?;
-        if let Some((key, _)) = parsed.query_pairs().find(|(key, _)| !PARAMETERS.contains(&key.as_ref())) {
-            let known = PARAMETERS.join(", ");
-            return Err(UrlError(format!("its parameter {key:?} is unknown; known are {known}")));
+        // A password that is not escaped moves into the path or the query.
+        let segments = parsed.path().trim_start_matches('/');
+        if segments.contains(['/', '@']) || parsed.query().is_some_and(|query| query.contains('@')) {
+            let why = "a \"/\", \"?\", \"#\" or \"@\" in its password or names must be percent-encoded";
+            return Err(UrlError(why.to_owned()));
+        }
+        if parsed.query_pairs().any(|(key, _)| !PARAMETERS.contains(&key.as_ref())) {
+            return Err(UrlError(format!("it has a parameter that is none of {}", PARAMETERS.join(", "))));
         }
         let mut options: PgConnectOptions = url
             .parse()
@@ -89,9 +97,14 @@ impl Server {
                 "it names no database: use \"postgres:///longplay?host=/run/postgresql\"".to_owned(),
             ));
         }
-        let said = parsed.query_pairs().any(|(key, _)| key == "sslmode");
-        let here = ["localhost", "127.0.0.1", "::1", "[::1]"].contains(&options.get_host());
-        if !said && !here && options.get_socket().is_none() {
+        let given = |name| parsed.query_pairs().any(|(key, _)| key == name);
+        let host = options.get_host();
+        // Where no host is given sqlx takes the folder of a socket that it finds for one.
+        let here = ["localhost", "127.0.0.1", "::1", "[::1]"].contains(&host) || host.starts_with('/');
+        let unsaid = !given("sslmode") && matches!(options.get_ssl_mode(), PgSslMode::Prefer);
+        if unsaid && given("sslrootcert") {
+            options = options.ssl_mode(PgSslMode::VerifyFull);
+        } else if unsaid && !here && options.get_socket().is_none() {
             options = options.ssl_mode(PgSslMode::Require);
         }
         if options.get_application_name().is_none() {
@@ -109,7 +122,8 @@ impl Server {
     /// Closes it, if it was open.
     pub async fn close(&self) {
         if let Some(pools) = self.pools.get() {
-            tokio::join!(pools.listeners.close(), pools.readers.close(), pools.writers.close());
+            let archive = async { tokio::join!(pools.readers.close(), pools.writers.close()) };
+            tokio::join!(pools.listeners.close(), pools.tokens.close(), archive);
         }
     }
 
@@ -151,16 +165,18 @@ impl Server {
                     Box::pin(async { connection.execute(SESSION).await.map(drop) })
                 })
                 .before_acquire(|connection, seen| {
-                    Box::pin(async move {
-                        if seen.idle_for > TRIED_AFTER {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
+                    Box::pin(
+                        async move { Ok(seen.idle_for <= TRIED_AFTER || connection.ping().await.is_ok()) },
+                    )
                 })
                 .connect_lazy_with(self.options.clone())
         };
-        let pools = ServerPools { writers: pool(WRITERS), readers: pool(READERS), listeners: pool(1) };
+        let pools = ServerPools {
+            writers: pool(WRITERS),
+            readers: pool(READERS),
+            tokens: pool(TOKENS),
+            listeners: pool(1),
+        };
         MIGRATOR.run(&pools.writers).await.map_err(|e| self.migration_error(e))?;
         Ok(pools)
     }
@@ -213,6 +229,9 @@ async fn connect(options: &PgConnectOptions) -> std::result::Result<PgConnection
 /// Why a pool gave no connection in time: it only says that it did not, so the server itself is asked.
 pub(super) async fn no_connection(pool: &PgPool, doing: String, e: Error) -> StoreError {
     let options = pool.connect_options();
+    if !matches!(e, Error::PoolTimedOut) {
+        return explained(&options, doing, e);
+    }
     match connect(&options).await {
         Ok(connection) => {
             let _ = connection.close().await;
@@ -244,8 +263,12 @@ fn cure(options: &PgConnectOptions, e: &Error) -> Option<String> {
         _ => {}
     }
     match sqlstate(e)?.as_str() {
-        "3D000" => Some(format!("create the database: createdb --owner={user} {database}")),
-        "28000" => Some(format!("let the role in: createuser {user}, and see pg_hba.conf")),
+        "3D000" => Some(format!(
+            "create the database: createdb --owner={user} --encoding=UTF8 --template=template0 {database}"
+        )),
+        "28000" => Some(format!(
+            "let role {user} in: createuser {user}, run longplay as the user of that name, or see pg_hba.conf"
+        )),
         "28P01" => Some(format!("give the password of role {user} in the URL (url_file or store-url)")),
         "42501" => Some(format!("let the role make tables: ALTER DATABASE {database} OWNER TO {user}")),
         _ => None,
@@ -262,8 +285,12 @@ async fn tables(connection: &mut PgConnection) -> std::result::Result<Tables, Er
         return Err(Error::Protocol(why));
     }
     let names: Vec<String> = sqlx::query_scalar(
-        "SELECT CAST(tablename AS TEXT) FROM pg_catalog.pg_tables WHERE schemaname = current_schema()
-         UNION SELECT CAST(viewname AS TEXT) FROM pg_catalog.pg_views WHERE schemaname = current_schema() ORDER BY 1",
+        // What an extension has made, as those that watch a server do, is nobody's.
+        "SELECT CAST(relname AS TEXT) FROM pg_catalog.pg_class
+         WHERE relnamespace = CAST(current_schema() AS regnamespace) AND relkind IN ('r', 'p', 'v', 'm', 'f')
+           AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend
+                           WHERE classid = CAST('pg_class' AS regclass) AND objid = pg_class.oid AND deptype = 'e')
+         ORDER BY 1",
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::domain::{
-    AccessTimes, AppName, AppState, AttemptId, Cause, Doubt, Epoch, Footing, Gap, Generation, Login, Owner,
-    Play, Refusal, RunId, RunResult, Sealed, Timestamp, Trigger, User, UserId, UserName,
+    AccessTimes, AppName, AppState, AttemptId, Cause, Doubt, Epoch, Footing, Gap, Generation, Grant, Login,
+    Owner, Play, Refusal, RunId, RunResult, Sealed, Timestamp, Trigger, User, UserId, UserName,
 };
 
 /// A user to be added, or brought back.
@@ -130,6 +130,26 @@ pub struct Changed {
     pub apps: Vec<(AppName, AppState)>,
     /// The newest generation of users.
     pub tokens: Vec<(UserId, Generation)>,
+}
+
+/// Where a grant stands: all that tells whether an answer can still matter to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrantHead {
+    /// Whose.
+    pub user: UserId,
+    /// The login's number.
+    pub epoch: Epoch,
+    /// The newest generation.
+    pub generation: Generation,
+    /// The try that is on record.
+    pub attempt: Option<AttemptId>,
+}
+
+impl From<&Grant> for GrantHead {
+    fn from(grant: &Grant) -> Self {
+        let attempt = grant.attempt.map(|attempt| attempt.id);
+        Self { user: grant.user, epoch: grant.epoch, generation: grant.generation, attempt }
+    }
 }
 
 /// Users who stand alike, counted.

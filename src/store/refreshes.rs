@@ -185,5 +185,33 @@ pub async fn close(
                 .await?
         }
     };
-    Ok(closed > 0)
+    Ok(closed > 0 || was_closed(session, user, epoch, close).await?)
+}
+
+/// Whether this very end is on record already: it is repeated because the answer was lost.
+async fn was_closed(session: &mut Session, user: UserId, epoch: Epoch, close: &Close) -> Result<bool> {
+    let found: Option<UserId> = match close {
+        Close::Nothing => None,
+        Close::Doubt(doubt) => {
+            session
+                .first(
+                    "SELECT user_id FROM grants WHERE user_id = $1 AND epoch = $2 AND attempt IS NULL
+                       AND doubt_owner = $3 AND doubt_reason = $4 AND doubt_since <= $5",
+                    params![user, epoch, doubt.owner, &doubt.reason, doubt.since],
+                    |row| row.get("user_id"),
+                )
+                .await?
+        }
+        Close::Refused(refusal) => {
+            session
+                .first(
+                    "SELECT user_id FROM grants WHERE user_id = $1 AND epoch = $2 AND attempt IS NULL
+                       AND refusal_since = $3 AND refusal_tries = $4 AND refusal_reason = $5",
+                    params![user, epoch, refusal.since, refusal.tries, &refusal.reason],
+                    |row| row.get("user_id"),
+                )
+                .await?
+        }
+    };
+    Ok(found.is_some())
 }

@@ -72,8 +72,12 @@ mod tests {
             ("sqlite://:memory:", "names no file"),
             ("postgres://longplay:hunter2@db:port/longplay", "invalid port"),
             ("postgres://longplay:hunter2@db/longplay?sslmode=hunter2", "one of its parts"),
-            ("postgres://longplay:hunter2@db/longplay?ssl=on", "parameter \"ssl\" is unknown"),
+            ("postgres://longplay:hunter2@db/longplay?ssl=on", "a parameter that is none of host"),
             ("postgres://longplay:hunter2@db", "names no database"),
+            ("postgres://longplay:/hunter2@db/longplay", "percent-encoded"),
+            ("postgres://longplay:12/hunter2@db/longplay", "percent-encoded"),
+            ("postgres://u:12?hunter2@db/x", "percent-encoded"),
+            ("postgres://u:12#hunter2@db/x", "names no database"),
         ] {
             let Err(error) = open(bad, Arc::clone(&clock)) else { panic!("{bad} is taken") };
             let message = error.to_string();

@@ -1,8 +1,8 @@
 //! Users. Triggers number every change that a daemon must know of, whoever makes it.
 
-use super::sql::{Row, Session, params};
+use super::sql::{Row, Session, params, table};
 use super::{Changes, NewUser, Result};
-use crate::domain::{AppName, NameError, Timestamp, User, UserId, UserName};
+use crate::domain::{AppName, NameError, Owner, Timestamp, User, UserId, UserName};
 
 /// A row, or why it is no user: other programs write here too.
 pub(super) type Listed = std::result::Result<User, String>;
@@ -24,6 +24,7 @@ pub(super) fn read(row: &Row) -> std::result::Result<Listed, sqlx::Error> {
         paused: row.get("paused")?,
         active: row.get("active")?,
         next_run_at: row.maybe("next_run_at")?,
+        running: row.maybe::<Owner>("run_owner")?.is_some(),
         last_run_at: row.maybe("last_run_at")?,
         last_run_result: row.maybe("last_run_result")?,
         last_run_reason: row.maybe("last_run_reason")?,
@@ -43,6 +44,18 @@ fn names(name: &str, app: &str) -> std::result::Result<(UserName, AppName), Stri
 
 pub async fn active(session: &mut Session) -> Result<Vec<User>> {
     let listed = session.all("SELECT * FROM users WHERE active ORDER BY name", params![], read).await?;
+    Ok(listed.into_iter().flatten().collect())
+}
+
+pub async fn of(session: &mut Session, numbers: &[UserId]) -> Result<Vec<User>> {
+    let listed = session
+        .all(
+            "SELECT users.* FROM rows($1 AS listed: id BIGINT) JOIN users ON users.id = listed.id
+             WHERE users.active ORDER BY users.id",
+            vec![table![numbers; |number| *number]],
+            read,
+        )
+        .await?;
     Ok(listed.into_iter().flatten().collect())
 }
 
@@ -125,6 +138,7 @@ pub async fn remove(session: &mut Session, user: UserId) -> Result<()> {
 
 /// Deletes everything of the user. Tracks, albums and artists are everyone's, and stay.
 pub async fn purge(session: &mut Session, user: UserId) -> Result<()> {
+    session.lock_user_to_delete(user).await?;
     for sql in [
         "DELETE FROM plays WHERE user_id = $1",
         "DELETE FROM gaps WHERE user_id = $1",

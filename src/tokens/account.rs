@@ -2,8 +2,8 @@
 //! means. It promises: at most one refresh under way, no token under the buffer, generations only rise, every waiter
 //! gets an answer. It does no I/O; [`Account::on`] turns an input into effects.
 
-mod heard;
 mod judge;
+mod look;
 mod message;
 mod timer;
 
@@ -122,16 +122,6 @@ impl Account {
         matches!(self.work, Work::Refreshing { .. })
     }
 
-    /// Whether the last refresh has an unknown outcome.
-    pub fn in_doubt(&self) -> bool {
-        matches!(&self.known, Known::Login(view) if view.doubt.is_some())
-    }
-
-    /// Why the last refresh failed, where it is to be tried again.
-    pub fn backing_off(&self) -> Option<String> {
-        self.backoff.as_ref().map(|backoff| backoff.why.to_string())
-    }
-
     /// Takes an input and says what is to be done.
     pub fn on(&mut self, input: Input, now: Moment, weather: &Weather) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -182,6 +172,12 @@ impl Account {
                 }
             }
             Input::Stale => self.stale = true,
+            Input::Moved => {
+                self.stale = true;
+                if !self.refreshing() {
+                    self.known = Known::Unread;
+                }
+            }
             Input::Forget => {
                 self.stale |= self.work == Work::Reading;
                 self.known = Known::NoLogin;
@@ -318,15 +314,17 @@ impl Account {
             if self.stale && self.read_again.is_some_and(|at| at > now.boot) {
                 // The store was asked a moment ago and did not answer.
                 let why = "the store can't be read".to_owned();
+                self.answer_ready(now, effects);
                 return self.refuse_all(&waiting(why, LOOK_AGAIN, Trouble::Store), effects);
             }
             (self.stale, self.read_again) = (false, None);
             self.work = Work::Reading;
             effects.push(Effect::Read);
         }
-        if unread || self.work == Work::Reading {
+        if unread {
             return;
         }
+        // What memory holds is durable: who is content with it does not wait for the store.
         let cause = self.answer_ready(now, effects);
         if self.work != Work::Idle {
             return;

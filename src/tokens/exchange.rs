@@ -2,6 +2,7 @@
 //! Nothing cancels it once the request is on its way. It promises that an answer is durable before it is read, and
 //! that tokens are committed before anyone sees them.
 
+mod offer;
 mod outcome;
 
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use crate::config::AppSettings;
 use crate::domain::{
     AccessTimes, AppName, AttemptId, EventKind, Grant, Owner, Timestamp, UserId, UserName, said,
 };
-use crate::oauth::{PostError, Reading, TokenRequest, Transport, read};
+use crate::oauth::{PostError, TokenRequest, Transport};
 use crate::random::Random;
 use crate::spotify::Gate;
-use crate::store::{CommitIf, GrantStore, Intent, Result as Stored, STOPPED, StoreError};
+use crate::store::{CommitIf, GrantStore, Intent, STOPPED, StoreError};
 use crate::telemetry::{Events, Metrics, Note, RefreshError};
 
 use super::account::{OnRecord, Outcome, Start, View};
@@ -26,6 +27,7 @@ use super::seal::{Label, Vault};
 use super::spool::{Kept, Spool};
 use super::validity::{Held, Moment, skew};
 use super::{TokenError, Trouble};
+pub use offer::offer_spool;
 use outcome::Case;
 
 /// A step of a refresh, told at debug level; a failure point of this name in builds for tests.
@@ -211,29 +213,6 @@ impl Exchange {
         Report { outcome, skew }
     }
 
-    /// Offers an answer from the spool: applied where the login is the same and the store's generation is not newer
-    /// than the one that was sent, whatever became of the attempt. True where it changed something.
-    pub async fn offer(&self, subject: &Subject, kept: Kept) -> Stored<bool> {
-        let Some(grant) = self.store.grant(subject.user).await? else { return Ok(false) };
-        let holds = grant.attempt.is_some_and(|attempt| attempt.id == kept.attempt);
-        let success = matches!(read(&kept.answer, kept.received_at), Reading::Granted(_));
-        if grant.epoch != kept.epoch || !(holds || success && grant.generation <= kept.sent) {
-            return Ok(false);
-        }
-        let commit_if = if holds { CommitIf::AttemptHolds } else { CommitIf::NotNewerThan(kept.sent) };
-        let case = Case {
-            subject,
-            login_ends: login_ends(&subject.app, grant.login_at),
-            lost: grant.doubt.map(|doubt| doubt.reason),
-            refusal: grant.refusal,
-            kept,
-            commit_if,
-            sent_boot: None,
-        };
-        let (outcome, _) = self.conclude(&case, true, &|_| {}).await;
-        Ok(!matches!(outcome, Outcome::Superseded))
-    }
-
     /// What memory holds of a stored grant.
     ///
     /// # Errors
@@ -311,20 +290,6 @@ impl Exchange {
             }
             self.clock.sleep(pause).await;
             pause = (pause * 2).min(LONGEST_RETRY);
-        }
-    }
-
-    /// Offers the user's own answers: a store that lost its last commits must not be believed that an older refresh
-    /// token is the newest.
-    async fn offer_kept(&self, subject: &Subject) {
-        let kept = match self.spool.kept_of(subject.user).await {
-            Ok((kept, _)) => kept,
-            Err(error) => return tracing::warn!(user = %subject.name, "the spool can't be read: {error}"),
-        };
-        for answer in kept {
-            if let Err(error) = self.offer(subject, answer).await {
-                tracing::warn!(user = %subject.name, "an answer from the spool waits: {}", said(&error));
-            }
         }
     }
 

@@ -9,21 +9,18 @@ mod seal;
 mod spool;
 mod validity;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::domain::{AccessToken, Generation, Timestamp, UserId};
 
-use crate::store::StoreError;
-
 pub use actor::start;
-pub use exchange::{Exchange, Subject, login_ends};
+pub use exchange::{Exchange, Subject, login_ends, offer_spool};
 pub use handle::{Health, Member, News, TokenKeeper};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
-pub use spool::{FileSpool, Kept, Spool};
+pub use spool::{FileSpool, Glance, Head, Kept, Spool};
 
 /// A valid access token, as a caller receives it.
 #[derive(Debug, Clone)]
@@ -119,27 +116,6 @@ pub trait TokenSource: Send + Sync + 'static {
     async fn rejected(&self, user: UserId, generation: Generation) -> Result<(), TokenError>;
     /// How long the present access token is still valid, without refreshing; `None`: there is none.
     async fn left(&self, user: UserId) -> Option<Duration>;
-}
-
-/// Offers every answer that the spool keeps to the store, before the actor starts and whenever the store comes back
-/// within reach. Answers what the spool could not read, in words.
-///
-/// # Errors
-/// Where the store can't be reached.
-pub async fn offer_spool(exchange: &Exchange, subjects: &[Subject]) -> Result<Vec<String>, StoreError> {
-    let (kept, faults) = match exchange.spool.kept().await {
-        Ok(kept) => kept,
-        Err(error) => return Ok(vec![format!("the spool can't be read: {error}")]),
-    };
-    let subjects: HashMap<UserId, &Subject> =
-        subjects.iter().map(|subject| (subject.user, subject)).collect();
-    for answer in kept {
-        let Some(subject) = subjects.get(&answer.user) else { continue };
-        if exchange.offer(subject, answer).await? {
-            tracing::info!(user = %subject.name, "an answer from the spool was applied");
-        }
-    }
-    Ok(faults)
 }
 
 #[cfg(test)]

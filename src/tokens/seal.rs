@@ -1,6 +1,8 @@
 //! Tokens at rest: XChaCha20-Poly1305 with random nonces, the key's id in front, and whose it is as associated data,
 //! so that a sealed token can't be moved to another user, login, generation or deployment.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
@@ -15,6 +17,8 @@ const FORMAT: u8 = 1;
 const KEY_ID: usize = 8;
 const NONCE: usize = 24;
 const HEAD: usize = 1 + KEY_ID + NONCE;
+/// By how much a sealed text is longer than the text.
+pub const OVERHEAD: usize = HEAD + 16;
 const PROBE: &[u8] = b"longplay token key";
 
 /// What a sealed text is, and whose.
@@ -24,8 +28,10 @@ pub enum Label<'a> {
     Refresh(UserId, Epoch, Generation),
     /// An access token.
     Access(UserId, Epoch, Generation),
-    /// An answer in the spool, with its slot's sequence number and whether its status was 200.
-    Answer(UserId, u64, bool),
+    /// What stands before an answer in the spool, in the clear.
+    Head(UserId, &'a [u8]),
+    /// An answer in the spool, with what stands before it.
+    Answer(UserId, &'a [u8]),
     /// The PKCE verifier of a login under way, by its `state`.
     Verifier(&'a str),
     /// The text that tells a wrong key.
@@ -77,7 +83,7 @@ impl Vault {
         let nonce: [u8; NONCE] = random.bytes();
         let aad = self.associated(label);
         let payload = Payload { msg: text, aad: &aad };
-        let mut sealed = Vec::with_capacity(HEAD + text.len() + 16);
+        let mut sealed = Vec::with_capacity(text.len() + OVERHEAD);
         sealed.push(FORMAT);
         sealed.extend_from_slice(&self.key.id);
         sealed.extend_from_slice(&nonce);
@@ -130,7 +136,8 @@ impl Vault {
             Label::Access(user, epoch, generation) => {
                 format!("access {} {} {}", user.0, epoch.0, generation.0)
             }
-            Label::Answer(user, sequence, success) => format!("answer {} {sequence} {success}", user.0),
+            Label::Head(user, clear) => format!("head {} {}", user.0, STANDARD.encode(clear)),
+            Label::Answer(user, clear) => format!("answer {} {}", user.0, STANDARD.encode(clear)),
             Label::Verifier(state) => format!("verifier {state}"),
             Label::Probe => "probe".to_owned(),
         };

@@ -1,9 +1,11 @@
 //! The spool: a user's newest answer of the token endpoint, durable before anyone reads it, kept until the next one
 //! replaces it. A preallocated file per user with two slots; an answer that failed never overwrites the last success.
 
+mod slot;
+
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,19 +16,15 @@ use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::domain::{AttemptId, Cause, Epoch, Generation, RefreshToken, Sealed, Timestamp, UserId};
+use crate::domain::{AttemptId, Cause, Epoch, Generation, RefreshToken, Timestamp, UserId};
 use crate::oauth::RawAnswer;
 use crate::random::Random;
 
-use super::seal::{Label, Vault};
+use super::seal::Vault;
+use slot::{PREALLOCATED, Slot};
 
-const MAGIC: &[u8; 8] = b"lpspool1";
-/// Magic, sequence number, whether the status was 200, length.
-const HEAD: usize = 8 + 8 + 1 + 4;
-/// Room for the longest answer, sealed. The file is sparse beyond what is preallocated.
-const SLOT: u64 = 128 * 1024;
-/// What is preallocated of a slot: all usual answers fit, also on a full disk.
-const PREALLOCATED: u64 = 8 * 1024;
+/// How many files are read side by side: a disk that has to be asked answers several as soon as one.
+const READERS: usize = 8;
 
 /// An answer with all that is needed to apply it later.
 #[derive(Debug, Clone)]
@@ -51,6 +49,38 @@ pub struct Kept {
     pub answer: RawAnswer,
 }
 
+impl Kept {
+    /// What tells whether it can still matter.
+    pub fn head(&self) -> Head {
+        let success = self.answer.status == 200;
+        Head { epoch: self.epoch, sent: self.sent, attempt: self.attempt, success }
+    }
+}
+
+/// What tells whether an answer can still matter to a grant, without the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The login it is of.
+    pub epoch: Epoch,
+    /// The generation whose refresh token was sent.
+    pub sent: Generation,
+    /// The try.
+    pub attempt: AttemptId,
+    /// Whether it may bring tokens: its status was 200.
+    pub success: bool,
+}
+
+/// What a look at a user's answers shows, with none of them opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glance {
+    /// Whose.
+    pub user: UserId,
+    /// Of each answer whose head can be trusted.
+    pub heads: Vec<Head>,
+    /// Nothing else is there, and nothing that can't be read.
+    pub sound: bool,
+}
+
 /// Where answers are kept.
 #[async_trait]
 pub trait Spool: Send + Sync + 'static {
@@ -58,9 +88,11 @@ pub trait Spool: Send + Sync + 'static {
     async fn prepare(&self, user: UserId) -> io::Result<()>;
     /// Keeps an answer; durable when this returns.
     async fn keep(&self, kept: &Kept) -> io::Result<()>;
-    /// Everything kept, a user's newest answer first; and what can't be read, in words.
-    async fn kept(&self) -> io::Result<(Vec<Kept>, Vec<String>)>;
-    /// The same, of one user.
+    /// Everyone whose answers are kept, by number.
+    async fn users(&self) -> io::Result<Vec<UserId>>;
+    /// Looks at the answers of these, in this order.
+    async fn glance(&self, users: &[UserId]) -> io::Result<Vec<Glance>>;
+    /// A user's answers, the newest first; and what can't be read, in words.
     async fn kept_of(&self, user: UserId) -> io::Result<(Vec<Kept>, Vec<String>)>;
     /// Forgets a user's answers.
     async fn forget(&self, user: UserId) -> io::Result<()>;
@@ -88,12 +120,6 @@ struct Record {
     body: String,
 }
 
-struct Slot {
-    sequence: u64,
-    success: bool,
-    sealed: Sealed,
-}
-
 impl FileSpool {
     /// In `folder`, which exists.
     pub fn new(folder: PathBuf, vault: Arc<Vault>, random: Arc<Random>) -> Self {
@@ -103,43 +129,6 @@ impl FileSpool {
     fn path(&self, user: UserId) -> PathBuf {
         self.folder.join(user.0.to_string())
     }
-
-    fn opened(&self, files: Vec<(UserId, Slots)>) -> (Vec<Kept>, Vec<String>) {
-        let (mut kept, mut faults) = (Vec::new(), Vec::new());
-        for (user, slots) in files {
-            for slot in slots {
-                match slot.and_then(|slot| self.open_kept(user, &slot)) {
-                    Ok(answer) => kept.push(answer),
-                    Err(fault) => faults.push(format!("{}: {fault}", self.path(user).display())),
-                }
-            }
-        }
-        (kept, faults)
-    }
-
-    fn open_kept(&self, user: UserId, slot: &Slot) -> Result<Kept, String> {
-        let label = Label::Answer(user, slot.sequence, slot.success);
-        let text = self.vault.open(label, &slot.sealed).map_err(|e| e.to_string())?;
-        let mut record: Record = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
-        let body = Zeroizing::new(STANDARD.decode(&record.body).map_err(|e| e.to_string())?);
-        record.body.zeroize();
-        Ok(Kept {
-            user,
-            epoch: record.epoch,
-            sent: record.sent,
-            refresh_token: RefreshToken::from(std::mem::take(&mut record.refresh_token)),
-            attempt: record.attempt,
-            cause: record.cause,
-            sent_at: record.sent_at,
-            received_at: record.received_at,
-            answer: RawAnswer {
-                status: record.status,
-                retry_after: record.retry_after,
-                date: record.date,
-                body,
-            },
-        })
-    }
 }
 
 #[async_trait]
@@ -147,13 +136,11 @@ impl Spool for FileSpool {
     async fn prepare(&self, user: UserId) -> io::Result<()> {
         let path = self.path(user);
         blocking(move || {
-            if std::fs::metadata(&path).is_ok_and(|file| file.len() >= SLOT + PREALLOCATED) {
+            if std::fs::metadata(&path).is_ok_and(|file| file.len() >= PREALLOCATED) {
                 return Ok(());
             }
             let file = create(&path)?;
-            for slot in [0, SLOT] {
-                fallocate(&file, FallocateFlags::empty(), slot, PREALLOCATED)?;
-            }
+            fallocate(&file, FallocateFlags::empty(), 0, PREALLOCATED)?;
             file.sync_all()?;
             match path.parent() {
                 Some(folder) => File::open(folder)?.sync_all(),
@@ -180,40 +167,47 @@ impl Spool for FileSpool {
         };
         let text = Zeroizing::new(serde_json::to_vec(&record)?);
         drop((Zeroizing::new(record.body), Zeroizing::new(record.refresh_token)));
-        let (user, success) = (kept.user, kept.answer.status == 200);
+        let named = (kept.user, kept.head());
         let (vault, random) = (Arc::clone(&self.vault), Arc::clone(&self.random));
         blocking(move || {
             let file = create(&path)?;
-            let slots = [read_slot(&file, 0), read_slot(&file, 1)];
-            let sequence = slots.iter().flatten().map(|slot| slot.sequence).max().unwrap_or(0) + 1;
-            let sealed = vault.seal(Label::Answer(user, sequence, success), &text, &random);
-            let length = u32::try_from(sealed.0.len()).map_err(io::Error::other)?;
-            let mut bytes = Vec::with_capacity(HEAD + sealed.0.len());
-            bytes.extend_from_slice(MAGIC);
-            bytes.extend_from_slice(&sequence.to_le_bytes());
-            bytes.push(u8::from(success));
-            bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(&sealed.0);
-            file.write_all_at(&bytes, victim(&slots) * SLOT)?;
+            slot::write(&file, named, &text, &vault, &random)?;
             file.sync_data()
         })
         .await
     }
 
-    async fn kept(&self) -> io::Result<(Vec<Kept>, Vec<String>)> {
+    async fn users(&self) -> io::Result<Vec<UserId>> {
         let folder = self.folder.clone();
-        Ok(self.opened(blocking(move || read_folder(&folder)).await?))
+        blocking(move || {
+            let mut users = Vec::new();
+            for entry in std::fs::read_dir(folder)? {
+                users.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()).map(UserId));
+            }
+            users.sort();
+            Ok(users)
+        })
+        .await
+    }
+
+    async fn glance(&self, users: &[UserId]) -> io::Result<Vec<Glance>> {
+        let share = |users: &[UserId]| {
+            let files: Vec<(UserId, PathBuf)> = users.iter().map(|user| (*user, self.path(*user))).collect();
+            let vault = Arc::clone(&self.vault);
+            let look = move |(user, path): &(UserId, PathBuf)| glance(*user, path, &vault);
+            tokio::task::spawn_blocking(move || files.iter().map(look).collect::<Vec<_>>())
+        };
+        let shares: Vec<_> = users.chunks(users.len().div_ceil(READERS).max(1)).map(share).collect();
+        let mut seen = Vec::with_capacity(users.len());
+        for share in shares {
+            seen.extend(share.await.map_err(io::Error::other)?);
+        }
+        Ok(seen)
     }
 
     async fn kept_of(&self, user: UserId) -> io::Result<(Vec<Kept>, Vec<String>)> {
-        let path = self.path(user);
-        let slots = blocking(move || match File::open(path) {
-            Ok(file) => Ok(read_slots(&file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        })
-        .await?;
-        Ok(self.opened(vec![(user, slots)]))
+        let (path, vault) = (self.path(user), Arc::clone(&self.vault));
+        blocking(move || Ok(kept_of(user, &path, &vault))).await
     }
 
     async fn forget(&self, user: UserId) -> io::Result<()> {
@@ -226,65 +220,55 @@ impl Spool for FileSpool {
     }
 }
 
-/// Which slot the next answer goes to: an empty one, else the one that holds no success, else the older one.
-fn victim(slots: &[Option<Slot>; 2]) -> u64 {
-    match slots {
-        [None, _] => 0,
-        [_, None] => 1,
-        [Some(first), Some(second)] if first.success == second.success => {
-            u64::from(second.sequence < first.sequence)
+fn glance(user: UserId, path: &Path, vault: &Vault) -> Glance {
+    let slots = match File::open(path) {
+        Ok(file) => slot::read(&file),
+        Err(error) => return Glance { user, heads: Vec::new(), sound: gone(&error) },
+    };
+    let head = |slot: &Result<Slot, String>| slot.as_ref().ok()?.head(user, vault).ok();
+    let heads: Vec<Head> = slots.iter().filter_map(head).collect();
+    Glance { user, sound: heads.len() == slots.len(), heads }
+}
+
+fn kept_of(user: UserId, path: &Path, vault: &Vault) -> (Vec<Kept>, Vec<String>) {
+    let (mut kept, mut faults) = (Vec::new(), Vec::new());
+    let mut fault = |what: String| faults.push(format!("{}: {what}", path.display()));
+    match File::open(path) {
+        Err(error) if gone(&error) => {}
+        Err(error) => fault(error.to_string()),
+        Ok(file) => {
+            for slot in slot::read(&file) {
+                let opened = slot.and_then(|slot| opened(user, &slot.answer(&file, user, vault)?));
+                match opened {
+                    Ok(answer) => kept.push(answer),
+                    Err(what) => fault(what),
+                }
+            }
         }
-        [Some(first), Some(_)] => u64::from(first.success),
     }
+    (kept, faults)
 }
 
-/// A slot that was never written, or whose head is damaged, is `None`.
-fn read_slot(file: &File, number: u64) -> Option<Slot> {
-    let mut head = [0; HEAD];
-    file.read_exact_at(&mut head, number * SLOT).ok()?;
-    let length = u32::from_le_bytes(head[17..21].try_into().ok()?);
-    if &head[..8] != MAGIC || u64::from(length) > SLOT - HEAD as u64 {
-        return None;
-    }
-    let mut sealed = vec![0; length as usize];
-    file.read_exact_at(&mut sealed, number * SLOT + HEAD as u64).ok()?;
-    let sequence = u64::from_le_bytes(head[8..16].try_into().ok()?);
-    Some(Slot { sequence, success: head[16] == 1, sealed: Sealed(sealed) })
+fn opened(user: UserId, text: &[u8]) -> Result<Kept, String> {
+    let mut record: Record = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let body = Zeroizing::new(STANDARD.decode(&record.body).map_err(|e| e.to_string())?);
+    record.body.zeroize();
+    Ok(Kept {
+        user,
+        epoch: record.epoch,
+        sent: record.sent,
+        refresh_token: RefreshToken::from(std::mem::take(&mut record.refresh_token)),
+        attempt: record.attempt,
+        cause: record.cause,
+        sent_at: record.sent_at,
+        received_at: record.received_at,
+        answer: RawAnswer { status: record.status, retry_after: record.retry_after, date: record.date, body },
+    })
 }
 
-/// Whether a slot has anything in it; tells a damaged head from a slot that was never written.
-fn written(file: &File, number: u64) -> bool {
-    let mut head = [0; HEAD];
-    file.read_at(&mut head, number * SLOT).is_ok_and(|n| n > 0) && head != [0; HEAD]
-}
-
-type Slots = Vec<Result<Slot, String>>;
-
-/// What is in a file, the newest first.
-fn read_slots(file: &File) -> Slots {
-    let damaged = |number| format!("the answer in slot {number} is damaged or cut");
-    let mut slots: Slots = (0..2)
-        .filter(|number| written(file, *number))
-        .map(|number| read_slot(file, number).ok_or_else(|| damaged(number)))
-        .collect();
-    slots.sort_by_key(|slot| std::cmp::Reverse(slot.as_ref().map_or(0, |slot| slot.sequence)));
-    slots
-}
-
-fn read_folder(folder: &Path) -> io::Result<Vec<(UserId, Slots)>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let Some(user) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // One file that can't be read hides no other.
-        let slots = match File::open(entry.path()) {
-            Ok(file) => read_slots(&file),
-            Err(error) => vec![Err(error.to_string())],
-        };
-        files.push((UserId(user), slots));
-    }
-    files.sort_by_key(|(user, _)| *user);
-    Ok(files)
+/// A user who was forgotten meanwhile has no answers.
+fn gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -296,97 +280,4 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::TokenKey;
-    use uuid::Uuid;
-
-    fn spool(folder: &Path) -> FileSpool {
-        let vault = Vault::new(Uuid::nil(), &TokenKey::new([7; 32]), None);
-        FileSpool::new(folder.to_owned(), Arc::new(vault), Arc::new(Random::seeded(1)))
-    }
-
-    fn answer(sent: i64, status: u16, body: &[u8]) -> Kept {
-        let at = Timestamp::from_millis(1);
-        Kept {
-            user: UserId(4),
-            epoch: Epoch(1),
-            sent: Generation(sent),
-            refresh_token: RefreshToken::from("AQsent".to_owned()),
-            attempt: AttemptId(Uuid::from_u128(sent.unsigned_abs().into())),
-            cause: Cause::Expiry,
-            sent_at: at,
-            received_at: at,
-            answer: RawAnswer { status, retry_after: None, date: None, body: body.to_vec().into() },
-        }
-    }
-
-    async fn contents(spool: &FileSpool) -> (Vec<(i64, u16)>, Vec<String>) {
-        let (kept, faults) = spool.kept().await.unwrap();
-        (kept.iter().map(|k| (k.sent.0, k.answer.status)).collect(), faults)
-    }
-
-    #[tokio::test]
-    async fn the_newest_answer_is_kept_and_a_failure_never_replaces_the_last_success() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = spool(folder.path());
-        spool.prepare(UserId(4)).await.unwrap();
-        assert_eq!(contents(&spool).await, (vec![], vec![]));
-        for (sent, status, expected) in [
-            (1, 200, vec![(1, 200)]),
-            (2, 200, vec![(2, 200), (1, 200)]),
-            (3, 503, vec![(3, 503), (2, 200)]),
-            (4, 503, vec![(4, 503), (2, 200)]),
-            (5, 200, vec![(5, 200), (2, 200)]),
-        ] {
-            spool.keep(&answer(sent, status, b"{}")).await.unwrap();
-            assert_eq!(contents(&spool).await, (expected, vec![]));
-        }
-        spool.forget(UserId(4)).await.unwrap();
-        spool.forget(UserId(4)).await.unwrap();
-        assert_eq!(contents(&spool).await, (vec![], vec![]));
-    }
-
-    #[tokio::test]
-    async fn the_longest_answer_fits() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = spool(folder.path());
-        let body = vec![b'x'; 64 * 1024];
-        spool.keep(&answer(1, 200, &body)).await.unwrap();
-        spool.keep(&answer(2, 200, &body)).await.unwrap();
-        let (kept, faults) = spool.kept().await.unwrap();
-        assert_eq!((kept.len(), faults.len()), (2, 0));
-        assert_eq!(kept[0].answer.body.as_slice(), body);
-    }
-
-    #[tokio::test]
-    async fn a_flipped_bit_or_a_cut_file_is_said_and_the_other_slot_still_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = spool(folder.path());
-        spool.keep(&answer(1, 200, b"{}")).await.unwrap();
-        spool.keep(&answer(2, 200, b"{}")).await.unwrap();
-        let file = OpenOptions::new().write(true).read(true).open(folder.path().join("4")).unwrap();
-        for offset in [0, 9, 16, 18, 21, 60] {
-            let mut byte = [0];
-            file.read_exact_at(&mut byte, SLOT + offset).unwrap();
-            file.write_all_at(&[byte[0] ^ 1], SLOT + offset).unwrap();
-            let (kept, faults) = contents(&spool).await;
-            assert_eq!((kept, faults.len()), (vec![(1, 200)], 1), "offset {offset}");
-            file.write_all_at(&byte, SLOT + offset).unwrap();
-        }
-        file.set_len(SLOT + 40).unwrap();
-        let (kept, faults) = contents(&spool).await;
-        assert_eq!((kept, faults.len()), (vec![(1, 200)], 1));
-    }
-
-    #[tokio::test]
-    async fn no_token_is_readable_in_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = spool(folder.path());
-        spool.keep(&answer(1, 200, b"AQsecretAQsecret")).await.unwrap();
-        let bytes = std::fs::read(folder.path().join("4")).unwrap();
-        let encoded = STANDARD.encode(b"AQsecretAQsecret");
-        assert!(!bytes.windows(8).any(|w| w == b"AQsecret"));
-        assert!(!bytes.windows(encoded.len()).any(|w| w == encoded.as_bytes()));
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The actor with its real exchange and account, on parts that record what they are asked for and fail as they are
 //! told to. Time is simulated.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+mod offer;
+
 use super::*;
 use crate::clock::{Clock, SimulatedClock};
 use crate::config::{AppSettings, Auth, RefreshMode, TokenKey, TokenSettings};
@@ -17,7 +19,9 @@ use crate::domain::{AppName, AppState, AttemptId, Epoch, Grant, Owner, RefreshTo
 use crate::oauth::{PostError, RawAnswer, TokenRequest, Transport};
 use crate::random::Random;
 use crate::spotify::Gate;
-use crate::store::{Close, CommitIf, GrantStore, Intent, MemoryGrants, NewLogin, NewTokens};
+use crate::store::{
+    Close, CommitIf, GrantHead, GrantStore, Intent, MemoryGrants, NewLogin, NewTokens, StoreError,
+};
 use crate::telemetry::{Events, Metrics};
 
 const ALICE: UserId = UserId(1);
@@ -77,6 +81,9 @@ impl GrantStore for Store {
     async fn app_state(&self, app: &AppName) -> crate::store::Result<AppState> {
         self.inner.app_state(app).await
     }
+    async fn app_states(&self, apps: &[AppName]) -> crate::store::Result<Vec<(AppName, AppState)>> {
+        self.inner.app_states(apps).await
+    }
     async fn save_app_state(&self, app: &AppName, state: &AppState) -> crate::store::Result<bool> {
         self.inner.save_app_state(app, state).await
     }
@@ -91,8 +98,13 @@ impl GrantStore for Store {
         self.fails("read", false)?;
         self.inner.grant(user).await
     }
-    async fn troubled_grants(&self) -> crate::store::Result<Vec<Grant>> {
-        self.inner.troubled_grants().await
+    async fn grant_heads(&self, users: &[UserId]) -> crate::store::Result<Vec<GrantHead>> {
+        self.fails("heads", false)?;
+        self.journal.note("heads read");
+        self.inner.grant_heads(users).await
+    }
+    async fn troubled_users(&self) -> crate::store::Result<Vec<UserId>> {
+        self.inner.troubled_users().await
     }
     async fn begin_attempt(&self, intent: &Intent) -> crate::store::Result<bool> {
         self.fails("intent", false)?;
@@ -155,11 +167,18 @@ impl Spool for Slots {
         self.kept.lock().unwrap().insert(0, kept.clone());
         Ok(())
     }
-    async fn kept(&self) -> std::io::Result<(Vec<Kept>, Vec<String>)> {
-        Ok((self.kept.lock().unwrap().clone(), Vec::new()))
+    async fn users(&self) -> std::io::Result<Vec<UserId>> {
+        let users: BTreeSet<UserId> = self.kept.lock().unwrap().iter().map(|kept| kept.user).collect();
+        Ok(users.into_iter().collect())
     }
-    async fn kept_of(&self, _: UserId) -> std::io::Result<(Vec<Kept>, Vec<String>)> {
-        self.kept().await
+    async fn glance(&self, users: &[UserId]) -> std::io::Result<Vec<Glance>> {
+        let kept = self.kept.lock().unwrap();
+        let heads = |user| kept.iter().filter(|kept| kept.user == user).map(Kept::head).collect();
+        Ok(users.iter().map(|user| Glance { user: *user, heads: heads(*user), sound: true }).collect())
+    }
+    async fn kept_of(&self, user: UserId) -> std::io::Result<(Vec<Kept>, Vec<String>)> {
+        let kept = self.kept.lock().unwrap();
+        Ok((kept.iter().filter(|kept| kept.user == user).cloned().collect(), Vec::new()))
     }
     async fn forget(&self, _: UserId) -> std::io::Result<()> {
         Ok(())
@@ -290,7 +309,7 @@ impl Scene {
     async fn restart(&self) -> TokenKeeper {
         let subject =
             Subject { user: ALICE, name: "alice".parse().unwrap(), app: Arc::new(self.app.clone()) };
-        offer_spool(&self.exchange, &[subject]).await.unwrap();
+        offer_spool(&self.exchange, async |_| Ok(vec![subject.clone()])).await.unwrap();
         let (keeper, _) =
             start(self.exchange.clone(), [(self.app.name.clone(), self.app.clone())].into(), settings());
         self.join(&keeper).await;

@@ -119,3 +119,23 @@ fn killed_at_any_moment_of_many_refreshes_no_login_is_lost_silently() {
         assert_eq!(state, if alive { "ok" } else { "needs_login" });
     }
 }
+
+#[test]
+fn a_process_that_stands_still_for_longer_than_a_request_may_take_still_reads_the_answer() {
+    let host = Host::rotating(Rotation::Rotate);
+    let daemon = host.serve();
+    host.settled_user("alice");
+    let gate = Gate::new();
+    host.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+    let fresh = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
+    reached(&gate, 1);
+    daemon.signal("STOP");
+    gate.open();
+    // Longer than the sixty seconds of a request, and less than the lease.
+    std::thread::sleep(std::time::Duration::from_secs(65));
+    daemon.signal("CONT");
+    let answer = fresh.answer().unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(host.spotify.refreshes("alice").reused, 0);
+    assert!(host.spotify.login_alive("alice"));
+}

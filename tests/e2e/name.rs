@@ -127,10 +127,10 @@ fn a_name_that_cannot_be_and_another_program_inserted_is_told_and_touches_nobody
     let host = Host::new();
     let _daemon = host.serve();
     host.settled_user("bob");
+    host.sql("INSERT INTO users (name, app) VALUES ('carol', '../secret')");
     for name in names() {
         host.sql(&format!("INSERT INTO users (name) VALUES ('{}')", name.replace('\'', "''")));
     }
-    host.sql("INSERT INTO users (name, app) VALUES ('carol', '../secret')");
     host.sql("INSERT INTO users (name) VALUES ('dave')");
     host.until("who has a name is taken in", || !host.user("dave").is_null());
     host.until("the others are told", || {

@@ -39,6 +39,7 @@ impl FakeStore {
             paused: false,
             active: true,
             next_run_at: None,
+            running: false,
             last_run_at: None,
             last_run_result: None,
             last_run_reason: None,
@@ -90,6 +91,9 @@ impl GrantStore for FakeStore {
     async fn app_state(&self, _: &AppName) -> Result<AppState> {
         Ok(self.kept().app.clone())
     }
+    async fn app_states(&self, _: &[AppName]) -> Result<Vec<(AppName, AppState)>> {
+        unimplemented!()
+    }
     async fn save_app_state(&self, _: &AppName, state: &AppState) -> Result<bool> {
         self.kept().app = state.clone();
         Ok(true)
@@ -97,7 +101,10 @@ impl GrantStore for FakeStore {
     async fn grant(&self, _: UserId) -> Result<Option<Grant>> {
         unimplemented!()
     }
-    async fn troubled_grants(&self) -> Result<Vec<Grant>> {
+    async fn grant_heads(&self, _: &[UserId]) -> Result<Vec<GrantHead>> {
+        unimplemented!()
+    }
+    async fn troubled_users(&self) -> Result<Vec<UserId>> {
         unimplemented!()
     }
     async fn begin_attempt(&self, _: &Intent) -> Result<bool> {
@@ -132,6 +139,9 @@ impl Store for FakeStore {
         unimplemented!()
     }
     async fn changed_since(&self, _: Option<Timestamp>) -> Result<Changed> {
+        unimplemented!()
+    }
+    async fn users_of(&self, _: &[UserId]) -> Result<Vec<User>> {
         unimplemented!()
     }
     async fn user(&self, name: &UserName) -> Result<Option<User>> {

@@ -18,6 +18,7 @@ fn user() -> User {
         paused: false,
         active: true,
         next_run_at: None,
+        running: false,
         last_run_at: None,
         last_run_result: Some(RunResult::Ok),
         last_run_reason: None,

@@ -205,4 +205,9 @@ fn a_tally_that_takes_long_holds_long_and_less_after_news() {
     last.hear();
     assert!(last.holding(at(SECOND * 5)).is_some());
     assert!(last.holding(at(SECOND * 6)).is_none());
+    // A database that stood still once must not freeze it.
+    (last.news, last.last) = (false, Some((Tally::default(), at(SECOND), SECOND * 3_600)));
+    assert!(last.holding(at(SECOND * 120)).is_some() && last.holding(at(SECOND * 121)).is_none());
+    last.news = true;
+    assert!(last.holding(at(SECOND * 15)).is_some() && last.holding(at(SECOND * 16)).is_none());
 }

@@ -5,12 +5,13 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::clock::SimulatedClock;
 use crate::domain::{AttemptId, Epoch, Event, Grant, UserId};
-use crate::store::{Close, CommitIf, Intent, NewLogin, NewTokens, Result};
+use crate::store::{Close, CommitIf, GrantHead, Intent, NewLogin, NewTokens, Result};
 
 /// Keeps what is known of apps; it can be out of reach.
 #[derive(Default)]
 struct Apps {
     kept: Mutex<HashMap<AppName, AppState>>,
+    reads: Mutex<usize>,
     saves: Mutex<usize>,
     away: Mutex<bool>,
     /// The next save takes until this is sent.
@@ -21,6 +22,11 @@ struct Apps {
 impl GrantStore for Apps {
     async fn app_state(&self, app: &AppName) -> Result<AppState> {
         Ok(self.kept.lock().unwrap().get(app).cloned().unwrap_or_default())
+    }
+    async fn app_states(&self, apps: &[AppName]) -> Result<Vec<(AppName, AppState)>> {
+        *self.reads.lock().unwrap() += 1;
+        let kept = self.kept.lock().unwrap();
+        Ok(apps.iter().filter_map(|app| Some((app.clone(), kept.get(app)?.clone()))).collect())
     }
     async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
         if *self.away.lock().unwrap() {
@@ -41,7 +47,10 @@ impl GrantStore for Apps {
     async fn grant(&self, _: UserId) -> Result<Option<Grant>> {
         unimplemented!()
     }
-    async fn troubled_grants(&self) -> Result<Vec<Grant>> {
+    async fn grant_heads(&self, _: &[UserId]) -> Result<Vec<GrantHead>> {
+        unimplemented!()
+    }
+    async fn troubled_users(&self) -> Result<Vec<UserId>> {
         unimplemented!()
     }
     async fn begin_attempt(&self, _: &Intent) -> Result<bool> {
@@ -250,4 +259,25 @@ async fn of_two_daemons_one_tries_a_refused_app() {
     scene.pass(7 * 3_600);
     let tried = (here.try_refused(&scene.app).await, there.try_refused(&scene.app).await);
     assert_eq!(tried, (true, false));
+}
+
+#[tokio::test]
+async fn what_is_stored_of_many_apps_is_read_at_once_and_memory_is_newer() {
+    let scene = Scene::new();
+    scene.hold(Some(60)).await;
+    let gate = scene.restarted().await;
+    let apps: Vec<AppName> = (0..500).map(|n| format!("a{n}").parse().unwrap()).collect();
+    scene.apps.kept.lock().unwrap().insert(
+        apps[7].clone(),
+        AppState { hold_until: Some(Timestamp::from_millis(9_000)), version: 1, ..AppState::default() },
+    );
+    scene.apps.kept.lock().unwrap().remove(&scene.app);
+    let before = *scene.apps.reads.lock().unwrap();
+    gate.load(apps.iter().chain([&scene.app])).await.unwrap();
+    assert_eq!(*scene.apps.reads.lock().unwrap(), before + 1);
+    assert_eq!(gate.held_until(&apps[7]), Some(Timestamp::from_millis(9_000)));
+    assert_eq!(gate.held_until(&apps[8]), None);
+    assert_eq!(gate.held_until(&scene.app), Some(Timestamp::from_millis(60_000)));
+    gate.load(&apps).await.unwrap();
+    assert_eq!(*scene.apps.reads.lock().unwrap(), before + 1, "all are known");
 }

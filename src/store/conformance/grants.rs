@@ -4,7 +4,7 @@ use super::{Bench, HERE, attempt, first_login, new_user, sealed};
 use crate::domain::{
     AccessTimes, Doubt, Epoch, Generation, Grant, Refusal, RunResult, Timestamp, Trigger, UserId,
 };
-use crate::store::{Close, NewLogin, RunFailed};
+use crate::store::{Close, GrantHead, NewLogin, RunFailed};
 
 /// The next login over this grant.
 fn renewal(grant: &Grant) -> NewLogin {
@@ -143,6 +143,30 @@ pub async fn an_account_is_noted_once(bench: &Bench) {
     assert_eq!(bench.grant(alice).await.account_id.as_deref(), Some("mine"));
 }
 
+pub async fn where_grants_stand_is_read_of_many_at_once(bench: &Bench) {
+    let (alice, bob) = (bench.logged_in("alice").await, bench.logged_in("bob").await);
+    let bare = bench.add("bare").await.id;
+    let carol = bench.logged_in("carol").await;
+    assert!(bench.store.commit_login(&renewal(&carol)).await.unwrap());
+    bench.begin(&bob, 7).await;
+    bench.store.remove_user(alice.user, false).await.unwrap();
+    let nobody = UserId(i64::MAX);
+    let heads = bench.store.grant_heads(&[nobody, carol.user, bare, bob.user, alice.user]).await.unwrap();
+    let head = |user, epoch, generation, attempt| GrantHead {
+        user,
+        epoch: Epoch(epoch),
+        generation: Generation(generation),
+        attempt,
+    };
+    let expected =
+        [head(alice.user, 2, 1, None), head(bob.user, 1, 1, Some(attempt(7))), head(carol.user, 2, 2, None)];
+    assert_eq!(heads, expected);
+    for user in [alice.user, bob.user, carol.user] {
+        assert!(heads.contains(&GrantHead::from(&bench.grant(user).await)));
+    }
+    assert_eq!(bench.store.grant_heads(&[]).await.unwrap(), []);
+}
+
 pub async fn grants_in_trouble_are_found_and_those_of_removed_users_are_not(bench: &Bench) {
     bench.logged_in("calm").await;
     let refreshing = bench.logged_in("refreshing").await;
@@ -159,9 +183,7 @@ pub async fn grants_in_trouble_are_found_and_those_of_removed_users_are_not(benc
         bench.store.close_attempt(grant.user, grant.epoch, attempt(n), &refused).await.unwrap();
         expected.extend(next_try_at.map(|_| grant.user));
     }
-    let troubled = async || -> Vec<UserId> {
-        bench.store.troubled_grants().await.unwrap().iter().map(|grant| grant.user).collect()
-    };
+    let troubled = async || bench.store.troubled_users().await.unwrap();
     assert_eq!(troubled().await, expected);
     bench.store.set_paused(None, true).await.unwrap();
     assert_eq!(troubled().await, expected);

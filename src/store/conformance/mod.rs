@@ -52,7 +52,8 @@ macro_rules! every_behaviour {
                 purging_a_user_leaves_nothing_and_the_number_is_not_given_out_again,
                 a_pause_for_everyone_spares_who_was_removed,
                 changes_come_in_bites,
-                a_purge_is_noticed_and_forgotten_in_time;
+                a_purge_is_noticed_and_forgotten_in_time,
+                users_are_found_by_their_numbers;
             claims: of_two_daemons_one_runs_a_user,
                 a_repeated_claim_gets_the_same_run,
                 a_lapsed_claim_is_taken_over_and_its_late_end_moves_nothing,
@@ -82,6 +83,7 @@ macro_rules! every_behaviour {
                 a_new_login_ends_attempt_doubt_refusal_and_block,
                 a_revived_user_logs_in_over_the_row_without_tokens,
                 an_account_is_noted_once,
+                where_grants_stand_is_read_of_many_at_once,
                 grants_in_trouble_are_found_and_those_of_removed_users_are_not;
             refreshes: of_two_daemons_one_announces_a_refresh,
                 a_repeated_intent_is_the_same_intent_with_its_first_lease,
@@ -101,7 +103,8 @@ macro_rules! every_behaviour {
                 closing_with_nothing_leaves_doubt_and_refusal,
                 a_second_doubt_keeps_the_first_ones_age,
                 a_refusal_ends_doubt,
-                an_attempt_is_closed_once;
+                an_attempt_is_closed_once,
+                a_repeated_end_is_recognised;
             logins: a_login_is_taken_once,
                 an_expired_login_is_not_taken,
                 whoever_waits_for_a_login_hears_how_it_ended;
@@ -128,6 +131,7 @@ macro_rules! every_behaviour {
             rest: opening_again_answers_the_same_deployment,
                 the_first_key_probe_stays,
                 an_app_is_remembered,
+                several_apps_are_read_at_once,
                 what_another_daemon_changed_is_found,
                 events_come_newest_first_and_by_user,
                 pruning_forgets_runs_events_and_logins_but_never_plays_and_gaps;

@@ -292,6 +292,18 @@ pub async fn an_attempt_is_closed_once(bench: &Bench) {
     assert_eq!(bench.grant(grant.user).await.refusal, None);
 }
 
+pub async fn a_repeated_end_is_recognised(bench: &Bench) {
+    let grant = bench.logged_in("alice").await;
+    let doubt = Doubt { since: bench.now(), owner: HERE, reason: "cut".to_owned() };
+    for (n, end) in [(1, Close::Doubt(doubt)), (2, Close::Refused(refusal(bench)))] {
+        bench.begin(&bench.grant(grant.user).await, n).await;
+        for _ in 0..2 {
+            let ended = bench.store.close_attempt(grant.user, grant.epoch, attempt(n), &end).await;
+            assert!(ended.unwrap(), "{end:?}");
+        }
+    }
+}
+
 pub async fn an_intent_that_does_not_know_of_a_refusal_or_a_doubt_is_refused(bench: &Bench) {
     let known = bench.logged_in("alice").await;
     let (user, epoch) = (known.user, known.epoch);

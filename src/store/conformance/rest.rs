@@ -39,6 +39,20 @@ pub async fn an_app_is_remembered(bench: &Bench) {
     assert_eq!(bench.store.app_state(&"other".parse().unwrap()).await.unwrap(), AppState::default());
 }
 
+pub async fn several_apps_are_read_at_once(bench: &Bench) {
+    let app = |name: &str| -> AppName { name.parse().unwrap() };
+    for (name, holds_in_a_row) in [("one", 1), ("two", 2), ("three", 3)] {
+        let state = AppState { holds_in_a_row, ..AppState::default() };
+        assert!(bench.store.save_app_state(&app(name), &state).await.unwrap());
+    }
+    let mut read = bench.store.app_states(&[app("three"), app("new"), app("one")]).await.unwrap();
+    read.sort_by_key(|(_, state)| state.holds_in_a_row);
+    let expected = [("one", 1), ("three", 3)].map(|(name, holds_in_a_row)| {
+        (app(name), AppState { holds_in_a_row, version: 1, ..AppState::default() })
+    });
+    assert_eq!(read, expected);
+}
+
 pub async fn what_another_daemon_changed_is_found(bench: &Bench) {
     let app: AppName = "default".parse().unwrap();
     let grant = bench.logged_in("alice").await;

@@ -1,7 +1,7 @@
 //! Users, and how changes of them are noticed.
 
 use super::{Bench, attempt, name, new_user};
-use crate::domain::{Epoch, Event, EventKind, Generation, Origin, Timestamp, Trigger};
+use crate::domain::{Epoch, Event, EventKind, Generation, Origin, Timestamp, Trigger, UserId};
 use crate::store::{NewUser, PlannedRun, PlayQuery};
 
 pub async fn another_programs_insert_gets_defaults_and_is_noticed(bench: &Bench) {
@@ -186,4 +186,12 @@ pub async fn a_purge_is_noticed_and_forgotten_in_time(bench: &Bench) {
     assert_eq!(store.users_changed(seen, 100).await.unwrap().purged, [alice, bob]);
     store.prune(Timestamp::MAX).await.unwrap();
     assert_eq!(store.users_changed(seen, 100).await.unwrap().purged, []);
+}
+
+pub async fn users_are_found_by_their_numbers(bench: &Bench) {
+    let (alice, bob, carol) = (bench.add("alice").await, bench.add("bob").await, bench.add("carol").await);
+    bench.store.remove_user(bob.id, false).await.unwrap();
+    let numbers = [carol.id, UserId(i64::MAX), bob.id, alice.id];
+    assert_eq!(bench.store.users_of(&numbers).await.unwrap(), [alice, carol]);
+    assert_eq!(bench.store.users_of(&[]).await.unwrap(), []);
 }

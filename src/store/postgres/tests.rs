@@ -17,7 +17,7 @@ use crate::store::conformance::{
     self, Bench, START, every_behaviour, first_login, intent, new_user, sealed, tokens,
 };
 use crate::store::sql::Time;
-use crate::store::{Announcement, Close, CommitIf, NewLogin, PlayQuery, Store, StoreError};
+use crate::store::{Announcement, Close, CommitIf, NewLogin, PlannedRun, PlayQuery, Store, StoreError};
 
 every_behaviour!(bench);
 
@@ -121,7 +121,7 @@ async fn whatever_keeps_it_from_connecting_is_told_with_its_cure_and_passes() {
     let guest = format!("postgres:///closed?host={folder}&port={}&user=guest", here.port());
     let nobody = format!("postgres:///closed?host={folder}&port={}&user=nobody", here.port());
     for (url, cure) in [
-        (here.url("missing"), "createdb --owner=postgres missing"),
+        (here.url("missing"), "createdb --owner=postgres --encoding=UTF8 --template=template0 missing"),
         (nobody, "createuser nobody"),
         (guest, "ALTER DATABASE closed OWNER TO guest"),
         ("postgres:///x?host=/nowhere".to_owned(), "is PostgreSQL running there"),
@@ -321,5 +321,72 @@ async fn a_page_waits_for_nobody_who_holds_what_is_as_it_was() {
     tokio::select! {
         () = held => panic!("the page waited"),
         new = stored => assert_eq!(new, 1),
+    }
+}
+
+#[tokio::test]
+async fn another_programs_open_transaction_holds_up_neither_claims_nor_plans_nor_tokens() {
+    let url = server::shared().database();
+    let store = opened(&url);
+    let (alice, bob) =
+        (store.put_user(&new_user("alice")).await.unwrap(), store.put_user(&new_user("bob")).await.unwrap());
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(
+        "BEGIN; INSERT INTO users (name) VALUES ('carol'); UPDATE users SET plays = 0 WHERE name = 'alice'",
+    )
+    .execute(&mut other)
+    .await
+    .unwrap();
+    // As many writers as there are wait for alice's row.
+    let waiting: Vec<_> = (0..8)
+        .map(|_| {
+            let (store, claim) = (Arc::clone(&store), conformance::claim(alice.id, 7));
+            tokio::spawn(async move { store.begin_run(&claim).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let within = Duration::from_secs(4);
+    let login = tokio::time::timeout(within, store.commit_login(&first_login(bob.id))).await;
+    assert!(login.unwrap().unwrap(), "tokens have connections of their own");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    for waiter in waiting {
+        waiter.await.unwrap().unwrap();
+    }
+    sqlx::raw_sql("BEGIN; INSERT INTO users (name) VALUES ('carol')").execute(&mut other).await.unwrap();
+    assert_eq!(
+        store.renew_runs(conformance::HERE, &[alice.id], conformance::LEASE).await.unwrap(),
+        [alice.id]
+    );
+    let planned = PlannedRun { user: bob.id, seen: None, at: START };
+    assert_eq!(store.plan_runs(&[planned]).await.unwrap(), []);
+    assert_eq!(store.release_runs(conformance::HERE, &[]).await.unwrap(), [alice.id]);
+}
+
+#[tokio::test]
+async fn what_an_extension_has_made_is_nobodys() {
+    let url = server::shared().database();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    server::shared().sql(name, "CREATE EXTENSION pg_stat_statements");
+    opened(&url).open().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_is_purged_while_a_page_is_stored_and_neither_fails_for_good() {
+    let bench = bench().await;
+    for n in 0..10 {
+        let user = bench.add(&format!("u{n}")).await.id;
+        let page = bench.page(user, &[bench.play(1, 1), bench.play(2, 2)]).await;
+        let (stored, purged) =
+            tokio::join!(bench.store.store_page(&page), bench.store.remove_user(user, true));
+        // Whoever came second finds that the other was there.
+        purged.unwrap();
+        if let Err(error) = stored {
+            assert!(
+                said(&error).contains("users") || said(&error).contains("foreign key"),
+                "{}",
+                said(&error)
+            );
+        }
+        assert_eq!(bench.store.user(&conformance::name(&format!("u{n}"))).await.unwrap(), None);
     }
 }

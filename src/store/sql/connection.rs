@@ -47,9 +47,7 @@ impl Pool {
             Self::Postgres(pool) => pool.acquire().await.map(Connection::Postgres),
         };
         match (connection, self) {
-            (Err(e @ Error::PoolTimedOut), Self::Postgres(pool)) => {
-                Err(no_connection(pool, doing.to_owned(), e).await)
-            }
+            (Err(e), Self::Postgres(pool)) => Err(no_connection(pool, doing.to_owned(), e).await),
             (connection, _) => connection.map_err(|e| store_error(doing.to_owned(), e)),
         }
     }

@@ -112,19 +112,30 @@ impl Session {
     pub async fn lock_user(&mut self, user: UserId) -> Result<()> {
         match self.connection.dialect() {
             Dialect::Sqlite => Ok(()),
-            Dialect::Postgres => {
-                self.run("SELECT id FROM users WHERE id = $1 FOR UPDATE", params![user]).await.map(drop)
-            }
+            Dialect::Postgres => self
+                .run("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", params![user])
+                .await
+                .map(drop),
         }
     }
 
+    /// The same for a user who is to be deleted: waits for whoever stores something of them. First the lock of the
+    /// triggers, as every change of users takes it.
+    pub async fn lock_user_to_delete(&mut self, user: UserId) -> Result<()> {
+        if self.connection.dialect() == Dialect::Postgres {
+            self.run("SELECT pg_advisory_xact_lock(1819307129)", params![]).await?;
+            self.run("SELECT id FROM users WHERE id = $1 FOR UPDATE", params![user]).await?;
+        }
+        Ok(())
+    }
+
     /// Keeps every other transaction that changes many users from running at the same time: two that meet the same rows in
-    /// another order would wait for each other.
+    /// another order would wait for each other. It is not the lock of the triggers, which another program may hold for long.
     pub async fn lock_many(&mut self) -> Result<()> {
         match self.connection.dialect() {
             Dialect::Sqlite => Ok(()),
             Dialect::Postgres => {
-                self.run("SELECT pg_advisory_xact_lock(1819307129)", params![]).await.map(drop)
+                self.run("SELECT pg_advisory_xact_lock(1819307130)", params![]).await.map(drop)
             }
         }
     }

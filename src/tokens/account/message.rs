@@ -118,8 +118,10 @@ pub enum Input {
     RunDue(Option<Timestamp>),
     /// Another dead login of the token URL came back: try this one now.
     Release,
-    /// What was read may be old: read again before the next answer.
+    /// What was read may be old: it is read again, and given out meanwhile.
     Stale,
+    /// What was read means something else now: it is read again before the next answer.
+    Moved,
     /// The tokens are gone.
     Forget,
 }

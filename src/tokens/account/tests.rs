@@ -349,6 +349,58 @@ fn however_short_tokens_live_refreshes_ahead_lie_seconds_apart() {
 }
 
 #[test]
+fn who_waits_for_another_daemons_refresh_hears_when_it_lapses() {
+    let began = moment(0);
+    let strangers = |now: Moment| View {
+        on_record: Some(OnRecord {
+            attempt: AttemptId(uuid::Uuid::nil()),
+            ours: false,
+            sent: began.boot,
+            lapses: BootTime(began.boot.0 + S * 90),
+        }),
+        ..view(1, 1, now, LIFETIME)
+    };
+    let rotates = Weather { rotation: Rotation::Rotates, ..Weather::default() };
+    let mut account = known(strangers(began), began);
+    let fresh = Need { fresh: true, ..Need::default() };
+    let mut effects = account.on(Input::Ask(WaiterId(1), fresh), began, &rotates);
+    let mut now = began;
+    while !effects.iter().any(|effect| matches!(effect, Effect::Refuse(WaiterId(1), _))) {
+        assert!(now.boot.0 <= S * 95, "it waits for ever: {effects:?}");
+        now = match effects[..] {
+            [Effect::Read] => {
+                effects = account.on(Input::Read(Ok(Some(strangers(now)))), now, &rotates);
+                continue;
+            }
+            _ => moment(account.wake_at(now, &rotates).unwrap().0.as_secs()),
+        };
+        effects = account.on(Input::Wake, now, &rotates);
+    }
+    assert!(now.boot.0 >= S * 90);
+    let in_doubt = |effect: &Effect| matches!(effect, Effect::Refuse(_, TokenError::InDoubt { .. }));
+    assert!(effects.iter().any(in_doubt), "{effects:?}");
+}
+
+#[test]
+fn while_the_store_is_away_the_token_at_hand_is_given_out() {
+    let now = moment(0);
+    let mut account = known(view(1, 1, now, LIFETIME), now);
+    let later = moment(1_800);
+    let away = || Input::Read(Err("away".to_owned()));
+    assert!(matches!(account.on(Input::Stale, later, &Weather::default())[..], [Effect::Read]));
+    assert_eq!(given(&ask(&mut account, 1, Need::default(), later)), [1], "while it is read again");
+    account.on(away(), later, &Weather::default());
+    assert_eq!(given(&ask(&mut account, 2, Need::default(), later)), [1], "after it could not be read");
+    let fresh = Need { fresh: true, ..Need::default() };
+    assert!(
+        matches!(ask(&mut account, 3, fresh, later)[..], [Effect::Refuse(..)]),
+        "nothing is sent without it"
+    );
+    assert_eq!(starts(&account.on(Input::Moved, later, &Weather::default())), 0);
+    assert!(given(&ask(&mut account, 4, Need::default(), later)).is_empty(), "it means something else now");
+}
+
+#[test]
 fn a_paused_user_gets_nothing_and_is_read_again_when_resumed() {
     let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
     account.on(Input::Pause(true), moment(1), &Weather::default());

@@ -36,9 +36,12 @@ impl Account {
         let held = weather.held_until.max(weather.fault.as_ref().map(|fault| fault.retry_at));
         let held_off =
             self.backoff.as_ref().map(|b| b.until).max(self.look_again).max(held.map(|at| now.boot_of(at)));
-        let due = if let Some(refusal) = &view.refusal {
+        let due = if !self.waiters.is_empty() {
+            // Another daemon's refresh is looked at until it ends or lapses, however long its doubt is left alone then.
+            now.boot
+        } else if let Some(refusal) = &view.refusal {
             now.boot_of(refusal.next_try_at?)
-        } else if view.doubt.is_some() || view.on_record.is_some() || !self.waiters.is_empty() {
+        } else if view.doubt.is_some() || view.on_record.is_some() {
             self.strangers_until(view, now, weather).unwrap_or(now.boot)
         } else {
             self.ahead_at(view, now)?

@@ -29,7 +29,7 @@ impl Actor {
                     (entry.subject, entry.gone) = (subject, false);
                     self.input(member.id, Input::Pause(member.paused));
                     if moved {
-                        self.input(member.id, Input::Stale);
+                        self.input(member.id, Input::Moved);
                     }
                 }
                 None => {
@@ -69,7 +69,7 @@ impl Actor {
             let rules = rules(&self.settings, app);
             entry.account.set_rules(rules);
             match other {
-                true => self.input(user, Input::Stale),
+                true => self.input(user, Input::Moved),
                 false => self.set_wake(user),
             }
         }

@@ -16,7 +16,7 @@ CREATE TABLE apps (
   changed_at BIGINT NOT NULL
 );
 
-CREATE FUNCTION announce_app() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION announce_app() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   PERFORM pg_notify('longplay', 'app ' || new.name);
   RETURN NULL;
@@ -65,7 +65,7 @@ CREATE INDEX users_by_run_owner ON users (run_owner) WHERE run_owner IS NOT NULL
 -- nothing; it is taken before any row, so that two such statements never wait for each other in a circle.
 CREATE SEQUENCE changes;
 
-CREATE FUNCTION one_change_at_a_time() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION one_change_at_a_time() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   PERFORM pg_advisory_xact_lock(1819307129);
   RETURN NULL;
@@ -75,7 +75,7 @@ $$;
 CREATE TRIGGER users_change_begins BEFORE INSERT OR UPDATE OF name, app, schedule, timezone, paused, active ON users
 FOR EACH STATEMENT EXECUTE FUNCTION one_change_at_a_time();
 
-CREATE FUNCTION number_users_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION number_users_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   IF TG_OP = 'INSERT' OR (old.name, old.app, old.schedule, old.timezone, old.paused, old.active)
     IS DISTINCT FROM (new.name, new.app, new.schedule, new.timezone, new.paused, new.active)
@@ -102,7 +102,7 @@ CREATE INDEX purged_users_by_change ON purged_users (change);
 CREATE TRIGGER users_deletion_begins BEFORE DELETE ON users
 FOR EACH STATEMENT EXECUTE FUNCTION one_change_at_a_time();
 
-CREATE FUNCTION number_users_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION number_users_deletion() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   INSERT INTO purged_users (user_id, change, purged_at)
     VALUES (old.id, nextval('changes'), EXTRACT(EPOCH FROM clock_timestamp()) * 1000);
@@ -158,7 +158,7 @@ CREATE INDEX grants_in_trouble ON grants (user_id)
 CREATE INDEX grants_by_commit ON grants (committed_at);
 
 -- Whoever has an older generation in memory reads again, and nobody spends a request on a login that was just refused.
-CREATE FUNCTION announce_grant() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION announce_grant() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   IF TG_OP = 'INSERT' OR (old.epoch, old.generation) <> (new.epoch, new.generation) THEN
     PERFORM pg_notify('longplay', 'grant ' || new.user_id || ' ' || new.generation);

@@ -85,7 +85,7 @@ CREATE TRIGGER users_deleted AFTER DELETE ON users
 BEGIN
   UPDATE user_changes SET last = last + 1;
   INSERT INTO purged_users (user_id, change, purged_at)
-    SELECT old.id, last, CAST(unixepoch('subsec') * 1000 AS INTEGER) FROM user_changes;
+    SELECT old.id, last, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) FROM user_changes;
 END;
 
 CREATE TABLE logins (

@@ -1,9 +1,19 @@
-//! What is heard of the account's grant in a store that other daemons work on too.
+//! What the actor asks an account without changing it.
 
 use super::super::handle::News;
 use super::{Account, Known};
 
 impl Account {
+    /// Whether the last refresh has an unknown outcome.
+    pub fn in_doubt(&self) -> bool {
+        matches!(&self.known, Known::Login(view) if view.doubt.is_some())
+    }
+
+    /// Why the last refresh failed, where it is to be tried again.
+    pub fn backing_off(&self) -> Option<String> {
+        self.backoff.as_ref().map(|backoff| backoff.why.to_string())
+    }
+
     /// Whether anything was read from the store.
     pub fn is_read(&self) -> bool {
         !matches!(self.known, Known::Unread)

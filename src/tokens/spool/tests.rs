@@ -1,0 +1,197 @@
+use std::os::unix::fs::FileExt as _;
+
+use super::*;
+use crate::config::TokenKey;
+use uuid::Uuid;
+
+fn spool(folder: &Path) -> FileSpool {
+    let vault = Vault::new(Uuid::nil(), &TokenKey::new([7; 32]), None);
+    FileSpool::new(folder.to_owned(), Arc::new(vault), Arc::new(Random::seeded(1)))
+}
+
+fn answer(sent: i64, status: u16, body: &[u8]) -> Kept {
+    let at = Timestamp::from_millis(1);
+    Kept {
+        user: UserId(4),
+        epoch: Epoch(1),
+        sent: Generation(sent),
+        refresh_token: RefreshToken::from("AQsent".to_owned()),
+        attempt: AttemptId(Uuid::from_u128(sent.unsigned_abs().into())),
+        cause: Cause::Expiry,
+        sent_at: at,
+        received_at: at,
+        answer: RawAnswer { status, retry_after: None, date: None, body: body.to_vec().into() },
+    }
+}
+
+async fn contents(spool: &FileSpool) -> (Vec<(i64, u16)>, Vec<String>) {
+    let (kept, faults) = spool.kept_of(UserId(4)).await.unwrap();
+    (kept.iter().map(|k| (k.sent.0, k.answer.status)).collect(), faults)
+}
+
+#[tokio::test]
+async fn the_newest_answer_is_kept_and_a_failure_never_replaces_the_last_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    spool.prepare(UserId(4)).await.unwrap();
+    assert_eq!(contents(&spool).await, (vec![], vec![]));
+    for (sent, status, expected) in [
+        (1, 200, vec![(1, 200)]),
+        (2, 200, vec![(2, 200), (1, 200)]),
+        (3, 503, vec![(3, 503), (2, 200)]),
+        (4, 503, vec![(4, 503), (2, 200)]),
+        (5, 200, vec![(5, 200), (2, 200)]),
+    ] {
+        spool.keep(&answer(sent, status, b"{}")).await.unwrap();
+        assert_eq!(contents(&spool).await, (expected, vec![]));
+    }
+    spool.forget(UserId(4)).await.unwrap();
+    spool.forget(UserId(4)).await.unwrap();
+    assert_eq!(contents(&spool).await, (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn a_failure_that_claims_to_be_a_success_does_not_cost_the_last_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    spool.keep(&answer(1, 200, b"{}")).await.unwrap();
+    spool.keep(&answer(2, 503, b"{}")).await.unwrap();
+    let next = async {
+        spool.keep(&answer(3, 503, b"{}")).await.unwrap();
+        contents(&spool).await
+    };
+    let (kept, faults) = flipped(folder.path(), SECOND + SUCCESS, next).await;
+    assert_eq!((kept, faults), (vec![(3, 503), (1, 200)], vec![]));
+}
+
+#[tokio::test]
+async fn an_answer_sealed_with_a_key_that_is_away_is_not_taken_for_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_key = |byte| {
+        let vault = Vault::new(Uuid::nil(), &TokenKey::new([byte; 32]), None);
+        FileSpool::new(folder.path().to_owned(), Arc::new(vault), Arc::new(Random::seeded(1)))
+    };
+    let (old, new) = (with_key(7), with_key(8));
+    old.keep(&answer(1, 200, b"{}")).await.unwrap();
+    old.keep(&answer(2, 503, b"{}")).await.unwrap();
+    new.keep(&answer(3, 503, b"{}")).await.unwrap();
+    assert_eq!(contents(&old).await.0, [(1, 200)]);
+    let (kept, faults) = contents(&new).await;
+    assert!(kept == [(3, 503)] && faults[0].contains("another token key"), "{faults:?}");
+}
+
+#[tokio::test]
+async fn the_longest_answer_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    let body = vec![b'x'; 64 * 1024];
+    spool.keep(&answer(1, 200, &body)).await.unwrap();
+    spool.keep(&answer(2, 200, &body)).await.unwrap();
+    let (kept, faults) = spool.kept_of(UserId(4)).await.unwrap();
+    assert_eq!((kept.len(), faults.len()), (2, 0));
+    assert_eq!(kept[0].answer.body.as_slice(), body);
+}
+
+/// Changes a bit of user 4's file for as long as `look` takes.
+async fn flipped<T>(folder: &Path, offset: u64, look: impl Future<Output = T>) -> T {
+    let file = OpenOptions::new().write(true).read(true).open(folder.join("4")).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+    let seen = look.await;
+    file.write_all_at(&byte, offset).unwrap();
+    seen
+}
+
+/// Where the second slot begins; in it: whether the status was 200, the end of what is in the clear, the sealed answer.
+const SECOND: u64 = 8 * 1024;
+const SUCCESS: u64 = 48;
+const CLEAR: u64 = 53;
+const ANSWER: u64 = CLEAR + 49;
+
+#[tokio::test]
+async fn a_flipped_bit_or_a_cut_file_is_said_and_the_other_slot_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    spool.keep(&answer(1, 200, b"{}")).await.unwrap();
+    spool.keep(&answer(2, 200, b"{}")).await.unwrap();
+    for offset in (0..CLEAR).chain([ANSWER, ANSWER + 9, ANSWER + 60]) {
+        let (kept, faults) = flipped(folder.path(), SECOND + offset, contents(&spool)).await;
+        assert_eq!((kept, faults.len()), (vec![(1, 200)], 1), "offset {offset}");
+    }
+    let file = OpenOptions::new().write(true).open(folder.path().join("4")).unwrap();
+    for length in [SECOND + ANSWER + 40, SECOND + ANSWER, SECOND + 60, SECOND + 20] {
+        file.set_len(length).unwrap();
+        let (kept, faults) = contents(&spool).await;
+        assert_eq!((kept, faults.len()), (vec![(1, 200)], 1), "{length} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_glance_tells_of_all_that_is_kept_and_believes_no_altered_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    let sound = |heads| Glance { user: UserId(4), heads, sound: true };
+    assert_eq!(spool.glance(&[UserId(4)]).await.unwrap(), [sound(vec![])], "no file");
+    spool.prepare(UserId(4)).await.unwrap();
+    assert_eq!(spool.glance(&[UserId(4)]).await.unwrap(), [sound(vec![])], "an empty one");
+    spool.keep(&answer(1, 200, b"{}")).await.unwrap();
+    spool.keep(&Kept { epoch: Epoch(2), ..answer(7, 503, &[b'x'; 64 * 1024]) }).await.unwrap();
+    let (kept, _) = spool.kept_of(UserId(4)).await.unwrap();
+    let heads: Vec<Head> = kept.iter().map(Kept::head).collect();
+    assert_eq!((heads.len(), heads[0].sent, heads[0].epoch), (2, Generation(7), Epoch(2)));
+    assert_eq!(spool.glance(&[UserId(4)]).await.unwrap(), [sound(heads.clone())]);
+    for offset in 0..ANSWER {
+        let seen = flipped(folder.path(), SECOND + offset, spool.glance(&[UserId(4)])).await.unwrap();
+        let expected = Glance { user: UserId(4), heads: vec![heads[1]], sound: false };
+        assert_eq!(seen, [expected], "offset {offset}");
+    }
+    let seal = flipped(folder.path(), SECOND + CLEAR + 40, contents(&spool)).await;
+    assert_eq!(seal, (vec![(7, 503), (1, 200)], vec![]), "the answer's own seal is enough");
+}
+
+#[tokio::test]
+async fn somebody_elses_file_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    spool.keep(&answer(1, 200, b"{}")).await.unwrap();
+    std::fs::copy(folder.path().join("4"), folder.path().join("5")).unwrap();
+    let (kept, faults) = spool.kept_of(UserId(5)).await.unwrap();
+    assert_eq!((kept.len(), faults.len()), (0, 1), "{faults:?}");
+    let expected = Glance { user: UserId(5), heads: vec![], sound: false };
+    assert_eq!(spool.glance(&[UserId(5)]).await.unwrap(), [expected]);
+}
+
+#[tokio::test]
+async fn a_glance_at_many_comes_in_their_order_and_a_file_that_cannot_be_read_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    let numbers = || (1..=20).map(UserId);
+    for user in numbers().rev().filter(|user| user.0 != 7) {
+        spool.keep(&Kept { user, ..answer(user.0, 200, b"{}") }).await.unwrap();
+    }
+    // A folder opens like a file, and can't be read.
+    std::fs::create_dir(folder.path().join("7")).unwrap();
+    std::fs::write(folder.path().join("notes"), "no user's").unwrap();
+    let users = spool.users().await.unwrap();
+    assert!(users.iter().copied().eq(numbers()), "{users:?}");
+    for glance in spool.glance(&users).await.unwrap() {
+        let heads: Vec<Generation> = glance.heads.iter().map(|head| head.sent).collect();
+        let expected = if glance.user == UserId(7) { vec![] } else { vec![Generation(glance.user.0)] };
+        assert_eq!((heads, glance.sound), (expected, glance.user != UserId(7)));
+    }
+    let (kept, faults) = spool.kept_of(UserId(7)).await.unwrap();
+    assert!(kept.is_empty() && faults.iter().all(|fault| fault.contains("/7: ")), "{faults:?}");
+    assert!(!faults.is_empty());
+}
+
+#[tokio::test]
+async fn no_token_is_readable_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    spool.keep(&answer(1, 200, b"AQsecretAQsecret")).await.unwrap();
+    let bytes = std::fs::read(folder.path().join("4")).unwrap();
+    let encoded = STANDARD.encode(b"AQsecretAQsecret");
+    assert!(!bytes.windows(8).any(|w| w == b"AQsecret"));
+    assert!(!bytes.windows(encoded.len()).any(|w| w == encoded.as_bytes()));
+}
