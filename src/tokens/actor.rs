@@ -248,9 +248,9 @@ impl Actor {
     }
 
     fn at_hand(&mut self, user: UserId, need: &Need) -> Option<Token> {
-        let now = self.moment(&self.entries.get(&user)?.subject.app.name);
         let entry = self.entries.get_mut(&user).filter(|entry| !entry.gone && self.stopping.is_empty())?;
-        entry.account.at_hand(need, now)
+        let skew = self.skew.get(&entry.subject.app.name).copied().unwrap_or(0);
+        entry.account.at_hand(need, self.exchange.moment(skew))
     }
 
     fn input(&mut self, user: UserId, input: Input) {
