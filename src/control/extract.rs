@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Path, Query, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -59,6 +59,9 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> axum::extract::FromRequest<S
     type Rejection = Problem;
 
     async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
         let read = tokio::time::timeout(BODY_WITHIN, whole(request.into_body()));
         let slow = |_| {
             let detail = format!("the request's body did not come within {} s", BODY_WITHIN.as_secs());

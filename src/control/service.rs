@@ -231,10 +231,12 @@ impl Service {
 
     /// The app of a user, or why there is none.
     pub(super) fn app_of(&self, user: &Known) -> Result<AppSettings, Problem> {
-        self.settings().apps.get(&*user.app).cloned().ok_or_else(|| {
-            let app = &user.app;
-            Problem::new("blocked", 409, format!("app {app} is not configured: add [apps.{app}] and reload"))
-        })
+        self.settings().apps.get(&*user.app).cloned().ok_or_else(|| no_app(user))
+    }
+
+    /// The same for whoever needs no more than to know that it is there.
+    pub(super) fn has_app(&self, user: &Known) -> Result<(), Problem> {
+        if self.settings().apps.contains_key(&*user.app) { Ok(()) } else { Err(no_app(user)) }
     }
 
     /// Does something that nobody waits for, but for [`Service::settle`].
@@ -312,6 +314,11 @@ impl Service {
         );
         Err(Problem::new("file_user", 409, detail))
     }
+}
+
+fn no_app(user: &Known) -> Problem {
+    let app = &user.app;
+    Problem::new("blocked", 409, format!("app {app} is not configured: add [apps.{app}] and reload"))
 }
 
 /// What the settings say of runs.

@@ -222,8 +222,8 @@ impl Service {
         if user.paused {
             return Ok(()); // the actor says so
         }
-        let app = self.app_of(user)?;
-        let fault = self.parts().gate.fault(&app.name).map(|fault| fault.reason);
+        self.has_app(user)?;
+        let fault = self.parts().gate.fault(&user.app).map(|fault| fault.reason);
         match fault.or_else(|| user.blocked.as_deref().map(str::to_owned)) {
             Some(reason) => Err(Problem::new("blocked", 409, reason)),
             None => Ok(()),

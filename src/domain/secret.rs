@@ -1,4 +1,6 @@
-//! Secrets by type: redacted when printed, zeroed when dropped.
+//! Secrets by type: redacted when printed, zeroed when the last who holds one drops it.
+
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -9,7 +11,7 @@ macro_rules! token {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
-        pub struct $type(SecretString);
+        pub struct $type(Arc<SecretString>); // one copy in memory, whoever holds it
 
         impl $type {
             /// The token itself. Every call is a place where it can leak; keep them few.
@@ -20,7 +22,7 @@ macro_rules! token {
 
         impl From<String> for $type {
             fn from(token: String) -> Self {
-                Self(token.into())
+                Self(Arc::new(token.into()))
             }
         }
 

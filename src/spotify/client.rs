@@ -1,6 +1,7 @@
 //! Calls of the Web API, one request each. What is handed back never contains the access token, even where the answer
 //! repeats it.
 
+use std::string::FromUtf8Error;
 use std::sync::Arc;
 
 use reqwest::StatusCode;
@@ -64,7 +65,7 @@ impl Client {
             self.transport.get(&url, token).await.map_err(|NoAnswer { seen, source }| {
                 ApiError::Unreachable { message: format!("GET {path}: {seen}"), source: Some(source) }
             })?;
-        let text = body.map(|bytes| without(token, &bytes));
+        let text = body.map(|bytes| without(token, bytes));
         if status != StatusCode::OK {
             return Err(ApiError::of(status, &headers, text.as_deref().unwrap_or_default()));
         }
@@ -76,11 +77,12 @@ impl Client {
 }
 
 /// The text of an answer; broken UTF-8 is replaced, and so is the token, should the answer repeat it.
-fn without(token: &AccessToken, bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+fn without(token: &AccessToken, bytes: Vec<u8>) -> String {
+    let lossy = |broken: FromUtf8Error| String::from_utf8_lossy(broken.as_bytes()).into_owned();
+    let text = String::from_utf8(bytes).unwrap_or_else(lossy);
     match token.expose() {
         token if !token.is_empty() && text.contains(token) => text.replace(token, "[token]"),
-        _ => text.into_owned(),
+        _ => text,
     }
 }
 

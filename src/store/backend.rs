@@ -273,7 +273,6 @@ impl Store for SqlStore {
     async fn store_page(&self, page: &PageStored) -> Result<Added> {
         let mut session = self.writing(format!("storing a page of user {}", page.user.0)).await?;
         let new = pages::store(&mut session, page).await?;
-        claims::release(&mut session, page.user, page.release).await?;
         session.commit(new).await
     }
 

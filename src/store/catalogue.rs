@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Result;
-use super::sql::{Session, table};
+use super::sql::{Row, Session, table};
 use crate::domain::{Album, Artist, Track};
 
 pub fn artist_key(artist: &Artist) -> String {
@@ -19,6 +19,41 @@ fn key(uri: Option<&str>, name: &str) -> String {
     uri.map_or_else(|| format!("name:{name}"), str::to_owned)
 }
 
+/// A track as it is kept, with its album and its artists.
+pub struct Kept {
+    name: String,
+    isrc: Option<String>,
+    duration_ms: Option<i64>,
+    /// Key and name.
+    album: Option<(String, String)>,
+    artists: Vec<(String, String)>,
+}
+
+impl Kept {
+    pub fn read(row: &Row) -> std::result::Result<Self, sqlx::Error> {
+        let album: (Option<String>, Option<String>) = (row.maybe("album_key")?, row.maybe("album_name")?);
+        let keys: Vec<String> = row.list("artist_keys")?;
+        Ok(Self {
+            name: row.get("name")?,
+            isrc: row.maybe("isrc")?,
+            duration_ms: row.maybe("duration_ms")?,
+            album: album.0.zip(album.1),
+            artists: keys.into_iter().zip(row.list("artist_names")?).collect(),
+        })
+    }
+
+    /// Whether this is it, as Spotify shows it now: there is nothing to be kept of it. What Spotify leaves out stays.
+    pub fn is(&self, track: &Track) -> bool {
+        let album = track.album.as_ref().map(|album| (album_key(album), album.name.clone()));
+        let artists = track.artists.iter().map(|artist| (artist_key(artist), artist.name.clone()));
+        self.name == track.name
+            && (track.isrc.is_none() || self.isrc == track.isrc)
+            && (track.duration_ms.is_none() || self.duration_ms == track.duration_ms)
+            && (album.is_none() || self.album == album)
+            && artists.eq(self.artists.iter().cloned())
+    }
+}
+
 /// Keeps these tracks with their albums and artists. Of two with one key the later counts.
 pub async fn keep_tracks<'p>(
     session: &mut Session,
@@ -26,6 +61,9 @@ pub async fn keep_tracks<'p>(
 ) -> Result<()> {
     // In the order of their keys, so that two transactions never wait for each other in a circle.
     let tracks: BTreeMap<&str, &Track> = tracks.collect();
+    if tracks.is_empty() {
+        return Ok(());
+    }
     keep_artists(session, tracks.values().flat_map(|track| &track.artists)).await?;
     keep_albums(session, tracks.values().filter_map(|track| track.album.as_ref())).await?;
     let rows: Vec<(&str, &Track)> = tracks.iter().map(|(key, track)| (*key, *track)).collect();

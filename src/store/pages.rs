@@ -1,7 +1,8 @@
 //! Spotify's page of recent plays: what is known of it, and how it is stored, with few statements however long it is.
 
+use super::catalogue::{self, Kept};
 use super::sql::{Bind as _, Session, Value, params, table};
-use super::{Added, PageFacts, PageStored, Result, catalogue, gaps, runs};
+use super::{Added, PageFacts, PageStored, Result, claims, gaps};
 use crate::domain::{Play, RunId, Timestamp, UserId};
 
 /// How many plays and gaps are told of the time that a page covers: far more than it can have items.
@@ -18,71 +19,63 @@ pub async fn facts(
     let facts = session
         .one(
             "SELECT
-               (SELECT count(*) FROM rows($3 AS page: n BIGINT, at BIGINT, track TEXT) WHERE EXISTS
+               (SELECT count(*) FROM rows($5 AS page: n BIGINT, at BIGINT, track TEXT) WHERE EXISTS
                  (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
                   WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track)) AS known,
                (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api'
                 ORDER BY played_at DESC LIMIT 1) AS newest,
                (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND played_at < $2
                 ORDER BY played_at DESC LIMIT 1) AS before,
-               (SELECT last_archived_at FROM users WHERE id = $1) AS archived",
-            vec![user.bind(), oldest.bind(), page(plays)],
+               (SELECT last_archived_at FROM users WHERE id = $1) AS archived,
+               (SELECT names(played_at ORDER BY played_at DESC) FROM
+                 (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND played_at >= $2
+                  ORDER BY played_at DESC LIMIT $3) AS shown) AS stored,
+               (SELECT names(result ORDER BY run_id) FROM runs WHERE user_id = $1 AND run_id < $4 AND run_id >
+                 (SELECT COALESCE(max(run_id), 0) FROM runs
+                  WHERE user_id = $1 AND result IN ('ok', 'partial'))) AS results",
+            vec![user.bind(), oldest.bind(), TOLD.bind(), run.bind(), page(plays)],
             |row| {
+                let stored: Vec<i64> = row.list("stored")?;
                 Ok(PageFacts {
                     known: usize::try_from(row.get::<i64>("known")?).unwrap_or(0),
                     newest_stored: row.maybe("newest")?,
                     before: row.maybe("before")?,
                     last_archived_at: row.maybe("archived")?,
+                    stored: stored.into_iter().map(Timestamp::from_millis).collect(),
+                    results_since: row.list("results")?,
                     ..PageFacts::default()
                 })
             },
         )
         .await?;
-    let stored = session
-        .all(
-            "SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND played_at >= $2
-             ORDER BY played_at DESC LIMIT $3",
-            params![user, oldest, TOLD],
-            |row| row.get("played_at"),
-        )
-        .await?;
-    Ok(PageFacts {
-        stored,
-        gaps: gaps::since(session, user, facts.before, TOLD).await?,
-        results_since: runs::results_since_page(session, user, run).await?,
-        ..facts
-    })
+    Ok(PageFacts { gaps: gaps::since(session, user, facts.before, TOLD).await?, ..facts })
 }
 
-/// Answers what was new. A run that has ended stays as it ended, so that this can be repeated.
+/// Answers what was new, and gives the user back. A run that has ended stays as it ended, so that this can be repeated.
 pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
-    let ended: Option<i64> = session
-        .first(
-            "SELECT new_plays FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NOT NULL",
-            params![page.user, page.run],
-            |row| row.get("new_plays"),
-        )
-        .await?;
-    if let Some(new_plays) = ended {
-        let gaps = gaps::found_by(session, page.user, page.run).await?;
-        return Ok(Added { plays: usize::try_from(new_plays).unwrap_or(0), gaps });
-    }
     let new_plays = store_plays(session, page).await?;
-    gaps::put(session, page.user, page.run, &page.gaps).await?;
-    session
+    let ended = session
         .run(
             "UPDATE runs SET finished_at = $3, result = $4, reason = $5, new_plays = $6
-             WHERE user_id = $1 AND run_id = $2",
+             WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL",
             params![page.user, page.run, page.at, page.result, &page.reason, count(new_plays)],
         )
         .await?;
+    if ended == 0 {
+        claims::release(session, page.user, page.release).await?;
+        return recorded(session, page).await;
+    }
+    gaps::put(session, page.user, page.run, &page.gaps).await?;
     session
         .run(
             "UPDATE users SET plays = plays + $2, last_archived_at = $3, last_run_result = $4,
                last_run_reason = $5, blocked = NULL,
                newest_played_at = CASE WHEN newest_played_at >= $6 THEN newest_played_at
                  ELSE COALESCE($6, newest_played_at) END,
-               gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL)
+               gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL),
+               run_owner = CASE WHEN run_owner = $7 THEN NULL ELSE run_owner END,
+               run_claim = CASE WHEN run_owner = $7 THEN NULL ELSE run_claim END,
+               next_run_at = CASE WHEN run_owner = $7 THEN $8 ELSE next_run_at END
              WHERE id = $1",
             params![
                 page.user,
@@ -91,6 +84,8 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
                 page.result,
                 &page.reason,
                 page.plays.iter().map(|play| play.played_at).max(),
+                page.release.owner,
+                page.release.next,
             ],
         )
         .await?;
@@ -101,26 +96,53 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
     Ok(Added { plays: usize::try_from(new_plays).unwrap_or(usize::MAX), gaps })
 }
 
-/// What is stored already is sorted out first: most pages bring little that is new, and a read costs no write.
-async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
-    let new: Vec<i64> = session
-        .all(
-            "SELECT page.n FROM rows($2 AS page: n BIGINT, at BIGINT, track TEXT) WHERE NOT EXISTS
-               (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
-                WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track)",
-            vec![page.user.bind(), self::page(&page.plays)],
-            |row| row.get("n"),
+/// What a run that has ended added.
+async fn recorded(session: &mut Session, page: &PageStored) -> Result<Added> {
+    let new_plays: Option<i64> = session
+        .first(
+            "SELECT new_plays FROM runs WHERE user_id = $1 AND run_id = $2",
+            params![page.user, page.run],
+            |row| row.get("new_plays"),
         )
         .await?;
-    let new: Vec<(String, &Play)> = new
-        .into_iter()
-        .filter_map(|n| page.plays.get(usize::try_from(n).ok()?))
-        .map(|play| (play.track.key(), play))
-        .collect();
+    let gaps = gaps::found_by(session, page.user, page.run).await?;
+    Ok(Added { plays: usize::try_from(new_plays.unwrap_or(0)).unwrap_or(0), gaps })
+}
+
+/// What is stored already is sorted out first: most pages bring little that is new, and a read costs no write. Of a run
+/// that has ended nothing is new.
+async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
+    let new: Vec<(i64, Option<Kept>)> = session
+        .all(
+            "SELECT page.n, tracks.id, tracks.name, tracks.isrc, tracks.duration_ms,
+               albums.key AS album_key, albums.name AS album_name,
+               (SELECT names(artists.key ORDER BY track_artists.position)
+                FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
+                WHERE track_artists.track_id = tracks.id) AS artist_keys,
+               (SELECT names(artists.name ORDER BY track_artists.position)
+                FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
+                WHERE track_artists.track_id = tracks.id) AS artist_names
+             FROM rows($3 AS page: n BIGINT, at BIGINT, track TEXT)
+               LEFT JOIN tracks ON tracks.key = page.track LEFT JOIN albums ON albums.id = tracks.album_id
+             WHERE EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)
+               AND NOT EXISTS (SELECT 1 FROM plays
+                 WHERE plays.user_id = $1 AND plays.played_at = page.at AND plays.track_id = tracks.id)",
+            vec![page.user.bind(), page.run.bind(), self::page(&page.plays)],
+            |row| {
+                let kept = row.maybe::<i64>("id")?.map(|_| Kept::read(row)).transpose()?;
+                Ok((row.get("n")?, kept))
+            },
+        )
+        .await?;
+    let play = |n: i64| page.plays.get(usize::try_from(n).ok()?);
+    let new: Vec<(String, &Play, Option<Kept>)> =
+        new.into_iter().filter_map(|(n, kept)| play(n).map(|play| (play.track.key(), play, kept))).collect();
     if new.is_empty() {
         return Ok(0);
     }
-    catalogue::keep_tracks(session, new.iter().map(|(key, play)| (key.as_str(), &play.track))).await?;
+    let unknown =
+        new.iter().filter(|(_, play, kept)| !kept.as_ref().is_some_and(|kept| kept.is(&play.track)));
+    catalogue::keep_tracks(session, unknown.map(|(key, play, _)| (key.as_str(), &play.track))).await?;
     session
         .run(
             "INSERT INTO plays (user_id, run, source, played_at, track_id, context_uri)
@@ -131,7 +153,12 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
             vec![
                 page.user.bind(),
                 page.run.bind(),
-                table![new; |(_, play)| play.played_at, |(key, _)| key, |(_, play)| play.context_uri.as_deref()],
+                table![
+                    new;
+                    |(_, play, _)| play.played_at,
+                    |(key, ..)| key,
+                    |(_, play, _)| play.context_uri.as_deref()
+                ],
             ],
         )
         .await

@@ -1,16 +1,8 @@
 //! Plays as they are read, and the top lists made of them.
 
-use super::sql::{Bind as _, Row, Session, params, table};
+use super::sql::{Bind as _, Session, params, table};
 use super::{PlayQuery, Result, catalogue};
 use crate::domain::{Artist, StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, UserId};
-
-type Read<T> = std::result::Result<T, sqlx::Error>;
-
-/// Names that a subquery has put into a JSON array.
-fn names(row: &Row, column: &'static str) -> Read<Vec<String>> {
-    let json: String = row.get(column)?;
-    serde_json::from_str(&json).map_err(|e| sqlx::Error::Decode(e.into()))
-}
 
 pub async fn read(session: &mut Session, user: UserId, query: PlayQuery) -> Result<Vec<StoredPlay>> {
     session
@@ -33,7 +25,7 @@ pub async fn read(session: &mut Session, user: UserId, query: PlayQuery) -> Resu
                 Ok(StoredPlay {
                     played_at: row.get("played_at")?,
                     track: row.get("track")?,
-                    artists: names(row, "artists")?,
+                    artists: row.list("artists")?,
                     album: row.maybe("album")?,
                     track_uri: row.maybe("uri")?,
                     isrc: row.maybe("isrc")?,
@@ -96,7 +88,7 @@ pub async fn top(
         .all(sql, params![user, since, limit.max(0)], |row| {
             Ok(TopEntry {
                 name: row.get("name")?,
-                artists: names(row, "artists")?,
+                artists: row.list("artists")?,
                 uri: row.maybe("uri")?,
                 plays: row.get("plays")?,
             })

@@ -1,8 +1,8 @@
-//! Runs: their beginning, their end without a page, and what is known since the last page.
+//! Runs: their beginning, and their end without a page.
 
 use super::sql::{Row, Session, params};
 use super::{Result, RunFailed};
-use crate::domain::{Run, RunId, RunResult, Timestamp, Trigger, UserId};
+use crate::domain::{Run, RunId, Timestamp, Trigger, UserId};
 
 /// How many rows `prune` deletes at a time, so that it never keeps others waiting.
 const PRUNED_AT_ONCE: i64 = 5_000;
@@ -42,24 +42,6 @@ pub async fn fail(session: &mut Session, failed: &RunFailed) -> Result<()> {
             .await?;
     }
     Ok(())
-}
-
-/// Of the runs since the last one that stored a page, this one aside, how each ended; oldest first.
-pub async fn results_since_page(
-    session: &mut Session,
-    user: UserId,
-    run: RunId,
-) -> Result<Vec<Option<RunResult>>> {
-    session
-        .all(
-            "SELECT result FROM runs WHERE user_id = $1 AND run_id < $2 AND run_id >
-               (SELECT COALESCE(max(run_id), 0) FROM runs
-                WHERE user_id = $1 AND result IN ('ok', 'partial'))
-             ORDER BY run_id",
-            params![user, run],
-            |row| row.maybe("result"),
-        )
-        .await
 }
 
 fn read(row: &Row) -> std::result::Result<Run, sqlx::Error> {

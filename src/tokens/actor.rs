@@ -166,7 +166,7 @@ impl Actor {
             }
             Message::Login { user, login, reply } => self.log_in(user, *login, reply),
             Message::LoginDone { user, result, reply } => {
-                let answer = match result {
+                let answer = match *result {
                     Ok(view) => {
                         let generation = view.generation;
                         self.input(user, Input::LoggedIn(view));
@@ -211,11 +211,11 @@ impl Actor {
             Message::RereadAll => self.reread_all(),
             Message::Read { user, read } => {
                 self.reading -= 1;
-                self.input(user, Input::Read(read));
+                self.input(user, Input::Read(*read));
                 self.read_next();
             }
             Message::Stalled { user, why } => self.input(user, Input::Stalled(why)),
-            Message::Done { user, epoch, report } => self.done(user, epoch, report),
+            Message::Done { user, epoch, report } => self.done(user, epoch, *report),
             Message::Health { reply } => {
                 let health = Health {
                     refreshing: self.refreshing,
@@ -248,9 +248,9 @@ impl Actor {
     }
 
     fn at_hand(&mut self, user: UserId, need: &Need) -> Option<Token> {
-        let now = self.moment(&self.entries.get(&user)?.subject.app.name);
         let entry = self.entries.get_mut(&user).filter(|entry| !entry.gone && self.stopping.is_empty())?;
-        entry.account.at_hand(need, now)
+        let skew = self.skew.get(&entry.subject.app.name).copied().unwrap_or(0);
+        entry.account.at_hand(need, self.exchange.moment(skew))
     }
 
     fn input(&mut self, user: UserId, input: Input) {

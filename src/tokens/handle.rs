@@ -54,6 +54,7 @@ pub struct TokenKeeper {
     pub(super) sender: mpsc::Sender<Message>,
 }
 
+/// What the actor is told. What is large is boxed: a message is moved several times on its way.
 pub(super) enum Message {
     Token {
         user: UserId,
@@ -76,7 +77,7 @@ pub(super) enum Message {
     },
     LoginDone {
         user: UserId,
-        result: Result<View, LoginError>,
+        result: Box<Result<View, LoginError>>,
         reply: oneshot::Sender<Result<Generation, LoginError>>,
     },
     Members {
@@ -109,7 +110,7 @@ pub(super) enum Message {
     RereadAll,
     Read {
         user: UserId,
-        read: Result<Option<View>, String>,
+        read: Box<Result<Option<View>, String>>,
     },
     Stalled {
         user: UserId,
@@ -118,7 +119,7 @@ pub(super) enum Message {
     Done {
         user: UserId,
         epoch: Epoch,
-        report: Report,
+        report: Box<Report>,
     },
     Health {
         reply: oneshot::Sender<Health>,

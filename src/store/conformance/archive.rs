@@ -152,6 +152,31 @@ pub async fn a_renamed_track_is_renamed_and_a_known_isrc_is_not_forgotten(bench:
     }
 }
 
+pub async fn whatever_changes_of_a_known_track_is_kept(bench: &Bench) {
+    let alice = bench.add("alice").await.id;
+    let mut play = bench.play(0, 5);
+    bench.store_page(alice, &[play.clone()]).await;
+    let changes: [fn(&mut Track); 7] = [
+        |track| track.artists[0].name = "Renamed".to_owned(),
+        |track| track.artists.swap(0, 1),
+        |track| drop(track.artists.pop()),
+        |track| track.artists.push(artist(7)),
+        |track| track.album.iter_mut().for_each(|album| album.name = "Renamed".to_owned()),
+        |track| track.album = Some(Album { uri: None, name: "Another".to_owned() }),
+        |track| track.duration_ms = Some(1),
+    ];
+    for (n, change) in (1..).zip(changes) {
+        change(&mut play.track);
+        play.played_at = play.played_at + Duration::from_secs(60);
+        assert_eq!(bench.store_page(alice, &[play.clone()]).await, 1);
+        let kept = bench.store.plays(alice, ALL).await.unwrap();
+        let names: Vec<_> = play.track.artists.iter().map(|artist| artist.name.as_str()).collect();
+        assert_eq!(kept[0].artists, names, "change {n}");
+        assert_eq!(kept[0].album.as_ref(), play.track.album.as_ref().map(|album| &album.name), "change {n}");
+        assert_eq!(kept[0].duration_ms, play.track.duration_ms, "change {n}");
+    }
+}
+
 pub async fn a_track_without_a_uri_is_kept_by_its_names(bench: &Bench) {
     let alice = bench.add("alice").await.id;
     let unnamed = |minutes, n| {

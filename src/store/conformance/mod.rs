@@ -114,6 +114,7 @@ macro_rules! every_behaviour {
                 one_track_twice_in_a_row_is_two_plays,
                 a_play_twice_in_a_page_is_one,
                 a_renamed_track_is_renamed_and_a_known_isrc_is_not_forgotten,
+                whatever_changes_of_a_known_track_is_kept,
                 a_track_without_a_uri_is_kept_by_its_names,
                 storing_a_page_counts_lifts_the_block_and_ends_the_run,
                 storing_a_page_again_after_a_lost_answer_changes_nothing,

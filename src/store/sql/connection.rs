@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use serde::de::DeserializeOwned;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow, Postgres};
@@ -194,6 +195,12 @@ impl Row {
     /// A column that can be null.
     pub fn maybe<T: Read>(&self, column: &'static str) -> Result<Option<T>, Error> {
         self.raw::<T::Raw>(column)?.map(T::read).transpose().map_err(|source| unreadable(column, source))
+    }
+
+    /// The list that `names(...)` has made.
+    pub fn list<T: DeserializeOwned>(&self, column: &'static str) -> Result<Vec<T>, Error> {
+        let json: String = self.get(column)?;
+        serde_json::from_str(&json).map_err(|source| unreadable(column, source.into()))
     }
 
     fn raw<R: super::value::Raw>(&self, column: &'static str) -> Result<Option<R>, Error> {

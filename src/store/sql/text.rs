@@ -1,7 +1,7 @@
 //! One text for both databases: the two things that they say differently are written here once. Pure.
 //!
 //! `rows($3 AS page: at BIGINT, track TEXT)` is a table made of the last parameter; `names(EXPR ORDER BY EXPR)` is a
-//! JSON array of names, as text.
+//! JSON array, as text.
 
 use std::borrow::Cow;
 

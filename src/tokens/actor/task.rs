@@ -43,7 +43,7 @@ impl Actor {
             };
             let read =
                 AssertUnwindSafe(reading).catch_unwind().await.unwrap_or_else(|_| Err(BROKE_OFF.to_owned()));
-            let _ = sender.send(Message::Read { user, read }).await;
+            let _ = sender.send(Message::Read { user, read: Box::new(read) }).await;
         });
     }
 
@@ -71,7 +71,7 @@ impl Actor {
             let broken = Outcome::Doubt(BROKE_OFF.to_owned(), exchange.clock.now());
             let broken = Report { outcome: broken, skew: None };
             let report = AssertUnwindSafe(refresh).catch_unwind().await.unwrap_or(broken);
-            let _ = sender.send(Message::Done { user, epoch, report }).await;
+            let _ = sender.send(Message::Done { user, epoch, report: Box::new(report) }).await;
         });
     }
 
@@ -89,7 +89,7 @@ impl Actor {
         let subject = entry.subject.clone();
         tokio::spawn(async move {
             let result = commit(&exchange, &subject, login).await;
-            let _ = sender.send(Message::LoginDone { user, result, reply }).await;
+            let _ = sender.send(Message::LoginDone { user, result: Box::new(result), reply }).await;
         });
     }
 }
