@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use longplay::sim::Endpoint;
 use serde_json::json;
 
-use crate::fixture::{Host, at_once, now};
+use crate::fixture::{Host, Sent, now};
+use crate::token::{held_refresh, open_when_all_are_heard};
 
 #[test]
 fn a_body_that_is_not_what_the_route_takes_is_told_and_changes_nothing() {
@@ -276,15 +277,23 @@ fn two_hundred_and_fifty_six_clients_at_once_are_all_answered() {
     host.spotify.listen_until("alice", 3, now());
     host.spotify.kill_access_tokens("alice");
     let asked = host.requests("alice", Endpoint::Token);
-    let answers = at_once(256, |n| match n % 4 {
-        0 => host.token("alice", "{\"fresh\":true}").status,
-        1 => host.get("/v1/status").status,
-        2 => host.token("nobody", "").status,
-        _ => host.post("/v1/users/alice/token", "{").status,
-    });
-    for (n, status) in answers.into_iter().enumerate() {
-        assert_eq!(status, [200, 200, 404, 400][n % 4], "client {n}");
-    }
-    assert!(host.requests("alice", Endpoint::Token) - asked <= 2, "they share a refresh");
+    let gate = held_refresh(&host);
+    let clients: Vec<_> = (0..256)
+        .map(|n| match n % 4 {
+            0 => host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}"),
+            1 => host.send("GET", "/v1/status", ""),
+            2 => host.send("POST", "/v1/users/nobody/token", ""),
+            _ => host.send("POST", "/v1/users/alice/token", "{"),
+        })
+        .collect();
+    let (waiting, others): (Vec<_>, Vec<_>) = clients.into_iter().enumerate().partition(|(n, _)| n % 4 == 0);
+    let answered = |(n, client): (usize, Sent<UnixStream>)| {
+        let answer = client.answer().expect("an answer");
+        assert_eq!(answer.status, [200, 200, 404, 400][n % 4], "client {n}");
+    };
+    others.into_iter().for_each(answered);
+    open_when_all_are_heard(&host, &gate);
+    waiting.into_iter().for_each(answered);
+    assert_eq!(host.requests("alice", Endpoint::Token) - asked, 1, "they share a refresh");
     assert_eq!(host.run(&["archive", "alice"]).ok().trim(), "alice: 3 new plays");
 }

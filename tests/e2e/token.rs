@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::fixture::{Answer, Host, at_once, now, reached};
 
 /// The next refresh of anyone waits at this gate.
-fn held_refresh(host: &Host) -> Gate {
+pub fn held_refresh(host: &Host) -> Gate {
     let gate = Gate::new();
     host.spotify.inject(Injection::new(Endpoint::Token, Fault::before(Effect::Hang(gate.clone()))));
     gate
@@ -17,13 +17,18 @@ fn held_refresh(host: &Host) -> Gate {
 /// Asks `count` times at once while the refresh is held, and opens the gate when the daemon has heard all of them.
 fn crowd(host: &Host, gate: &Gate, count: usize, path: &str, body: &str) -> Vec<Answer> {
     let asked: Vec<_> = (0..count).map(|_| host.send("POST", path, body)).collect();
+    open_when_all_are_heard(host, gate);
+    asked.into_iter().map(|asked| asked.answer().expect("an answer")).collect()
+}
+
+/// Opens the gate when the daemon has heard everyone who has asked until now.
+pub fn open_when_all_are_heard(host: &Host, gate: &Gate) {
     reached(gate, 1);
     // Each of these came after all of the others, and has gone through the store and back.
     for _ in 0..20 {
         host.token("nobody", "").problem(404);
     }
     gate.open();
-    asked.into_iter().map(|asked| asked.answer().expect("an answer")).collect()
 }
 
 #[test]
