@@ -54,10 +54,12 @@ impl Kept {
     }
 }
 
-/// Keeps these tracks with their albums and artists. Of two with one key the later counts.
+/// Keeps these tracks with their albums and artists. Of two with one key the later counts. `changed`: some of them are
+/// kept already, and may have had more artists.
 pub async fn keep_tracks<'p>(
     session: &mut Session,
     tracks: impl Iterator<Item = (&'p str, &'p Track)>,
+    changed: bool,
 ) -> Result<()> {
     // In the order of their keys, so that two transactions never wait for each other in a circle.
     let tracks: BTreeMap<&str, &Track> = tracks.collect();
@@ -93,11 +95,11 @@ pub async fn keep_tracks<'p>(
             ]],
         )
         .await?;
-    keep_credits(session, &tracks).await
+    keep_credits(session, &tracks, changed).await
 }
 
 /// Keeps who made which track, in Spotify's order. An artist named twice on a track counts once.
-async fn keep_credits(session: &mut Session, tracks: &BTreeMap<&str, &Track>) -> Result<()> {
+async fn keep_credits(session: &mut Session, tracks: &BTreeMap<&str, &Track>, changed: bool) -> Result<()> {
     let mut credits = Vec::new();
     let mut lengths = Vec::new();
     for (key, track) in tracks {
@@ -121,6 +123,9 @@ async fn keep_credits(session: &mut Session, tracks: &BTreeMap<&str, &Track>) ->
             vec![table![credits; |(track, _, _)| *track, |(_, position, _)| *position, |(_, _, artist)| artist]],
         )
         .await?;
+    if !changed {
+        return Ok(());
+    }
     session
         .run(
             "DELETE FROM track_artists WHERE (track_id, position) IN

@@ -141,8 +141,10 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
         return Ok(0);
     }
     let unknown =
-        new.iter().filter(|(_, play, kept)| !kept.as_ref().is_some_and(|kept| kept.is(&play.track)));
-    catalogue::keep_tracks(session, unknown.map(|(key, play, _)| (key.as_str(), &play.track))).await?;
+        || new.iter().filter(|(_, play, kept)| !kept.as_ref().is_some_and(|kept| kept.is(&play.track)));
+    let changed = unknown().any(|(_, _, kept)| kept.is_some());
+    let tracks = unknown().map(|(key, play, _)| (key.as_str(), &play.track));
+    catalogue::keep_tracks(session, tracks, changed).await?;
     session
         .run(
             "INSERT INTO plays (user_id, run, source, played_at, track_id, context_uri)

@@ -95,8 +95,13 @@ impl Actor {
     async fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
         let mut set = self.next_wake();
         let mut sleep = self.sleep_until(set);
+        let mut told = 0;
         loop {
-            self.exchange.metrics.set_queue_depth(receiver.len());
+            let depth = receiver.len();
+            if depth != told {
+                self.exchange.metrics.set_queue_depth(depth);
+                told = depth;
+            }
             let message = tokio::select! {
                 biased;
                 () = &mut sleep => {
@@ -250,7 +255,7 @@ impl Actor {
     fn at_hand(&mut self, user: UserId, need: &Need) -> Option<Token> {
         let entry = self.entries.get_mut(&user).filter(|entry| !entry.gone && self.stopping.is_empty())?;
         let skew = self.skew.get(&entry.subject.app.name).copied().unwrap_or(0);
-        entry.account.at_hand(need, self.exchange.moment(skew))
+        entry.account.at_hand(need, self.exchange.glance(skew))
     }
 
     fn input(&mut self, user: UserId, input: Input) {

@@ -110,7 +110,12 @@ pub type Stalled<'a> = &'a (dyn Fn(String) + Send + Sync);
 impl Exchange {
     /// The present, for one app; the skew is the caller's to add.
     pub fn moment(&self, skew: i64) -> Moment {
-        Moment { wall: self.clock.now(), boot: self.clock.boot(), skew, chance: self.random.unit() }
+        Moment { chance: self.random.unit(), ..self.glance(skew) }
+    }
+
+    /// The present without the die, for what is not left to chance.
+    pub fn glance(&self, skew: i64) -> Moment {
+        Moment { wall: self.clock.now(), boot: self.clock.boot(), skew, chance: 0.0 }
     }
 
     /// One refresh.
