@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::api::Problem;
@@ -35,6 +36,9 @@ const PRUNE: Duration = Duration::from_secs(3_600);
 const STANDSTILL: Duration = Duration::from_secs(24 * 3_600);
 /// A clock that was set back by more makes every time that was reckoned doubtful.
 const SET_BACK: i64 = 60_000;
+
+/// So many events are kept in one commit.
+const EVENTS_AT_ONCE: usize = 500;
 
 /// What is looked after, and what was seen last. Each look is a job of the scheduler's: one that hangs holds up no other.
 pub struct Upkeep {
@@ -322,21 +326,30 @@ async fn look_at_clock(service: &Service) {
     service.set_problems("clock", health.skew.iter().filter_map(wrong).collect());
 }
 
-/// Keeps events of note in the store.
+/// Keeps events of note in the store: those that came during one commit go with the next.
 fn keep_events(service: &Service, ground: &Ground) {
     let (mut events, store) = (service.events(), Arc::clone(&ground.store));
     tokio::spawn(async move {
-        use tokio::sync::broadcast::error::RecvError;
         loop {
+            let mut kept = Vec::new();
             match events.recv().await {
-                Ok(event) if event.kind == EventKind::TokenRefreshed => {}
-                Ok(event) => {
-                    if let Err(error) = store.add_event(&event).await {
-                        tracing::debug!("an event is not kept: {}", said(&error));
-                    }
-                }
+                Ok(event) => kept.push(event),
                 Err(RecvError::Lagged(missed)) => tracing::warn!("{missed} events are not kept"),
                 Err(RecvError::Closed) => return,
+            }
+            while kept.len() < EVENTS_AT_ONCE {
+                match events.try_recv() {
+                    Ok(event) => kept.push(event),
+                    Err(TryRecvError::Lagged(missed)) => tracing::warn!("{missed} events are not kept"),
+                    Err(_) => break,
+                }
+            }
+            kept.retain(|event| event.kind != EventKind::TokenRefreshed);
+            if kept.is_empty() {
+                continue;
+            }
+            if let Err(error) = store.add_events(&kept).await {
+                tracing::debug!("{} events are not kept: {}", kept.len(), said(&error));
             }
         }
     });

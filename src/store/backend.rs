@@ -61,11 +61,21 @@ impl SqlStore {
     }
 
     pub(super) async fn writing(&self, doing: impl Into<String>) -> Result<Session> {
-        let pool = match &self.database {
+        let pool = self.writer().await?;
+        Session::writing(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
+    }
+
+    /// For what means nothing without this process.
+    pub(super) async fn noting(&self, doing: impl Into<String>) -> Result<Session> {
+        let pool = self.writer().await?;
+        Session::noting(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
+    }
+
+    async fn writer(&self) -> Result<Pool> {
+        Ok(match &self.database {
             Database::Sqlite(file) => Pool::Sqlite(file.pools().await?.writer.clone()),
             Database::Postgres(server) => Pool::Postgres(server.pools().await?.writers.clone()),
-        };
-        Session::writing(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
+        })
     }
 
     /// For what concerns tokens: never behind the archive, where the database has more than one writer.
@@ -242,7 +252,7 @@ impl Store for SqlStore {
     }
 
     async fn begin_run(&self, claim: &RunClaim) -> Result<Claimed> {
-        let mut session = self.writing(format!("beginning a run of user {}", claim.user.0)).await?;
+        let mut session = self.noting(format!("beginning a run of user {}", claim.user.0)).await?;
         let claimed = claims::begin(&mut session, claim).await?;
         session.commit(claimed).await
     }
@@ -320,9 +330,9 @@ impl Store for SqlStore {
         gaps::of(&mut session, user).await
     }
 
-    async fn add_event(&self, event: &Event) -> Result<()> {
-        let mut session = self.writing("keeping an event").await?;
-        events::add(&mut session, event).await?;
+    async fn add_events(&self, events: &[Event]) -> Result<()> {
+        let mut session = self.noting("keeping events").await?;
+        events::add(&mut session, events).await?;
         session.commit(()).await
     }
 

@@ -210,8 +210,8 @@ pub trait Store: GrantStore {
     async fn top_artists(&self, user: UserId) -> Result<Vec<TopArtist>>;
     /// Where plays may be missing, newest first.
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>>;
-    /// Keeps an event of note.
-    async fn add_event(&self, event: &Event) -> Result<()>;
+    /// Keeps events of note.
+    async fn add_events(&self, events: &[Event]) -> Result<()>;
     /// The last events, newest first.
     async fn events(&self, user: Option<&UserName>, limit: i64) -> Result<Vec<Event>>;
     /// Forgets what has had its time: expired logins, and runs, events and the numbers of purged users older than this;

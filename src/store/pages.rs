@@ -16,9 +16,10 @@ pub async fn facts(
     oldest: Option<Timestamp>,
 ) -> Result<PageFacts> {
     let oldest = oldest.map_or(i64::MAX, Timestamp::as_millis);
-    let facts = session
+    let (facts, has_gaps) = session
         .one(
             "SELECT
+               EXISTS (SELECT 1 FROM gaps WHERE user_id = $1) AS has_gaps,
                (SELECT count(*) FROM rows($5 AS page: n BIGINT, at BIGINT, track TEXT) WHERE EXISTS
                  (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
                   WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track)) AS known,
@@ -36,7 +37,7 @@ pub async fn facts(
             vec![user.bind(), oldest.bind(), TOLD.bind(), run.bind(), page(plays)],
             |row| {
                 let stored: Vec<i64> = row.list("stored")?;
-                Ok(PageFacts {
+                let facts = PageFacts {
                     known: usize::try_from(row.get::<i64>("known")?).unwrap_or(0),
                     newest_stored: row.maybe("newest")?,
                     before: row.maybe("before")?,
@@ -44,10 +45,14 @@ pub async fn facts(
                     stored: stored.into_iter().map(Timestamp::from_millis).collect(),
                     results_since: row.list("results")?,
                     ..PageFacts::default()
-                })
+                };
+                Ok((facts, row.get::<bool>("has_gaps")?))
             },
         )
         .await?;
+    if !has_gaps {
+        return Ok(facts);
+    }
     Ok(PageFacts { gaps: gaps::since(session, user, facts.before, TOLD).await?, ..facts })
 }
 

@@ -303,7 +303,7 @@ impl Store for FakeStore {
     async fn logins_given(&self, _: Timestamp, _: Timestamp) -> Result<Vec<LoginGiven>> {
         unimplemented!()
     }
-    async fn add_event(&self, _: &Event) -> Result<()> {
+    async fn add_events(&self, _: &[Event]) -> Result<()> {
         unimplemented!()
     }
     async fn events(&self, _: Option<&UserName>, _: i64) -> Result<Vec<Event>> {

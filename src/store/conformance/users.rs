@@ -124,7 +124,7 @@ pub async fn purging_a_user_leaves_nothing_and_the_number_is_not_given_out_again
             attempt: Some(attempt(1).to_string()),
             message: "x".to_owned(),
         };
-        store.add_event(&event).await.unwrap();
+        store.add_events(&[event]).await.unwrap();
     }
     store.remove_user(alice, true).await.unwrap();
     assert_eq!(store.user(&name("alice")).await.unwrap(), None);

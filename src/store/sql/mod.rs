@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use connection::{Pool, Row};
 pub(super) use fault::{primary_code, sqlstate, store_error};
+pub(super) use text::Dialect;
 pub(super) use value::{Bind, Column, Value};
 
 use self::connection::Connection;
-use self::text::Dialect;
 use super::Result;
 use crate::clock::Clock;
 use crate::domain::{Timestamp, UserId, said};
@@ -60,8 +60,10 @@ impl Trouble {
 /// ends with its connection: after a failure (a full disk, say) nobody can tell whether it is rolled back already.
 pub(super) struct Session {
     connection: Connection,
-    /// Set while a transaction is open.
+    /// Set while something is not committed.
     writing: Option<Arc<Trouble>>,
+    /// Whether its commit may be lost in a power failure.
+    passing: bool,
     doing: String,
     time: Time,
     now: Option<Timestamp>,
@@ -76,16 +78,45 @@ impl Session {
 
     /// For a method that writes.
     pub async fn writing(pool: Pool, time: &Time, doing: String, trouble: Arc<Trouble>) -> Result<Self> {
-        let connection = pool.connection(&doing).await.inspect_err(|e| trouble.set(Some(said(e))))?;
-        let mut session = Self::new(connection, time, doing);
-        session.writing = Some(trouble);
+        let mut session = Self::to_write(pool, time, doing, trouble).await?;
         let begun = session.connection.begin().await;
         begun.map_err(|e| session.error(e))?;
         Ok(session)
     }
 
+    /// For a method that writes what means nothing without this process. On SQLite a power failure, which ends both,
+    /// may take it: it costs no sync. On PostgreSQL, which others see, each statement is a durable commit of its own.
+    pub async fn noting(pool: Pool, time: &Time, doing: String, trouble: Arc<Trouble>) -> Result<Self> {
+        let mut session = Self::to_write(pool, time, doing, trouble).await?;
+        session.passing = true;
+        let begun = session.connection.begin_unsynced().await;
+        begun.map_err(|e| session.error(e))?;
+        Ok(session)
+    }
+
+    async fn to_write(pool: Pool, time: &Time, doing: String, trouble: Arc<Trouble>) -> Result<Self> {
+        let connection = pool.connection(&doing).await.inspect_err(|e| trouble.set(Some(said(e))))?;
+        let mut session = Self::new(connection, time, doing);
+        session.writing = Some(trouble);
+        Ok(session)
+    }
+
     fn new(connection: Connection, time: &Time, doing: String) -> Self {
-        Self { connection, writing: None, doing, time: time.clone(), now: None, statements: 0 }
+        let time = time.clone();
+        Self { connection, writing: None, passing: false, doing, time, now: None, statements: 0 }
+    }
+
+    /// Whose SQL is understood.
+    pub fn dialect(&self) -> Dialect {
+        self.connection.dialect()
+    }
+
+    /// The time that the program gives its statements; none where the server's own counts.
+    pub fn given_now(&self) -> Option<Timestamp> {
+        match &self.time {
+            Time::Given(clock) => Some(clock.now()),
+            Time::Server => None,
+        }
     }
 
     /// The store's clock, the same for the whole method.
@@ -95,14 +126,7 @@ impl Session {
         }
         let now = match &self.time {
             Time::Given(clock) => clock.now(),
-            Time::Server => {
-                self.one(
-                    "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now",
-                    params![],
-                    |row| row.get("now"),
-                )
-                .await?
-            }
+            Time::Server => self.one("SELECT clock(NULL) AS now", params![], |row| row.get("now")).await?,
         };
         self.now = Some(now);
         Ok(now)
@@ -191,7 +215,10 @@ impl Session {
     /// Makes what was written durable, and answers `outcome`.
     pub async fn commit<T>(mut self, outcome: T) -> Result<T> {
         if self.writing.is_some() {
-            let committed = self.connection.commit().await;
+            let committed = match self.passing {
+                true => self.connection.commit_unsynced().await,
+                false => self.connection.commit().await,
+            };
             committed.map_err(|e| self.error(e))?;
         }
         if let Some(trouble) = self.writing.take() {

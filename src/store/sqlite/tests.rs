@@ -17,6 +17,9 @@ use crate::store::conformance::{Bench, HERE, START, THERE, every_behaviour, new_
 use crate::store::sql::Time;
 use crate::store::{CommitIf, NewUser, PageStored, Store, StoreError, pages};
 
+/// Every commit is synced (sqlite.org/pragma.html#pragma_synchronous).
+const FULL: i64 = 2;
+
 every_behaviour!(bench);
 
 async fn bench() -> Bench {
@@ -118,7 +121,7 @@ async fn commits_are_written_through_and_foreign_keys_hold() {
     let pools = pools(&store).await;
     let pragma =
         async |sql: &'static str| -> i64 { sqlx::query_scalar(sql).fetch_one(&pools.writer).await.unwrap() };
-    assert_eq!(pragma("PRAGMA synchronous").await, 2);
+    assert_eq!(pragma("PRAGMA synchronous").await, FULL);
     assert_eq!(pragma("PRAGMA foreign_keys").await, 1);
     assert_eq!(pragma("PRAGMA application_id").await, super::APPLICATION_ID);
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&pools.readers).await.unwrap();
@@ -318,6 +321,22 @@ async fn another_program_writing_between_a_read_and_a_write_makes_nobody_fail() 
     first.open().await.unwrap();
     tokio::join!(declare(store(), HERE, 'a'), declare(store(), THERE, 'b'));
     assert_eq!(first.users_changed(0, 100).await.unwrap().users.len(), 80);
+}
+
+#[tokio::test]
+async fn only_what_means_nothing_without_this_process_is_not_synced() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    let pragma = async || -> i64 {
+        sqlx::query_scalar("PRAGMA synchronous").fetch_one(&pools(&store).await.writer).await.unwrap()
+    };
+    store.add_events(&[]).await.unwrap();
+    assert_eq!(pragma().await, FULL, "after it has ended");
+    drop(store.noting("giving up").await.unwrap());
+    assert_eq!(pragma().await, FULL, "after it was broken off");
+    let mut noting = store.noting("noting").await.unwrap();
+    let level: i64 = noting.one("PRAGMA synchronous", vec![], |row| row.get("synchronous")).await.unwrap();
+    assert_eq!(level, 1, "NORMAL while it goes on");
 }
 
 #[tokio::test]
