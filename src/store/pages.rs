@@ -20,9 +20,9 @@ pub async fn facts(
         .one(
             "SELECT
                EXISTS (SELECT 1 FROM gaps WHERE user_id = $1) AS has_gaps,
-               (SELECT count(*) FROM rows($5 AS page: n BIGINT, at BIGINT, track TEXT) WHERE EXISTS
-                 (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
-                  WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track)) AS known,
+               (SELECT names(page.n ORDER BY page.n) FROM rows($5 AS page: n BIGINT, at BIGINT, track TEXT)
+                WHERE NOT EXISTS (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
+                  WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track)) AS unknown,
                (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api'
                 ORDER BY played_at DESC LIMIT 1) AS newest,
                (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND played_at < $2
@@ -38,7 +38,7 @@ pub async fn facts(
             |row| {
                 let stored: Vec<i64> = row.list("stored")?;
                 let facts = PageFacts {
-                    known: usize::try_from(row.get::<i64>("known")?).unwrap_or(0),
+                    unknown: row.list("unknown")?,
                     newest_stored: row.maybe("newest")?,
                     before: row.maybe("before")?,
                     last_archived_at: row.maybe("archived")?,
@@ -88,7 +88,7 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
                 page.at,
                 page.result,
                 &page.reason,
-                page.plays.iter().map(|play| play.played_at).max(),
+                page.newest,
                 page.release.owner,
                 page.release.next,
             ],
@@ -114,9 +114,12 @@ async fn recorded(session: &mut Session, page: &PageStored) -> Result<Added> {
     Ok(Added { plays: usize::try_from(new_plays.unwrap_or(0)).unwrap_or(0), gaps })
 }
 
-/// What is stored already is sorted out first: most pages bring little that is new, and a read costs no write. Of a run
-/// that has ended nothing is new.
+/// What is stored by now is sorted out first, and tracks that are as they are kept: a read costs no write. Of a run that
+/// has ended nothing is new.
 async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
+    if page.plays.is_empty() {
+        return Ok(0);
+    }
     let new: Vec<(i64, Option<Kept>)> = session
         .all(
             "SELECT page.n, tracks.id, tracks.name, tracks.isrc, tracks.duration_ms,

@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TRIED_AFTER: Duration = Duration::from_secs(1);
 /// A connection is not kept for ever, since the server's memory for it only grows.
 const LIFETIME: Duration = Duration::from_secs(3_600);
-const WRITERS: u32 = 8;
+const WRITERS: u32 = 16;
 const READERS: u32 = 4;
 /// For what concerns tokens alone, which must never wait behind the archive.
 const TOKENS: u32 = 3;

@@ -323,8 +323,8 @@ pub struct NewLogin {
 /// What the archive knows about a page before it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageFacts {
-    /// How many of the page's plays are stored already.
-    pub known: usize,
+    /// Which of the page's plays are not stored yet, by their place in it.
+    pub unknown: Vec<usize>,
     /// The newest play stored from the API.
     pub newest_stored: Option<Timestamp>,
     /// The newest of those that are older than everything on the page.
@@ -350,8 +350,10 @@ pub struct PageStored {
     pub result: RunResult,
     /// What was wrong with the page, if anything.
     pub reason: Option<String>,
-    /// What the page held, in any order; what is stored already is left alone.
+    /// What the page held that was not stored, in any order; what is stored by now is left alone.
     pub plays: Vec<Play>,
+    /// The newest play on the page.
+    pub newest: Option<Timestamp>,
     /// Where it shows that plays may be missing, and gaps on record that it shows to be larger, or to hold nothing more.
     pub gaps: Vec<Gap>,
     /// When the run ended.

@@ -171,7 +171,7 @@ impl Store for FakeStore {
         let times = || kept.plays.iter().map(|play| play.played_at);
         let last = earlier.iter().rposition(|run| run.1.is_some_and(RunResult::archived));
         Ok(PageFacts {
-            known: plays.iter().filter(|play| kept.plays.contains(play)).count(),
+            unknown: (0..plays.len()).filter(|n| !kept.plays.contains(&plays[*n])).collect(),
             newest_stored: kept.plays.iter().map(|play| play.played_at).max(),
             before: times().filter(|at| oldest.is_none_or(|oldest| *at < oldest)).max(),
             stored: times().filter(|at| oldest.is_some_and(|oldest| *at >= oldest)).collect(),

@@ -46,6 +46,7 @@ impl Bench {
             result: RunResult::Ok,
             reason: None,
             plays: plays.to_vec(),
+            newest: plays.iter().map(|play| play.played_at).max(),
             gaps: Vec::new(),
             at: self.now(),
             release: release(self.now()),
@@ -280,7 +281,7 @@ pub async fn facts_tell_what_is_known_and_how_the_runs_since_ended(bench: &Bench
     let oldest = Some(first);
     let facts = bench.store.page_facts(alice, run, &page, oldest).await.unwrap();
     let expected = PageFacts {
-        known: 2,
+        unknown: vec![1, 2],
         newest_stored: Some(second),
         before: None,
         stored: vec![second, first],
@@ -292,12 +293,13 @@ pub async fn facts_tell_what_is_known_and_how_the_runs_since_ended(bench: &Bench
 
     let bob = bench.add("bob").await.id;
     let run = bench.begin_run(bob, Trigger::Login).await;
-    assert_eq!(bench.store.page_facts(bob, run, &page, oldest).await.unwrap(), PageFacts::default());
+    let nothing = PageFacts { unknown: vec![0, 1, 2, 3], ..PageFacts::default() };
+    assert_eq!(bench.store.page_facts(bob, run, &page, oldest).await.unwrap(), nothing);
 
     (bench.by_hand)("UPDATE plays SET source = 'import' WHERE played_at > 1767225660000").await;
     let run = bench.begin_run(alice, Trigger::Login).await;
     let facts = bench.store.page_facts(alice, run, &page, oldest).await.unwrap();
-    assert_eq!((facts.known, facts.newest_stored), (2, Some(bench.play(1, 1).played_at)));
+    assert_eq!((facts.unknown, facts.newest_stored), (vec![1, 2], Some(bench.play(1, 1).played_at)));
 }
 
 pub async fn facts_tell_what_is_on_record_of_the_time_that_a_page_covers(bench: &Bench) {
