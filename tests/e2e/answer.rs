@@ -229,7 +229,7 @@ fn a_page_that_stays_unreadable_ends_the_run_with_its_reason_and_nothing_else() 
         (said(b"\xff\xfe\x00{\"items\":[]}"), "something else than a page"),
         (said("{\"items\":[{\"played_at\":\"2026-0"), "something else than a page"),
         (Fault::answer(Reply::huge()), "more than 8 MiB"),
-        (endless("{\"items\":[", Duration::ZERO), "more than 8 MiB"),
+        (endless(&"{\"items\":[".repeat(10_000), Duration::ZERO), "more than 8 MiB"),
         (Fault::before(Effect::HalfABody), "the answer broke off"),
         (Fault::answer(Reply::new(204, "application/json", "")), "204"),
     ];
