@@ -76,8 +76,7 @@ fn killed_in_a_run_the_next_one_loses_and_doubles_nothing() {
     let daemon = host.serve();
     host.settled_user("alice");
     host.spotify.listen_until("alice", 30, now());
-    let gate = Gate::new();
-    host.spotify.inject(Injection::new(Endpoint::Recent, Fault::after(Effect::Hang(gate.clone()))));
+    let gate = host.hold(Endpoint::Recent, Fault::after);
     std::thread::scope(|scope| {
         scope.spawn(|| host.run(&["archive", "alice"]));
         reached(&gate, 1);
@@ -135,8 +134,7 @@ fn a_process_that_stands_still_for_longer_than_a_request_may_take_still_reads_th
     let host = Host::rotating(Rotation::Rotate);
     let daemon = host.serve();
     host.settled_user("alice");
-    let gate = Gate::new();
-    host.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+    let gate = host.hold(Endpoint::Token, Fault::after);
     let fresh = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
     reached(&gate, 1);
     daemon.signal("STOP");

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection, Rotation};
+use longplay::sim::{Endpoint, Fault, Gate, Injection, Rotation};
 
 use crate::fixture::{Daemon, GONE, Host, Talking, now, reached};
 
@@ -11,8 +11,7 @@ use crate::fixture::{Daemon, GONE, Host, Talking, now, reached};
 fn refreshing(host: &Host) -> (Daemon, Gate) {
     let daemon = host.serve();
     host.settled_user("alice");
-    let gate = Gate::new();
-    host.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+    let gate = host.hold(Endpoint::Token, Fault::after);
     (daemon, gate)
 }
 

@@ -1,6 +1,6 @@
 //! Without a daemon: commands work on the store themselves, one at a time, and end when their work is done.
 
-use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection, Rotation};
+use longplay::sim::{Endpoint, Fault, Rotation};
 
 use crate::fixture::{Host, at_once, now, reached};
 
@@ -76,8 +76,7 @@ fn commands_at_once_take_turns_and_never_refresh_side_by_side() {
 fn a_command_that_holds_the_lock_for_long_is_named() {
     let host = Host::new();
     host.add_user("alice").ok();
-    let gate = Gate::new();
-    host.spotify.inject(Injection::new(Endpoint::Token, Fault::before(Effect::Hang(gate.clone()))));
+    let gate = host.hold(Endpoint::Token, Fault::before);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| host.run(&["token", "alice", "--fresh"]));
         reached(&gate, 1);

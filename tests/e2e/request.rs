@@ -5,11 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use longplay::sim::Endpoint;
+use longplay::sim::{Endpoint, Fault};
 use serde_json::json;
 
 use crate::fixture::{GONE, Host, PATIENCE, Sent, now};
-use crate::token::{held_refresh, open_when_all_are_heard};
+use crate::token::open_when_all_are_heard;
 
 #[test]
 fn a_body_that_is_not_what_the_route_takes_is_told_and_changes_nothing() {
@@ -218,9 +218,8 @@ fn a_client_that_sends_a_byte_a_second_is_given_up_on_and_holds_up_nobody() {
             assert!(began.elapsed() < PATIENCE, "the daemon goes on listening");
             stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout");
             let mut answer = [0; 4_096];
-            match (&stream).read(&mut answer) {
-                Ok(n) => return String::from_utf8_lossy(&answer[..n]).into_owned(),
-                Err(_) => {}
+            if let Ok(n) = (&stream).read(&mut answer) {
+                return String::from_utf8_lossy(&answer[..n]).into_owned();
             }
         }
         String::new()
@@ -280,7 +279,7 @@ fn two_hundred_and_fifty_six_clients_at_once_are_all_answered() {
     host.spotify.listen_until("alice", 3, now());
     host.spotify.kill_access_tokens("alice");
     let asked = host.requests("alice", Endpoint::Token);
-    let gate = held_refresh(&host);
+    let gate = host.hold(Endpoint::Token, Fault::before);
     let clients: Vec<_> = (0..256)
         .map(|n| match n % 4 {
             0 => host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}"),

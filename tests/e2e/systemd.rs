@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection};
+use longplay::sim::{Endpoint, Fault};
 
 use crate::fixture::notified::Notified;
 use crate::fixture::{Daemon, Host, reached};
@@ -97,8 +97,7 @@ fn while_it_finishes_a_refresh_the_watchdog_is_still_pinged() {
     let systemd = Notified::at(&host.path("notify.sock"));
     let daemon = served(&host, 2);
     host.settled_user("alice");
-    let gate = Gate::new();
-    host.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+    let gate = host.hold(Endpoint::Token, Fault::after);
     std::thread::scope(|scope| {
         scope.spawn(|| host.token("alice", "{\"fresh\":true}"));
         reached(&gate, 1);
