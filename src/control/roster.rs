@@ -182,26 +182,7 @@ mod tests {
     use super::*;
 
     fn user(id: i64, name: &str) -> User {
-        User {
-            id: UserId(id),
-            name: name.parse().unwrap(),
-            app: "default".parse().unwrap(),
-            schedule: Some("5 * * * *".to_owned()),
-            timezone: None,
-            origin: Origin::Store,
-            paused: false,
-            active: true,
-            next_run_at: None,
-            running: false,
-            last_run_at: None,
-            last_run_result: None,
-            last_run_reason: None,
-            last_archived_at: None,
-            blocked: None,
-            top_fetched_at: None,
-            plays: 0,
-            gaps: 0,
-        }
+        User { schedule: Some("5 * * * *".to_owned()), ..User::named(id, name) }
     }
 
     #[test]

@@ -30,6 +30,8 @@ mod users;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub mod watched;
 
 use std::time::Duration;
 

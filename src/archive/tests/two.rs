@@ -9,7 +9,7 @@ use crate::archive::{Archiver, Dependencies, Outcome, Who, Yielded};
 use crate::clock::Clock;
 use crate::domain::{Owner, RunResult, Timestamp, Trigger};
 use crate::sim::{Effect, Endpoint, Fault, Gate, Injection};
-use crate::store::{NewUser, PlannedRun, Store};
+use crate::store::{PlannedRun, Store};
 
 struct Two {
     scene: Scene,
@@ -18,21 +18,14 @@ struct Two {
     second: Archiver,
     who: Who,
     due: Timestamp,
-    _folder: tempfile::TempDir,
 }
 
 impl Two {
     /// Alice is due now.
     async fn new() -> Self {
-        let (scene, folder) = (Scene::without_top(), tempfile::tempdir().unwrap());
-        let url = format!("sqlite://{}", folder.path().join("longplay.db").display());
-        let store = crate::store::open(&url, scene.clock.clone()).unwrap();
-        store.open().await.unwrap();
-        let who = scene.who();
-        let new = NewUser { name: who.name.clone(), app: who.app.clone(), schedule: None, timezone: None };
-        let user = store.put_user(&new).await.unwrap().id;
-        let due = scene.clock.now();
-        store.plan_runs(&[PlannedRun { user, seen: None, at: due }]).await.unwrap();
+        let scene = Scene::without_top().await;
+        let (store, who, due) = (scene.store.clone(), scene.who(), scene.clock.now());
+        store.plan_runs(&[PlannedRun { user: who.id, seen: None, at: due }]).await.unwrap();
         scene.spotify.listen_until("alice", 5, due);
         let gate = crate::spotify::Gate::new(scene.clock.clone(), store.clone(), scene.with.events.clone());
         let daemon = |owner| {
@@ -41,7 +34,7 @@ impl Two {
             Archiver::new(Dependencies { store, gate, owner, random, ..scene.with.clone() }, LIMITS)
         };
         let (first, second) = (daemon(1), daemon(2));
-        Self { who: Who { id: user, ..who }, scene, store, first, second, due, _folder: folder }
+        Self { who, scene, store, first, second, due }
     }
 
     /// The next call for the page hangs until the gate is opened.

@@ -5,10 +5,12 @@ pub mod archive;
 pub mod claims;
 pub mod file_users;
 pub mod footing;
+pub mod gaps;
 pub mod grants;
 pub mod logins;
 pub mod refreshes;
 pub mod rest;
+pub mod top;
 pub mod users;
 
 use std::any::Any;
@@ -121,12 +123,12 @@ macro_rules! every_behaviour {
                 a_failed_run_says_why_and_may_block,
                 facts_tell_what_is_known_and_how_the_runs_since_ended,
                 facts_tell_what_is_on_record_of_the_time_that_a_page_covers,
-                a_gap_is_on_record_once_counts_the_most_and_is_open_until_it_is_closed,
-                gaps_come_newest_first,
-                every_artist_of_a_track_counts,
+                names_survive_quotes_and_other_alphabets;
+            gaps: a_gap_is_on_record_once_counts_the_most_and_is_open_until_it_is_closed,
+                gaps_come_newest_first;
+            top: every_artist_of_a_track_counts,
                 the_track_ids_of_one_recording_count_together,
                 albums_are_counted_with_their_artists,
-                names_survive_quotes_and_other_alphabets,
                 spotifys_top_artists_are_replaced_whole;
             rest: opening_again_answers_the_same_deployment,
                 the_first_key_probe_stays,

@@ -26,7 +26,10 @@ fn on(url: &str, clock: Arc<SimulatedClock>) -> SqlStore {
 }
 
 async fn bench() -> Bench {
-    let url = server::shared().database();
+    bench_on(server::shared().database())
+}
+
+fn bench_on(url: String) -> Bench {
     let clock = Arc::new(SimulatedClock::new(START));
     let store = Arc::new(on(&url, clock.clone()));
     let by_hand = Box::new(move |sql| {
@@ -302,26 +305,22 @@ async fn a_zero_character_in_a_name_loses_no_play() {
 
 #[tokio::test]
 async fn a_page_waits_for_nobody_who_holds_what_is_as_it_was() {
-    let bench = bench().await;
+    let url = server::shared().database();
+    let bench = bench_on(url.clone());
     let (alice, bob) = (bench.add("alice").await, bench.add("bob").await);
     assert_eq!(bench.store_page(alice.id, &[bench.play(0, 1)]).await, 1);
     // As a run does that is about to commit a change of them.
-    let held = (bench.by_hand)(
+    let mut held = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(
         "BEGIN; SELECT 1 FROM artists FOR NO KEY UPDATE; SELECT 1 FROM albums FOR NO KEY UPDATE;
-         SELECT 1 FROM tracks FOR NO KEY UPDATE; SELECT 1 FROM track_artists FOR NO KEY UPDATE; SELECT pg_sleep(5)",
-    );
-    let stored = async {
-        // Until it sleeps it has not locked everything.
-        let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-        while server::shared().sql("postgres", sleeping) == "0" {
-            tokio::task::yield_now().await;
-        }
-        bench.store_page(bob.id, &[bench.play(0, 1)]).await
-    };
-    tokio::select! {
-        () = held => panic!("the page waited"),
-        new = stored => assert_eq!(new, 1),
-    }
+         SELECT 1 FROM tracks FOR NO KEY UPDATE; SELECT 1 FROM track_artists FOR NO KEY UPDATE",
+    )
+    .execute(&mut held)
+    .await
+    .unwrap();
+    // One that waits is refused after a while: see `lock_timeout`.
+    assert_eq!(bench.store_page(bob.id, &[bench.play(0, 1)]).await, 1);
+    sqlx::raw_sql("ROLLBACK").execute(&mut held).await.unwrap();
 }
 
 #[tokio::test]
@@ -344,10 +343,17 @@ async fn another_programs_open_transaction_holds_up_neither_claims_nor_plans_nor
             tokio::spawn(async move { store.begin_run(&claim).await })
         })
         .collect();
-    tokio::task::yield_now().await;
-    let within = Duration::from_secs(4);
-    let login = tokio::time::timeout(within, store.commit_login(&first_login(bob.id))).await;
-    assert!(login.unwrap().unwrap(), "tokens have connections of their own");
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    let locked = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND wait_event_type = 'Lock'"
+    );
+    while server::shared().sql("postgres", &locked) != "8" {
+        assert!(waiting.iter().all(|waiter| !waiter.is_finished()), "they don't wait");
+        tokio::task::yield_now().await;
+    }
+    // Without, it would wait for one of theirs in vain.
+    let login = store.commit_login(&first_login(bob.id)).await;
+    assert!(login.unwrap(), "tokens have connections of their own");
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     for waiter in waiting {
         waiter.await.unwrap().unwrap();
