@@ -46,15 +46,15 @@ impl Problem {
         Self { retry_after: Some(seconds.max(1)), ..Self::new(word, 503, detail) }
     }
 
-    /// A run that stored nothing.
-    pub fn of_run(outcome: Outcome, now: crate::domain::Timestamp) -> Self {
+    /// A run that stored nothing; `stopping`: longplay is.
+    pub fn of_run(outcome: Outcome, now: crate::domain::Timestamp, stopping: bool) -> Self {
         let detail = outcome.reason.unwrap_or_else(|| outcome.result.as_str().to_owned());
         let after = outcome.retry_at.map_or(Duration::from_secs(60), |at| at.since(now));
         let problem = match outcome.result {
             RunResult::NeedsLogin => Self::new("needs_login", 409, detail),
             RunResult::Blocked => Self::new("blocked", 409, detail),
             RunResult::StoreError => Self::later("store", detail, after),
-            RunResult::Cancelled => Self::later("stopping", detail, after),
+            RunResult::Cancelled if stopping => Self::later("stopping", detail, after),
             _ => Self::later("waiting", detail, after),
         };
         Self { result: Some(outcome.result), ..problem }
@@ -102,5 +102,23 @@ impl From<Faults> for Problem {
         let lines = faults.0.iter().map(ToString::to_string).collect();
         let detail = "the new configuration is refused, the old one holds: see the faults";
         Self { faults: lines, ..Self::new("configuration", 422, detail) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    #[test]
+    fn a_run_that_was_broken_off_is_worth_asking_for_again_unless_longplay_stops() {
+        let of = |stopping| {
+            let outcome = Outcome::never_begun("another daemon has been archiving this user for ten minutes");
+            let problem = Problem::of_run(outcome, Timestamp::from_millis(0), stopping);
+            (problem.word().to_owned(), problem.status, problem.retry_after, problem.result)
+        };
+        let cancelled = Some(RunResult::Cancelled);
+        assert_eq!(of(false), ("waiting".to_owned(), 503, Some(60), cancelled));
+        assert_eq!(of(true), ("stopping".to_owned(), 503, Some(60), cancelled));
     }
 }

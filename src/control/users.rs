@@ -201,8 +201,7 @@ impl Service {
 
     /// A token for a program.
     pub async fn token(&self, name: &UserName, question: TokenQuestion) -> Result<TokenAnswer, Problem> {
-        let user = self.find(name).await?;
-        self.not_blocked(&user)?;
+        let user = self.find_unblocked(name).await?;
         let need = Need {
             valid_for: Duration::from_secs(question.valid_for.unwrap_or(0)),
             fresh: question.fresh.unwrap_or(false),
@@ -217,16 +216,22 @@ impl Service {
         })
     }
 
-    /// Refuses who is blocked: with a token that is still valid they would only be refused by Spotify.
-    fn not_blocked(&self, user: &Known) -> Result<(), Problem> {
-        if user.paused {
-            return Ok(()); // the actor says so
+    /// The user of this name; refuses who is blocked: with a token that is still valid they would only be refused by
+    /// Spotify. Another daemon may have found since that they are so no more.
+    async fn find_unblocked(&self, name: &UserName) -> Result<Arc<Known>, Problem> {
+        let mut user = self.find(name).await?;
+        if user.blocked.is_some() && !user.paused {
+            self.look_again(name).await;
+            user = self.find(name).await?;
         }
-        self.has_app(user)?;
+        if user.paused {
+            return Ok(user); // the actor says so
+        }
+        self.has_app(&user)?;
         let fault = self.parts().gate.fault(&user.app).map(|fault| fault.reason);
         match fault.or_else(|| user.blocked.as_deref().map(str::to_owned)) {
             Some(reason) => Err(Problem::new("blocked", 409, reason)),
-            None => Ok(()),
+            None => Ok(user),
         }
     }
 
@@ -239,8 +244,7 @@ impl Service {
                 format!("generation {generation} was never given out"),
             ));
         }
-        let user = self.find(name).await?;
-        self.not_blocked(&user)?;
+        let user = self.find_unblocked(name).await?;
         Ok(self.parts().tokens.rejected(user.id, generation).await?)
     }
 }

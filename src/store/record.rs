@@ -87,11 +87,15 @@ pub enum Claimed {
         run: RunId,
         /// When its claim lapses, unless it is renewed.
         until: Timestamp,
+        /// Whether Spotify refuses the user, as of the run before.
+        blocked: bool,
     },
     /// The run is due at another time.
     NotDue {
         /// The time on record.
         next: Option<Timestamp>,
+        /// Whether Spotify refuses the user.
+        blocked: bool,
     },
     /// There is no such user any more, or they are paused.
     Gone,

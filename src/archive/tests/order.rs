@@ -40,7 +40,7 @@ async fn a_token_is_asked_for_before_every_call() {
 #[tokio::test]
 async fn a_person_who_asks_insists() {
     let scene = Scene::without_top();
-    scene.archiver.archive(scene.who(), Trigger::Manual).await;
+    scene.archiver.archive(scene.who(), Trigger::Manual).await.unwrap();
     assert_eq!(*scene.tokens.needs.lock().unwrap(), [Need { insist: true, ..Need::default() }]);
     assert_eq!(scene.store.kept().runs[0].0, Trigger::Manual);
 }
@@ -55,7 +55,7 @@ async fn who_asks_during_a_run_joins_it() {
     };
     let joins = scene.archiver.archive(scene.who(), Trigger::Manual);
     let (first, second, ()) = tokio::join!(scene.run(), joins, open);
-    assert_eq!((first.result, &first), (RunResult::Ok, &second));
+    assert_eq!((first.result, &first), (RunResult::Ok, &second.unwrap()));
     assert_eq!(scene.spotify.requests(Endpoint::Recent), 1);
     scene.run().await;
     assert_eq!(scene.spotify.requests(Endpoint::Recent), 2, "a run that is over can't be joined");
@@ -83,7 +83,7 @@ async fn nobody_waits_for_top_artists_but_the_users_next_run() {
     let archiver = scene.archiver.clone();
     let next = tokio::spawn({
         let who = scene.who();
-        async move { archiver.archive(who, Trigger::Manual).await }
+        async move { archiver.archive(who, Trigger::Manual).await.unwrap() }
     });
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -103,7 +103,7 @@ async fn no_more_runs_work_at_once_than_the_limit_allows_and_one_that_waits_take
     let other = |id| {
         let who = crate::archive::Who { id: UserId(id), ..scene.who() };
         let archiver = scene.archiver.clone();
-        tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await })
+        tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await.unwrap() })
     };
     let first = other(1);
     gate.reached_by(1).await;
@@ -157,7 +157,7 @@ async fn there_is_less_room_while_runs_wait_for_a_place() {
         .map(|id| {
             let who = crate::archive::Who { id: UserId(id), ..scene.who() };
             let archiver = scene.archiver.clone();
-            tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await })
+            tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await.unwrap() })
         })
         .collect();
     gate.reached_by(1).await;

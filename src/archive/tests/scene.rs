@@ -250,7 +250,7 @@ impl Scene {
     }
 
     pub async fn run(&self) -> Outcome {
-        self.archiver.archive(self.who(), Trigger::Schedule).await
+        self.archiver.archive(self.who(), Trigger::Schedule).await.unwrap()
     }
 
     /// Waits until nobody works.
