@@ -178,11 +178,13 @@ pub struct UserSeen {
     pub login: Option<Login>,
     /// When their newest play ended.
     pub newest_played: Option<Timestamp>,
+    /// When this was read, by the store's clock.
+    pub read_at: Timestamp,
 }
 
 /// Some of the users, and where to go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bite {
+pub struct Batch {
     /// By number.
     pub users: Vec<UserSeen>,
     /// Whom to go on after; `None`: nobody is left.

@@ -297,7 +297,10 @@ impl Store for FakeStore {
     async fn tally(&self) -> Result<Vec<Alike>> {
         unimplemented!()
     }
-    async fn users_seen(&self, _: Option<UserId>, _: i64) -> Result<Bite> {
+    async fn users_seen(&self, _: Option<UserId>, _: i64) -> Result<Batch> {
+        unimplemented!()
+    }
+    async fn users_seen_of(&self, _: &[UserId]) -> Result<Vec<UserSeen>> {
         unimplemented!()
     }
     async fn logins_given(&self, _: Timestamp, _: Timestamp) -> Result<Vec<LoginGiven>> {
