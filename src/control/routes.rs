@@ -54,9 +54,9 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/openapi.json", get(openapi))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
-        .fallback(async || Problem::new("not_found", 404, "there is no such route: see /v1/openapi.json"))
+        .fallback(async || Problem::new(Word::NotFound, 404, "there is no such route: see /v1/openapi.json"))
         .method_not_allowed_fallback(async || {
-            Problem::new("method_not_allowed", 405, "this route takes another method: see /v1/openapi.json")
+            Problem::new(Word::MethodNotAllowed, 405, "this route takes another method: see /v1/openapi.json")
         })
         .with_state(Context { service, stop })
 }
@@ -90,7 +90,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         metrics,
         healthz
     ),
-    components(schemas(Event, Problem))
+    components(schemas(Event, Problem, Word))
 )]
 struct Description;
 
@@ -332,7 +332,7 @@ async fn healthz(State(context): State<Context>) -> Response {
 
 /// A name that must be somebody's: what can't be a name is nobody's.
 fn known(name: &str) -> Result<UserName, Problem> {
-    name.parse().map_err(|e| Problem::new("unknown_user", 404, format!("there is no such user: {e}")))
+    name.parse().map_err(|e| Problem::new(Word::UnknownUser, 404, format!("there is no such user: {e}")))
 }
 
 fn new_name(name: &str) -> Result<UserName, Problem> {

@@ -9,7 +9,7 @@ use crate::domain::{RunResult, Timestamp, Trigger, UserId, UserName};
 use crate::spotify::ApiError;
 use crate::tokens::{Need, TokenError, TokenSource as _};
 
-use super::api::{Archived, Problem};
+use super::api::{Archived, Problem, Word};
 use super::roster::Known;
 use super::service::Service;
 
@@ -101,7 +101,9 @@ impl Service {
             None => Problem::unknown_user(name),
             Some(user) if user.paused => TokenError::Paused.into(),
             // Added or resumed by now.
-            Some(_) => Problem::later("waiting", format!("{name} was changed just now: ask again"), AGAIN),
+            Some(_) => {
+                Problem::later(Word::Waiting, format!("{name} was changed just now: ask again"), AGAIN)
+            }
         }
     }
 

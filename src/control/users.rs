@@ -11,7 +11,7 @@ use crate::store::NewUser;
 use crate::telemetry::Note;
 use crate::tokens::{LoginGrant, Need, TokenSource as _};
 
-use super::api::{Problem, PutUser, TokenAnswer, TokenQuestion, UserEntry};
+use super::api::{Problem, PutUser, TokenAnswer, TokenQuestion, UserEntry, Word};
 use super::login::Failure;
 use super::roster::Known;
 use super::service::Service;
@@ -58,13 +58,13 @@ impl Service {
             if put.add && (changes || put.refresh_token.is_none()) {
                 let detail =
                     format!("there is a user {name} already: `longplay users set {name}` changes them");
-                return Err(Problem::new("exists", 409, detail));
+                return Err(Problem::new(Word::Exists, 409, detail));
             }
             if put.refresh_token.is_some() && self.has_login(user).await? {
                 let detail = format!(
                     "{name} has a login already: `longplay login {name}` renews it, `longplay users remove {name}` ends it"
                 );
-                return Err(Problem::new("exists", 409, detail));
+                return Err(Problem::new(Word::Exists, 409, detail));
             }
         }
         let old = known.as_deref();
@@ -230,7 +230,7 @@ impl Service {
         self.has_app(&user)?;
         let fault = self.parts().gate.fault(&user.app).map(|fault| fault.reason);
         match fault.or_else(|| user.blocked.as_deref().map(str::to_owned)) {
-            Some(reason) => Err(Problem::new("blocked", 409, reason)),
+            Some(reason) => Err(Problem::new(Word::Blocked, 409, reason)),
             None => Ok(user),
         }
     }
@@ -239,7 +239,7 @@ impl Service {
     pub async fn rejected(&self, name: &UserName, generation: Generation) -> Result<(), Problem> {
         if generation < Generation(1) {
             return Err(Problem::new(
-                "bad_request",
+                Word::BadRequest,
                 422,
                 format!("generation {generation} was never given out"),
             ));
@@ -250,7 +250,7 @@ impl Service {
 }
 
 fn unconfigured(detail: impl Into<String>) -> Problem {
-    Problem::new("configuration", 409, detail)
+    Problem::new(Word::Configuration, 409, detail)
 }
 
 fn check(put: &PutUser) -> Result<(), Problem> {

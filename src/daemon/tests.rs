@@ -14,7 +14,7 @@ use super::core::{Core, Current, Ground};
 use super::state::StateDir;
 use crate::clock::{Clock, SimulatedClock};
 use crate::config::{Place, load};
-use crate::control::api::TokenQuestion;
+use crate::control::api::{TokenQuestion, Word};
 use crate::control::{Service, routes};
 use crate::domain::{Generation, RunId, RunResult, Timestamp, UserId, UserName};
 use crate::random::Random;
@@ -329,10 +329,10 @@ async fn ends(host: &Host, daemon: &Daemon, user: UserId, blocked: bool) {
 }
 
 /// Why a token is refused.
-async fn refused(daemon: &Daemon, name: &str) -> String {
+async fn refused(daemon: &Daemon, name: &str) -> Option<Word> {
     let asked = daemon.service.token(&name.parse().unwrap(), TokenQuestion::default()).await;
     let Err(problem) = asked else { panic!("a token without a login") };
-    problem.word().to_owned()
+    problem.word()
 }
 
 #[tokio::test]
@@ -342,14 +342,14 @@ async fn who_is_blocked_no_more_is_so_at_every_daemon_at_once() {
     let second = host.daemon("b").await;
     ends(&host, &second, user, true).await;
     let first = host.daemon("a").await;
-    assert_eq!(refused(&first, "alice").await, "blocked");
+    assert_eq!(refused(&first, "alice").await, Some(Word::Blocked));
     ends(&host, &second, user, false).await;
-    assert_eq!(refused(&first, "alice").await, "needs_login");
+    assert_eq!(refused(&first, "alice").await, Some(Word::NeedsLogin));
     ends(&host, &second, user, true).await;
     first.service.take_in_everyone(false).await.unwrap();
     ends(&host, &second, user, false).await;
     let rejected = first.service.rejected(&"alice".parse().unwrap(), Generation(1)).await;
-    assert_ne!(rejected.unwrap_err().word(), "blocked");
+    assert_ne!(rejected.unwrap_err().word(), Some(Word::Blocked));
 }
 
 #[tokio::test]
@@ -359,16 +359,16 @@ async fn whom_another_daemon_found_blocked_gets_no_token_here_after_the_time_of_
     let (first, second) = (host.daemon("a").await, host.daemon("b").await);
     host.pass(360);
     ends(&host, &second, user, true).await;
-    assert_eq!(refused(&first, "alice").await, "needs_login", "as far as it knows");
+    assert_eq!(refused(&first, "alice").await, Some(Word::NeedsLogin), "as far as it knows");
     assert_eq!(first.tick().await, 1);
-    assert_eq!(refused(&first, "alice").await, "blocked");
+    assert_eq!(refused(&first, "alice").await, Some(Word::Blocked));
     // And back, though nobody asks.
     host.pass(6 * 3_600);
     ends(&host, &second, user, false).await;
     assert_eq!(first.tick().await, 1);
     let mut other = by_hand(&host).await;
     run_sql(&mut other, "UPDATE users SET blocked = 'x'").await;
-    assert_eq!(refused(&first, "alice").await, "needs_login");
+    assert_eq!(refused(&first, "alice").await, Some(Word::NeedsLogin));
 }
 
 #[tokio::test]
@@ -386,7 +386,7 @@ async fn what_follows_a_run_does_not_depend_on_who_asked_for_it() {
         while host.next("alice").await.is_none_or(|next| next <= host.clock.now())
             || daemon.scheduler.next_for(user) != host.next("alice").await
         {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), planned).await.expect("the next run is in the schedule");
@@ -401,8 +401,8 @@ async fn who_was_paused_or_removed_elsewhere_is_told_so_and_not_that_longplay_st
     host.store.remove_user(bob, false).await.unwrap();
     let archive = async |name: &str| {
         let problem = daemon.service.archive(&name.parse().unwrap()).await.unwrap_err();
-        (problem.word().to_owned(), problem.status)
+        (problem.word(), problem.status)
     };
-    assert_eq!(archive("alice").await, ("paused".to_owned(), 409));
-    assert_eq!(archive("bob").await, ("unknown_user".to_owned(), 404));
+    assert_eq!(archive("alice").await, (Some(Word::Paused), 409));
+    assert_eq!(archive("bob").await, (Some(Word::UnknownUser), 404));
 }

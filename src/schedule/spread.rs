@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(minutes("*/10 8-20 * * *"), 11 * 60 + 10);
         assert_eq!(minutes("* * * * *"), 1);
         assert_eq!(minutes("* 9-17 * * 1-5"), (2 * 24 + 15) * 60 + 1);
-        assert_eq!(minutes("* * 1-9,20 * *"), (31 - 20 + 0) * 24 * 60 + 1);
+        assert_eq!(minutes("* * 1-9,20 * *"), (31 - 20) * 24 * 60 + 1);
         assert_eq!(minutes("* * * 6 *"), (365 - 30) * 24 * 60 + 1);
         assert_eq!(minutes("0 0 29 2 *"), (4 * 365 + 1) * 24 * 60);
         assert_eq!(rhythm(&"*/20 * 7 * * *".parse().unwrap()).unwrap().longest.as_secs(), 23 * 3_600 + 20);
