@@ -128,12 +128,9 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
         .all(
             "SELECT page.n, tracks.id, tracks.name, tracks.isrc, tracks.duration_ms,
                albums.key AS album_key, albums.name AS album_name,
-               (SELECT names(artists.key ORDER BY track_artists.position)
+               (SELECT names(artists.key || '\n' || artists.name ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
-                WHERE track_artists.track_id = tracks.id) AS artist_keys,
-               (SELECT names(artists.name ORDER BY track_artists.position)
-                FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
-                WHERE track_artists.track_id = tracks.id) AS artist_names
+                WHERE track_artists.track_id = tracks.id) AS artists
              FROM rows($3 AS page: n BIGINT, at BIGINT, track TEXT)
                LEFT JOIN tracks ON tracks.key = page.track LEFT JOIN albums ON albums.id = tracks.album_id
              WHERE EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)
@@ -160,8 +157,8 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
     session
         .run(
             "INSERT INTO plays (user_id, run, source, played_at, track_id, context_uri)
-             SELECT $1, $2, 'api', page.at, tracks.id, page.context
-             FROM rows($3 AS page: at BIGINT, track TEXT, context TEXT) JOIN tracks ON tracks.key = page.track
+             SELECT $1, $2, 'api', page.at, (SELECT id FROM tracks WHERE key = page.track), page.context
+             FROM rows($3 AS page: at BIGINT, track TEXT, context TEXT)
              WHERE TRUE
              ON CONFLICT (user_id, played_at, track_id) DO NOTHING",
             vec![
