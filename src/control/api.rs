@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub use super::word::Word;
 use crate::domain::{AppName, Gap, Generation, Origin, RunResult, Timestamp, TopKind, UserName, UserState};
 
 /// `GET /v1/status`.
@@ -265,9 +266,7 @@ pub struct Health {
 /// An error (RFC 9457).
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// `urn:longplay:` and a word: `unknown_user`, `needs_login`, `blocked`, `paused`, `fresh_rejected`, `waiting`,
-    /// `in_doubt`, `valid_for_too_long`, `file_user`, `exists`, `other_account`, `bad_request`, `too_large`, `timeout`,
-    /// `configuration`, `store`, `stopping`.
+    /// `urn:longplay:` and a word: see `Word`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The word again, for people.

@@ -13,7 +13,7 @@ use crate::store::{LoginProgress, NewUser, PendingLogin};
 use crate::telemetry::Note;
 use crate::tokens::{Label, LoginGrant};
 
-use super::api::{LoginBegun, LoginQuestion, LoginState, Problem, Progress};
+use super::api::{LoginBegun, LoginQuestion, LoginState, Problem, Progress, Word};
 use super::roster::Known;
 use super::service::Service;
 
@@ -46,8 +46,8 @@ impl Failure {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Refused(message) => Self::new("refused", 409, message),
-            Failure::Outage(message) => Self::later("waiting", message, OUTAGE),
+            Failure::Refused(message) => Self::new(Word::Refused, 409, message),
+            Failure::Outage(message) => Self::later(Word::Waiting, message, OUTAGE),
         }
     }
 }
@@ -131,7 +131,7 @@ impl Service {
         match outcome {
             Ok(message) => Ok(LoginState { progress: Progress::Done, message }),
             Err(Failure::Refused(message)) => Ok(LoginState { progress: Progress::Failed, message }),
-            Err(Failure::Outage(message)) => Err(Problem::later("waiting", message, OUTAGE)),
+            Err(Failure::Outage(message)) => Err(Problem::later(Word::Waiting, message, OUTAGE)),
         }
     }
 

@@ -21,6 +21,7 @@ mod status;
 mod taking_in;
 mod tally;
 mod users;
+mod word;
 
 pub use routes::routes;
 pub use service::{Parts, Reload, Service, limits};

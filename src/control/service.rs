@@ -21,7 +21,7 @@ use crate::store::{NewUser, Store};
 use crate::telemetry::{Events, Metrics, Note};
 use crate::tokens::{Spool, TokenKeeper, Vault};
 
-use super::api::{Problem, Reloaded};
+use super::api::{Problem, Reloaded, Word};
 use super::plan::Schedules;
 use super::roster::{Known, Roster};
 use super::tally::LastTally;
@@ -312,13 +312,13 @@ impl Service {
             "{} is declared in {file}, and the file wins: change it there, then `longplay reload`",
             user.name
         );
-        Err(Problem::new("file_user", 409, detail))
+        Err(Problem::new(Word::FileUser, 409, detail))
     }
 }
 
 fn no_app(user: &Known) -> Problem {
     let app = &user.app;
-    Problem::new("blocked", 409, format!("app {app} is not configured: add [apps.{app}] and reload"))
+    Problem::new(Word::Blocked, 409, format!("app {app} is not configured: add [apps.{app}] and reload"))
 }
 
 /// What the settings say of runs.

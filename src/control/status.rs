@@ -1,7 +1,7 @@
 //! How everyone is, and the daemon.
 
 use crate::config::Settings;
-use crate::domain::{Login, UserName};
+use crate::domain::UserName;
 use crate::store::UserSeen;
 use crate::telemetry::{USERS_SHOWN, UsersSeen};
 use crate::tokens::login_ends;
@@ -31,17 +31,16 @@ impl Service {
 
     async fn see(&self, name: &UserName) -> Result<UserSeen, Problem> {
         let store = &self.parts().store;
-        let user = store.user(name).await?.filter(|user| user.active);
-        let user = user.ok_or_else(|| Problem::unknown_user(name))?;
-        let login = store.grant(user.id).await?.as_ref().and_then(Login::of);
-        Ok(UserSeen { user, login, newest_played: None })
+        let user = store.user(name).await?.ok_or_else(|| Problem::unknown_user(name))?;
+        let seen = store.users_seen_of(&[user.id]).await?.pop();
+        seen.ok_or_else(|| Problem::unknown_user(name))
     }
 
     fn user_status(&self, settings: &Settings, seen: &UserSeen, backing_off: Option<&str>) -> UserStatus {
-        let UserSeen { user, login, .. } = seen;
+        let UserSeen { user, login, read_at, .. } = seen;
         let login = login.as_ref();
         let app = self.app_seen(settings, &user.app);
-        let (state, reason) = standing(&Facts { user, login, app: &app, backing_off, now: self.now() });
+        let (state, reason) = standing(&Facts { user, login, app: &app, backing_off, now: *read_at });
         let plan = self.0.schedules.times(user, settings).0.plan;
         let login_at = login.and_then(|login| login.login_at);
         UserStatus {

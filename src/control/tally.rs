@@ -23,10 +23,10 @@ const HOLDS_AFTER_NEWS: u32 = 20;
 /// However long it took, once, a tally holds no longer than this; and after news than that.
 const AT_MOST: Duration = Duration::from_secs(120);
 const AT_MOST_AFTER_NEWS: Duration = Duration::from_secs(15);
-/// So many users who back off are looked at one by one; of more it is enough to be right after a while.
-const ONE_BY_ONE: usize = 500;
+/// Of so many users who back off each is counted in the present state; the others as if they did not.
+const MOST_BACKING_OFF: usize = 500;
 /// How many users are read at once.
-const BITE: i64 = 1_000;
+const BATCH: i64 = 1_000;
 
 /// The last tally.
 pub struct LastTally {
@@ -100,11 +100,12 @@ impl Service {
             tally.add(state, alike.users, alike.oldest_archived, alike.newest_played);
         }
         // Only the actor knows who these are.
-        let now = self.now();
-        for user in backing_off.keys().take(ONE_BY_ONE) {
-            let bite = self.parts().store.users_seen(Some(UserId(user.0.saturating_sub(1))), 1).await?;
-            let Some(seen) = bite.users.into_iter().find(|seen| seen.user.id == *user) else { continue };
-            let footing = Footing::of(&seen.user, seen.login.as_ref(), now);
+        let backing_off: Vec<UserId> = backing_off.keys().copied().take(MOST_BACKING_OFF).collect();
+        if backing_off.is_empty() {
+            return Ok(tally);
+        }
+        for seen in self.parts().store.users_seen_of(&backing_off).await? {
+            let footing = Footing::of(&seen.user, seen.login.as_ref(), seen.read_at);
             let app = self.app_seen(&settings, &footing.app);
             tally.moves(state(&footing, &app, false), state(&footing, &app, true));
         }
@@ -115,9 +116,9 @@ impl Service {
     pub(super) async fn look_at_everyone(&self, mut each: impl FnMut(UserSeen)) -> Stored<()> {
         let mut after: Option<UserId> = None;
         loop {
-            let bite = self.parts().store.users_seen(after, BITE).await?;
-            bite.users.into_iter().for_each(&mut each);
-            after = bite.next;
+            let batch = self.parts().store.users_seen(after, BATCH).await?;
+            batch.users.into_iter().for_each(&mut each);
+            after = batch.next;
             if after.is_none() {
                 return Ok(());
             }

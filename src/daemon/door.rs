@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::control::api::{Health, Problem};
+use crate::control::api::{Health, Problem, Word};
 use crate::control::routes;
 
 use super::core::Core;
@@ -93,6 +93,7 @@ impl Door {
             let health = Health { healthy: false, problems };
             return (axum::http::StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
         }
-        Problem { retry_after: Some(2), ..Problem::new("store", 503, problems.join("; ")) }.into_response()
+        Problem { retry_after: Some(2), ..Problem::new(Word::Store, 503, problems.join("; ")) }
+            .into_response()
     }
 }

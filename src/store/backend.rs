@@ -14,9 +14,9 @@ use super::postgres::Server;
 use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Alike, Announcement, Bite, Changed, Changes, Claimed, FileUsers, LoginGiven, LoginProgress,
+    Added, Alike, Announcement, Batch, Changed, Changes, Claimed, FileUsers, LoginGiven, LoginProgress,
     NewUser, PageFacts, PageStored, PendingLogin, PlannedRun, PlayQuery, Result, RunClaim, RunFailed, Store,
-    StoreError,
+    StoreError, UserSeen,
 };
 use super::{claims, events, file_users, footing, gaps, grants, logins, meta, pages, plays, runs, users};
 use crate::domain::{
@@ -78,7 +78,14 @@ impl SqlStore {
         })
     }
 
-    /// For what concerns tokens: never behind the archive, where the database has more than one writer.
+    /// For what concerns tokens: never behind the archive, where the database has more than one connection for each.
+    async fn reading_tokens(&self, doing: impl Into<String>) -> Result<Session> {
+        let Database::Postgres(server) = &self.database else { return self.reading(doing).await };
+        let pool = Pool::Postgres(server.pools().await?.tokens.clone());
+        Session::reading(pool, &self.time, doing.into()).await
+    }
+
+    /// The same for what is written.
     async fn writing_tokens(&self, doing: impl Into<String>) -> Result<Session> {
         let Database::Postgres(server) = &self.database else { return self.writing(doing).await };
         let pool = Pool::Postgres(server.pools().await?.tokens.clone());
@@ -218,9 +225,14 @@ impl Store for SqlStore {
         footing::tally(&mut session).await
     }
 
-    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Bite> {
+    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Batch> {
         let mut session = self.reading("reading how the users are").await?;
         footing::seen(&mut session, after, limit).await
+    }
+
+    async fn users_seen_of(&self, numbers: &[UserId]) -> Result<Vec<UserSeen>> {
+        let mut session = self.reading("reading how some users are").await?;
+        footing::seen_of(&mut session, numbers).await
     }
 
     async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>> {
@@ -346,7 +358,7 @@ impl Store for SqlStore {
         logins::forget_expired(&mut session).await?;
         users::forget_purged(&mut session, older_than).await?;
         session.commit(()).await?;
-        // Each bite is a transaction of its own, so that a commit of tokens never waits for a day's rows.
+        // Each batch is a transaction of its own, so that a commit of tokens never waits for a day's rows.
         loop {
             let mut session = self.writing("forgetting old runs and events").await?;
             let more_runs = runs::prune(&mut session, older_than).await?;

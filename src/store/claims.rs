@@ -67,16 +67,17 @@ async fn refused(session: &mut Session, claim: &RunClaim) -> Result<Claimed> {
     let (owner, now) = (claim.owner, session.now().await?);
     let found = session
         .first(
-            "SELECT run_owner, next_run_at, runs FROM users WHERE id = $1 AND active AND NOT paused",
+            "SELECT run_owner, next_run_at, runs, blocked IS NOT NULL AS blocked FROM users WHERE id = $1 AND active AND NOT paused",
             params![claim.user],
             |row| {
                 let next: Option<Timestamp> = row.maybe("next_run_at")?;
                 let by: Option<Owner> = row.maybe("run_owner")?;
+                let blocked = row.get("blocked")?;
                 Ok(match next {
                     Some(until) if until > now && by.is_some_and(|by| by != owner) => {
-                        Claimed::Taken { run: row.get("runs")?, until }
+                        Claimed::Taken { run: row.get("runs")?, until, blocked }
                     }
-                    next => Claimed::NotDue { next },
+                    next => Claimed::NotDue { next, blocked },
                 })
             },
         )

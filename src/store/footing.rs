@@ -1,8 +1,8 @@
 //! How users stand: what decides their state, counted or one by one, and when logins were given. No token is read.
 
-use super::sql::{Row, Session, params};
+use super::sql::{Bind as _, Row, Session, params, table};
 use super::users::{Listed, read};
-use super::{Alike, Bite, LoginGiven, Result, UserSeen};
+use super::{Alike, Batch, LoginGiven, Result, UserSeen};
 use crate::domain::{AppName, Footing, Login, Timestamp, UserId};
 
 type Column<T> = std::result::Result<T, sqlx::Error>;
@@ -52,21 +52,52 @@ fn alike(row: &Row) -> Column<Option<Alike>> {
     }))
 }
 
-pub async fn seen(session: &mut Session, after: Option<UserId>, limit: i64) -> Result<Bite> {
+/// What is told of a user; the parameter is the time that the program gives.
+macro_rules! seen {
+    ($now:literal) => {
+        concat!(
+            "users.*, grants.client_id, grants.login_at, grants.access_sent_at, grants.access_lifetime,
+               grants.attempt_lease_until, grants.doubt_reason, grants.refusal_reason,
+               grants.refresh_token IS NOT NULL AS login, clock(",
+            $now,
+            ") AS read_at
+             FROM users LEFT JOIN grants ON grants.user_id = users.id"
+        )
+    };
+}
+
+pub async fn seen(session: &mut Session, after: Option<UserId>, limit: i64) -> Result<Batch> {
+    let now = session.given_now();
     let listed = session
         .all(
-            "SELECT users.*, grants.client_id, grants.login_at, grants.access_sent_at, grants.access_lifetime,
-               grants.attempt_lease_until, grants.doubt_reason, grants.refusal_reason,
-               grants.refresh_token IS NOT NULL AS login
-             FROM users LEFT JOIN grants ON grants.user_id = users.id
-             WHERE users.active AND users.id > $1 ORDER BY users.id LIMIT $2",
-            params![after.unwrap_or(UserId(i64::MIN)), limit.max(1)],
+            concat!(
+                "SELECT ",
+                seen!("$3"),
+                " WHERE users.active AND users.id > $1 ORDER BY users.id LIMIT $2"
+            ),
+            params![after.unwrap_or(UserId(i64::MIN)), limit.max(1), now],
             |row| Ok((row.get::<UserId>("id")?, one(row)?)),
         )
         .await?;
     let full = i64::try_from(listed.len()).is_ok_and(|rows| rows >= limit.max(1));
     let next = listed.last().map(|(id, _)| *id).filter(|_| full);
-    Ok(Bite { users: listed.into_iter().filter_map(|(_, seen)| seen).collect(), next })
+    Ok(Batch { users: listed.into_iter().filter_map(|(_, seen)| seen).collect(), next })
+}
+
+pub async fn seen_of(session: &mut Session, numbers: &[UserId]) -> Result<Vec<UserSeen>> {
+    let now = session.given_now();
+    let listed = session
+        .all(
+            concat!(
+                "SELECT ",
+                seen!("$1"),
+                " JOIN rows($2 AS listed: id BIGINT) ON listed.id = users.id WHERE users.active ORDER BY users.id"
+            ),
+            vec![now.bind(), table![numbers; |number| *number]],
+            one,
+        )
+        .await?;
+    Ok(listed.into_iter().flatten().collect())
 }
 
 fn one(row: &Row) -> Column<Option<UserSeen>> {
@@ -84,7 +115,12 @@ fn one(row: &Row) -> Column<Option<UserSeen>> {
             refusal: row.maybe("refusal_reason")?,
         }),
     };
-    Ok(Some(UserSeen { user, login, newest_played: row.maybe("newest_played_at")? }))
+    Ok(Some(UserSeen {
+        user,
+        login,
+        newest_played: row.maybe("newest_played_at")?,
+        read_at: row.get("read_at")?,
+    }))
 }
 
 pub async fn logins_given(session: &mut Session, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>> {

@@ -59,29 +59,18 @@ pub async fn facts(
 /// Answers what was new, and gives the user back. A run that has ended stays as it ended, so that this can be repeated.
 pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
     let new_plays = store_plays(session, page).await?;
-    let ended = session
-        .run(
-            "UPDATE runs SET finished_at = $3, result = $4, reason = $5, new_plays = $6
-             WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL",
-            params![page.user, page.run, page.at, page.result, &page.reason, count(new_plays)],
-        )
-        .await?;
-    if ended == 0 {
-        claims::release(session, page.user, page.release).await?;
-        return recorded(session, page).await;
-    }
-    gaps::put(session, page.user, page.run, &page.gaps).await?;
-    session
+    // The user's row before the run's, as whoever deletes them takes it.
+    let kept = session
         .run(
             "UPDATE users SET plays = plays + $2, last_archived_at = $3, last_run_result = $4,
                last_run_reason = $5, blocked = NULL,
                newest_played_at = CASE WHEN newest_played_at >= $6 THEN newest_played_at
                  ELSE COALESCE($6, newest_played_at) END,
-               gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL),
                run_owner = CASE WHEN run_owner = $7 THEN NULL ELSE run_owner END,
                run_claim = CASE WHEN run_owner = $7 THEN NULL ELSE run_claim END,
                next_run_at = CASE WHEN run_owner = $7 THEN $8 ELSE next_run_at END
-             WHERE id = $1",
+             WHERE id = $1
+               AND EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $9 AND finished_at IS NULL)",
             params![
                 page.user,
                 count(new_plays),
@@ -91,12 +80,27 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
                 page.newest,
                 page.release.owner,
                 page.release.next,
+                page.run,
             ],
+        )
+        .await?;
+    if kept == 0 {
+        claims::release(session, page.user, page.release).await?;
+        return recorded(session, page).await;
+    }
+    session
+        .run(
+            "UPDATE runs SET finished_at = $3, result = $4, reason = $5, new_plays = $6
+             WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL",
+            params![page.user, page.run, page.at, page.result, &page.reason, count(new_plays)],
         )
         .await?;
     let gaps = match page.gaps.is_empty() {
         true => Vec::new(),
-        false => gaps::found_by(session, page.user, page.run).await?,
+        false => {
+            gaps::put(session, page.user, page.run, &page.gaps).await?;
+            gaps::found_by(session, page.user, page.run).await?
+        }
     };
     Ok(Added { plays: usize::try_from(new_plays).unwrap_or(usize::MAX), gaps })
 }

@@ -32,9 +32,9 @@ const TRIED_AFTER: Duration = Duration::from_secs(1);
 /// A connection is not kept for ever, since the server's memory for it only grows.
 const LIFETIME: Duration = Duration::from_secs(3_600);
 const WRITERS: u32 = 16;
-const READERS: u32 = 4;
+const READERS: u32 = 8;
 /// For what concerns tokens alone, which must never wait behind the archive.
-const TOKENS: u32 = 3;
+const TOKENS: u32 = 4;
 /// The parameters of a URL that mean something here (PostgreSQL's manual, 34.1.2).
 const PARAMETERS: [&str; 12] = [
     "host",

@@ -61,6 +61,8 @@ pub async fn commit(session: &mut Session, tokens: &NewTokens, when: CommitIf) -
         CommitIf::AttemptHolds => (Some(tokens.attempt), None),
         CommitIf::NotNewerThan(sent) => (None, Some(sent)),
     };
+    // What is kept of the generation takes the user's row, and it comes first.
+    session.lock_user(tokens.user).await?;
     let now = session.now().await?;
     let committed = session
         .run(

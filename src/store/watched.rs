@@ -88,7 +88,8 @@ watched! {
     plan_runs(runs: &[PlannedRun]) -> Vec<(UserId, Option<Timestamp>)>;
     overdue(by: Duration, after: Option<(Timestamp, UserId)>, limit: i64) -> Vec<(Timestamp, UserId)>;
     tally() -> Vec<Alike>;
-    users_seen(after: Option<UserId>, limit: i64) -> Bite;
+    users_seen(after: Option<UserId>, limit: i64) -> Batch;
+    users_seen_of(users: &[UserId]) -> Vec<UserSeen>;
     logins_given(from: Timestamp, to: Timestamp) -> Vec<LoginGiven>;
     begin_login(login: &PendingLogin) -> ();
     take_login(state: &str) -> Option<PendingLogin>;

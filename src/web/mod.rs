@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt as _;
 
 use crate::control::CALLBACK_PATH;
-use crate::control::api::{LoginAddress, LoginState, Problem, Progress};
+use crate::control::api::{LoginAddress, LoginState, Problem, Progress, Word};
 use crate::domain::Secret;
 
 #[derive(Clone)]
@@ -44,7 +44,7 @@ async fn guard(State(page): State<Page>, request: Request, next: Next) -> Respon
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     if !host.is_some_and(|host| is_ours(host, page.listen.ip())) {
         let detail = "this host name is not longplay's: use the address that web.listen names";
-        return Problem::new("misdirected", 421, detail).into_response();
+        return Problem::new(Word::Misdirected, 421, detail).into_response();
     }
     // A load balancer has no password, and learns nothing but well or not; a callback proves itself by its state.
     let free = matches!(request.uri().path(), "/healthz" | CALLBACK_PATH);

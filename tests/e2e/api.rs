@@ -70,6 +70,8 @@ fn every_error_is_a_problem_with_a_type_to_branch_on() {
     host.settled_user("alice");
     host.run(&["users", "add", "bob"]).ok();
     let ask = |method, path, body: &str| host.ask(method, path, body);
+    let description = host.get("/v1/openapi.json").ok();
+    let described = description["components"]["schemas"]["Word"]["enum"].as_array().expect("words");
     let token = "/v1/users/alice/token";
     let huge = format!("{{\"app\":\"{}\"}}", "x".repeat(70_000));
     for (answer, status, word) in [
@@ -98,6 +100,7 @@ fn every_error_is_a_problem_with_a_type_to_branch_on() {
         (ask("POST", "/v1/logins", "{\"address\":\"hello\"}"), 400, "bad_request"),
     ] {
         assert_eq!(answer.problem(status), word);
+        assert!(described.contains(&word.into()), "{word} is in the description");
     }
     assert_eq!(ask("POST", token, "{\"valid_for\":1800}").status, 200, "exactly half is no more than half");
     assert_eq!(ask("GET", "/v1/users/carol", "").status, 404);

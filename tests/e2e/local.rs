@@ -122,3 +122,18 @@ fn a_command_and_a_daemon_see_the_same_users() {
     assert_eq!(daemon.stop(), 0);
     assert!(host.status("bob").is_null());
 }
+
+#[test]
+fn an_outage_in_the_first_moment_is_worth_trying_again_and_no_fault_of_the_configuration() {
+    use sqlx::{Connection as _, Executor as _};
+    let host = Host::new();
+    host.add_user("alice").ok();
+    let url = format!("sqlite://{}", host.path("state/longplay.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut other = runtime.block_on(sqlx::SqliteConnection::connect(&url)).expect("the archive");
+    runtime.block_on(other.execute("BEGIN IMMEDIATE")).expect("the write lock");
+    let said = host.run(&["users"]).fails(75);
+    assert!(said.contains("locked"), "{said}");
+    runtime.block_on(other.execute("ROLLBACK")).expect("the lock is given back");
+    host.run(&["users"]).ok();
+}

@@ -45,7 +45,7 @@ async fn a_token_is_asked_for_before_every_call() {
 #[tokio::test]
 async fn a_person_who_asks_insists() {
     let scene = Scene::without_top().await;
-    scene.archiver.archive(scene.who(), Trigger::Manual).await;
+    scene.archiver.archive(scene.who(), Trigger::Manual).await.unwrap();
     assert_eq!(*scene.tokens.needs.lock().unwrap(), [Need { insist: true, ..Need::default() }]);
     assert_eq!(scene.runs_of(scene.who().id).await[0].trigger, Trigger::Manual);
 }
@@ -60,7 +60,7 @@ async fn who_asks_during_a_run_joins_it() {
     };
     let joins = scene.archiver.archive(scene.who(), Trigger::Manual);
     let (first, second, ()) = tokio::join!(scene.run(), joins, open);
-    assert_eq!((first.result, &first), (RunResult::Ok, &second));
+    assert_eq!((first.result, &first), (RunResult::Ok, &second.unwrap()));
     assert_eq!(scene.spotify.requests(Endpoint::Recent), 1);
     scene.run().await;
     assert_eq!(scene.spotify.requests(Endpoint::Recent), 2, "a run that is over can't be joined");
@@ -88,7 +88,7 @@ async fn nobody_waits_for_top_artists_but_the_users_next_run() {
     let archiver = scene.archiver.clone();
     let next = tokio::spawn({
         let who = scene.who();
-        async move { archiver.archive(who, Trigger::Manual).await }
+        async move { archiver.archive(who, Trigger::Manual).await.unwrap() }
     });
     scene.let_others_work().await;
     assert_eq!(scene.results().await.len(), 1, "two tasks work for one user");
@@ -107,7 +107,7 @@ async fn no_more_runs_work_at_once_than_the_limit_allows_and_one_that_waits_take
     let other = |n: usize| {
         let who = crate::archive::Who { id: all[n], ..scene.who() };
         let archiver = scene.archiver.clone();
-        tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await })
+        tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await.unwrap() })
     };
     let first = other(0);
     gate.reached_by(1).await;
@@ -158,7 +158,7 @@ async fn there_is_less_room_while_runs_wait_for_a_place() {
     let runs = four(&scene).await.map(|id| {
         let who = crate::archive::Who { id, ..scene.who() };
         let archiver = scene.archiver.clone();
-        tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await })
+        tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await.unwrap() })
     });
     gate.reached_by(1).await;
     while scene.archiver.room() != room - 3 {

@@ -14,7 +14,7 @@ use crate::store::PlayQuery;
 async fn a_day_of_listening_is_archived_once_with_the_gap_in_it() {
     let scene = Scene::new().await;
     let (store, archiver, who) = (scene.store.clone(), scene.archiver.clone(), scene.who());
-    let run = || archiver.archive(who.clone(), Trigger::Schedule);
+    let run = async || archiver.archive(who.clone(), Trigger::Schedule).await.unwrap();
 
     scene.spotify.listen_until("alice", 50, scene.clock.now());
     let first = run().await;
@@ -69,7 +69,7 @@ async fn what_cannot_be_read_is_a_gap_once_until_it_can_be_read() {
     let (newest, lost, oldest) = (ago(10), ago(25), ago(50));
     let run = async |scene: &Scene, items: &[(Option<u64>, bool)]| {
         scene.fault(page(scene, items), 1);
-        archiver.archive(who.clone(), Trigger::Schedule).await
+        archiver.archive(who.clone(), Trigger::Schedule).await.unwrap()
     };
     let items = [
         (Some(10), true),
@@ -119,7 +119,7 @@ async fn a_play_of_the_far_future_blinds_nobody() {
     let track = json!({"name": "Marzipan", "uri": "spotify:track:M"});
     let items = json!({"items": [{"played_at": "9999-01-01T00:00:00Z", "track": track}]});
     scene.fault(Fault::answer(Reply::new(200, "application/json", items.to_string())), 1);
-    let run = || archiver.archive(who.clone(), Trigger::Schedule);
+    let run = async || archiver.archive(who.clone(), Trigger::Schedule).await.unwrap();
     let outcome = run().await;
     assert_eq!((outcome.result, outcome.gaps.len()), (RunResult::Partial, 1));
     scene.spotify.listen_until("alice", 50, scene.clock.now());
@@ -135,7 +135,7 @@ async fn a_play_of_the_far_future_blinds_nobody() {
 async fn a_403_is_on_record_until_the_next_page_and_top_artists_are_kept() {
     let scene = Scene::new().await;
     let (store, archiver, who) = (scene.store.clone(), scene.archiver.clone(), scene.who());
-    let run = || archiver.archive(who.clone(), Trigger::Manual);
+    let run = async || archiver.archive(who.clone(), Trigger::Manual).await.unwrap();
     scene.spotify.set_premium("app", false);
     let outcome = run().await;
     let blocked = store.user(&who.name).await.unwrap().unwrap().blocked;

@@ -279,7 +279,7 @@ impl Scene {
     }
 
     pub async fn run(&self) -> Outcome {
-        self.archiver.archive(self.who(), Trigger::Schedule).await
+        self.archiver.archive(self.who(), Trigger::Schedule).await.unwrap()
     }
 
     /// Waits until nobody works.

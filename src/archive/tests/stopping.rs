@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 fn begin(scene: &Scene, id: i64) -> JoinHandle<Outcome> {
     let who = crate::archive::Who { id: UserId(id), ..scene.who() };
     let archiver = scene.archiver.clone();
-    tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await })
+    tokio::spawn(async move { archiver.archive(who, Trigger::Schedule).await.unwrap() })
 }
 
 #[tokio::test]

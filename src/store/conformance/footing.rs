@@ -10,10 +10,10 @@ use crate::store::{Alike, Close, NewLogin, Release, RunFailed, UserSeen};
 async fn seen(bench: &Bench) -> Vec<UserSeen> {
     let (mut users, mut after) = (Vec::new(), None);
     loop {
-        let bite = bench.store.users_seen(after, 2).await.unwrap();
-        assert!(bite.users.len() <= 2);
-        users.extend(bite.users);
-        after = bite.next;
+        let batch = bench.store.users_seen(after, 2).await.unwrap();
+        assert!(batch.users.len() <= 2);
+        users.extend(batch.users);
+        after = batch.next;
         if after.is_none() {
             return users;
         }
@@ -23,8 +23,9 @@ async fn seen(bench: &Bench) -> Vec<UserSeen> {
 /// That the tally is what counting one by one gives.
 async fn agrees(bench: &Bench) {
     let mut one_by_one: Vec<Alike> = Vec::new();
-    for UserSeen { user, login, newest_played } in seen(bench).await {
-        let footing = Footing::of(&user, login.as_ref(), bench.now());
+    for UserSeen { user, login, newest_played, read_at } in seen(bench).await {
+        assert_eq!(read_at, bench.now());
+        let footing = Footing::of(&user, login.as_ref(), read_at);
         match one_by_one.iter_mut().find(|alike| alike.footing == footing) {
             Some(alike) => {
                 alike.users += 1;
@@ -136,7 +137,7 @@ pub async fn rows_that_are_no_users_are_neither_counted_nor_seen(bench: &Bench) 
     assert_eq!(names, [name("alice"), name("0.-_z")]);
 }
 
-pub async fn users_are_seen_in_bites_by_number(bench: &Bench) {
+pub async fn users_are_seen_in_batches_by_number(bench: &Bench) {
     for user in ["c", "b", "a"] {
         bench.add(user).await;
     }
@@ -147,6 +148,11 @@ pub async fn users_are_seen_in_bites_by_number(bench: &Bench) {
     let last = store.users_seen(first.next, 2).await.unwrap();
     assert_eq!((last.users[0].user.name.as_str(), last.users.len(), last.next), ("a", 1, None));
     assert_eq!(store.users_seen(None, 3).await.unwrap().users.len(), 3);
+    // Or those who are asked for.
+    let (c, a) = (first.users[0].clone(), last.users[0].clone());
+    store.remove_user(first.users[1].user.id, false).await.unwrap();
+    let numbers = [a.user.id, UserId(99), first.users[1].user.id, c.user.id];
+    assert_eq!(store.users_seen_of(&numbers).await.unwrap(), [c, a]);
 }
 
 pub async fn the_newest_play_and_the_oldest_page_are_known(bench: &Bench) {

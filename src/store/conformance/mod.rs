@@ -53,7 +53,7 @@ macro_rules! every_behaviour {
                 removing_a_user_takes_the_tokens_and_keeps_the_counters,
                 purging_a_user_leaves_nothing_and_the_number_is_not_given_out_again,
                 a_pause_for_everyone_spares_who_was_removed,
-                changes_come_in_bites,
+                changes_come_in_batches,
                 a_purge_is_noticed_and_forgotten_in_time,
                 users_are_found_by_their_numbers;
             claims: of_two_daemons_one_runs_a_user,
@@ -76,7 +76,7 @@ macro_rules! every_behaviour {
             footing: users_who_stand_alike_are_counted_together,
                 what_decides_a_state_is_counted_as_it_is_read_one_by_one,
                 rows_that_are_no_users_are_neither_counted_nor_seen,
-                users_are_seen_in_bites_by_number,
+                users_are_seen_in_batches_by_number,
                 the_newest_play_and_the_oldest_page_are_known,
                 logins_are_found_by_when_they_were_given;
             grants: a_login_is_read_back_as_it_was_committed,

@@ -14,7 +14,8 @@ pub(super) use text::Dialect;
 pub(super) use value::{Bind, Column, Value};
 
 use self::connection::Connection;
-use super::Result;
+use self::fault::clashed;
+use super::{Result, StoreError};
 use crate::clock::Clock;
 use crate::domain::{Timestamp, UserId, said};
 
@@ -41,7 +42,7 @@ pub(super) enum Time {
     Given(Arc<dyn Clock>),
 }
 
-/// What kept the last writing method from its end; nothing once one has come to it.
+/// What keeps everyone's writing methods from their end; nothing once one has come to it.
 #[derive(Default)]
 pub(super) struct Trouble(Mutex<Option<String>>);
 
@@ -49,6 +50,13 @@ impl Trouble {
     /// In words.
     pub fn get(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the database refuses of one write says nothing of the others.
+    fn note(&self, error: &StoreError) {
+        if matches!(error, StoreError::Unavailable { .. }) {
+            self.set(Some(said(error)));
+        }
     }
 
     fn set(&self, trouble: Option<String>) {
@@ -71,7 +79,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// For a method that reads with one statement.
+    /// For a method that reads. Each statement sees what was committed before it.
     pub async fn reading(pool: Pool, time: &Time, doing: String) -> Result<Self> {
         Ok(Self::new(pool.connection(&doing).await?, time, doing))
     }
@@ -95,7 +103,7 @@ impl Session {
     }
 
     async fn to_write(pool: Pool, time: &Time, doing: String, trouble: Arc<Trouble>) -> Result<Self> {
-        let connection = pool.connection(&doing).await.inspect_err(|e| trouble.set(Some(said(e))))?;
+        let connection = pool.connection(&doing).await.inspect_err(|e| trouble.note(e))?;
         let mut session = Self::new(connection, time, doing);
         session.writing = Some(trouble);
         Ok(session)
@@ -132,7 +140,8 @@ impl Session {
         Ok(now)
     }
 
-    /// Keeps every other transaction from changing this user's rows until the commit. SQLite has one writer anyway.
+    /// Takes the user's row until the commit, so that what takes it too comes before or after. It is taken before any
+    /// other row of the user, as by whoever deletes them. SQLite has one writer anyway.
     pub async fn lock_user(&mut self, user: UserId) -> Result<()> {
         match self.connection.dialect() {
             Dialect::Sqlite => Ok(()),
@@ -147,7 +156,7 @@ impl Session {
     /// triggers, as every change of users takes it.
     pub async fn lock_user_to_delete(&mut self, user: UserId) -> Result<()> {
         if self.connection.dialect() == Dialect::Postgres {
-            self.run("SELECT pg_advisory_xact_lock(1819307129)", params![]).await?;
+            self.lock_changes().await?;
             self.run("SELECT id FROM users WHERE id = $1 FOR UPDATE", params![user]).await?;
         }
         Ok(())
@@ -160,6 +169,22 @@ impl Session {
             Dialect::Sqlite => Ok(()),
             Dialect::Postgres => {
                 self.run("SELECT pg_advisory_xact_lock(1819307130)", params![]).await.map(drop)
+            }
+        }
+    }
+
+    /// The same for changes of many users that daemons must know of. The lock of the triggers comes first: who waits for
+    /// it must hold up nobody.
+    pub async fn lock_many_to_change(&mut self) -> Result<()> {
+        self.lock_changes().await?;
+        self.lock_many().await
+    }
+
+    async fn lock_changes(&mut self) -> Result<()> {
+        match self.connection.dialect() {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => {
+                self.run("SELECT pg_advisory_xact_lock(1819307129)", params![]).await.map(drop)
             }
         }
     }
@@ -227,12 +252,13 @@ impl Session {
         Ok(outcome)
     }
 
-    fn error(&mut self, e: sqlx::Error) -> super::StoreError {
+    fn error(&mut self, e: sqlx::Error) -> StoreError {
         // What was broken off in the middle may still be on its way in this connection.
         self.connection.close_on_drop();
+        let clashed = clashed(&e);
         let error = store_error(self.doing.clone(), e);
-        if let Some(trouble) = &self.writing {
-            trouble.set(Some(said(&error)));
+        if let Some(trouble) = self.writing.as_ref().filter(|_| !clashed) {
+            trouble.note(&error);
         }
         error
     }
