@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
+
 use super::core::{Core, Current, Ground};
 use super::state::StateDir;
-use crate::clock::{Clock, SimulatedClock};
+use crate::clock::{Clock, SimulatedClock, SystemClock};
 use crate::config::{Place, load};
 use crate::control::Service;
 use crate::domain::{Timestamp, UserId, UserName};
@@ -223,4 +225,30 @@ async fn users_come_and_go_by_the_thousand_and_every_daemon_hears_of_it() {
     first.service.remove_user(&name, true).await.unwrap();
     second.service.refresh_users().await.unwrap();
     assert_eq!((second.scheduler.next_for(user), second.service.users().await.unwrap().len()), (None, 2_299));
+}
+
+#[tokio::test]
+async fn whatever_is_in_the_path_of_the_archive_the_store_opens_that_file() {
+    for name in ["100%", "100%25", "a#b", "a b", "\u{e4}"] {
+        let host = tempfile::tempdir().unwrap();
+        let (folder, file) = (host.path().join(name), host.path().join("longplay.toml"));
+        std::fs::create_dir(&folder).unwrap();
+        let own = format!("sqlite://{}/own.db", folder.display());
+        let stores =
+            [(format!("state_dir = {folder:?}"), "longplay.db"), (format!("url = {own:?}"), "own.db")];
+        for (said, archive) in stores {
+            std::fs::write(&file, format!("[store]\n{said}\n")).unwrap();
+            let place = Place {
+                config: Some(file.clone()),
+                env: BTreeMap::new(),
+                root: true,
+                system_file: file.clone(),
+            };
+            let url = load(&place).unwrap().store.url;
+            let store = crate::store::open(url.expose_secret(), Arc::new(SystemClock)).unwrap();
+            store.open().await.unwrap();
+            store.close().await;
+            assert!(folder.join(archive).is_file(), "{name}: {said}");
+        }
+    }
 }
