@@ -108,7 +108,8 @@ impl Core {
             Arc::new(FileSpool::new(ground.state.spool(), Arc::clone(&vault), Arc::clone(&ground.random)));
         let host = |e: &dyn std::error::Error| CoreError::Host(format!("no HTTP client can be made: {e}"));
         let client = Client::new().map_err(|e| host(&e))?;
-        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new().map_err(|e| host(&e))?);
+        let transport: Arc<dyn Transport> =
+            Arc::new(HttpTransport::new(Arc::clone(&ground.clock)).map_err(|e| host(&e))?);
         let gate = Gate::new(Arc::clone(&ground.clock), store.clone(), ground.events.clone());
         gate.load(settings.apps.keys()).await?;
         let exchange = Arc::new(Exchange {
