@@ -71,7 +71,8 @@ impl Exchange {
     /// than the one that was sent, whatever became of the attempt. True where it changed something.
     pub async fn offer(&self, subject: &Subject, kept: Kept) -> Stored<bool> {
         let Some(grant) = self.store.grant(subject.user).await? else { return Ok(false) };
-        let success = matches!(read(&kept.answer, kept.received_at), Reading::Granted(_));
+        let reading = read(&kept.answer, kept.received_at);
+        let success = matches!(reading, Reading::Granted(_) | Reading::NewRefreshToken(_));
         if !counts(Head { success, ..kept.head() }, &GrantHead::from(&grant)) {
             return Ok(false);
         }
