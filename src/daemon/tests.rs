@@ -21,21 +21,21 @@ use crate::telemetry::{Events, Metrics};
 
 const START: &str = "2026-01-01T00:00:00Z";
 
-struct Daemon {
+pub(super) struct Daemon {
     ground: Ground,
     service: Service,
     scheduler: Scheduler,
     fired: Arc<Mutex<Vec<(UserId, Timestamp)>>>,
 }
 
-struct Host {
-    folder: tempfile::TempDir,
-    clock: Arc<SimulatedClock>,
-    store: Arc<dyn Store>,
+pub(super) struct Host {
+    pub folder: tempfile::TempDir,
+    pub clock: Arc<SimulatedClock>,
+    pub store: Arc<dyn Store>,
 }
 
 impl Host {
-    fn new() -> Self {
+    pub fn new() -> Self {
         // Another test may have done so; one is enough.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -48,20 +48,26 @@ impl Host {
         Self { folder, clock, store }
     }
 
-    async fn daemon(&self, name: &str) -> Daemon {
+    /// What a daemon stands on, with the configuration as it is now.
+    pub async fn ground(&self, name: &str) -> Ground {
         let path = self.folder.path().join(name);
         let file = self.folder.path().join("longplay.toml");
         let place = Place { config: Some(file.clone()), env: BTreeMap::new(), root: true, system_file: file };
         let (clock, random) = (self.clock.clone() as Arc<dyn Clock>, Arc::new(Random::host()));
-        let ground = Ground {
+        Ground {
             events: Events::new(clock.clone()),
             metrics: Arc::new(Metrics::new()),
             state: Arc::new(lock(&path, &*clock, &random).await),
             settings: Current::new(Arc::new(load(&place).unwrap())),
             store: self.store.clone(),
-            clock: clock.clone(),
+            clock,
             random,
-        };
+        }
+    }
+
+    async fn daemon(&self, name: &str) -> Daemon {
+        let ground = self.ground(name).await;
+        let clock = ground.clock.clone();
         let fired = Arc::new(Mutex::new(Vec::new()));
         let told = fired.clone();
         let scheduler = Scheduler::by_hand(clock, move |user, due| told.lock().unwrap().push((user, due)));
@@ -71,13 +77,13 @@ impl Host {
         Daemon { ground, service, scheduler, fired }
     }
 
-    async fn add(&self, name: &str, schedule: Option<&str>) -> UserId {
+    pub async fn add(&self, name: &str, schedule: Option<&str>) -> UserId {
         let (name, app) = (name.parse().unwrap(), "default".parse().unwrap());
         let new = NewUser { name, app, schedule: schedule.map(str::to_owned), timezone: None };
         self.store.put_user(&new).await.unwrap().id
     }
 
-    async fn next(&self, name: &str) -> Option<Timestamp> {
+    pub async fn next(&self, name: &str) -> Option<Timestamp> {
         self.store.user(&name.parse().unwrap()).await.unwrap().unwrap().next_run_at
     }
 
@@ -85,7 +91,7 @@ impl Host {
         self.store.runs(user, 1_000).await.unwrap().len()
     }
 
-    fn pass(&self, seconds: u64) {
+    pub fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 }

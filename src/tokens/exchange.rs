@@ -27,7 +27,7 @@ use super::seal::{Label, Vault};
 use super::spool::{Kept, Spool};
 use super::validity::{Held, Moment, skew};
 use super::{TokenError, Trouble};
-pub use offer::offer_spool;
+pub use offer::{SpoolFault, offer_spool, still_faulty};
 use outcome::Case;
 
 /// A step of a refresh, told at debug level; a failure point of this name in builds for tests.
