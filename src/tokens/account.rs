@@ -117,11 +117,6 @@ impl Account {
         self.rules = rules;
     }
 
-    /// Whether a refresh is under way.
-    pub fn refreshing(&self) -> bool {
-        matches!(self.work, Work::Refreshing { .. })
-    }
-
     /// Takes an input and says what is to be done.
     pub fn on(&mut self, input: Input, now: Moment, weather: &Weather) -> Vec<Effect> {
         let mut effects = Vec::new();
