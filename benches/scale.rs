@@ -32,6 +32,9 @@ fn main() -> ExitCode {
     for kind in args.stores().into_iter().filter(|kind| args.wants(kind.name())) {
         idle(&args, &mut table, kind);
     }
+    if args.wants("spool") {
+        spooled(&args, &mut table);
+    }
     if args.wants("schedule") {
         measure::runtime().block_on(one_hour_of_all(&args, &mut table));
     }
@@ -51,6 +54,11 @@ fn started(kind: Kind, users: usize) -> (Started, f64) {
     let database = kind.make(folder.path(), "longplay");
     measure::runtime().block_on(Crowd::at_rest(users).settle(&database));
     let host = Host::new().on(&database.url);
+    ready(host, folder)
+}
+
+/// Starts a daemon on what is there, and waits until it is ready.
+fn ready(host: Host, folder: tempfile::TempDir) -> (Started, f64) {
     let notified = Notified::at(&host.path("notify.sock"));
     let began = begin();
     let ready = std::thread::spawn(move || {
@@ -92,6 +100,23 @@ fn idle(args: &Args, table: &mut Table, kind: Kind) {
     // Last, since an answer of many megabytes is none of an idle daemon's.
     let known = host.get("/v1/users").json().as_array().map_or(0, Vec::len);
     assert_eq!(known, many, "everyone is known");
+}
+
+/// A start that finds an answer of everyone in the spool, all applied long ago. The files are still in the page cache.
+fn spooled(args: &Args, table: &mut Table) {
+    let users = args.size(MANY, 200);
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = Kind::Sqlite.make(folder.path(), "longplay");
+    let host = Host::new().on(&database.url);
+    measure::runtime().block_on(async {
+        let crowd = Crowd::at_rest(users);
+        crowd.settle(&database).await;
+        crowd.answer(&database, &host.path("state/spool")).await;
+    });
+    let (started, took) = ready(host, folder);
+    assert_eq!(started.host.get("/healthz").status, 200);
+    let what = format!("spool: from start to READY with {users} answers in it, s");
+    table.row(&what, "", &shown(took), took, Wanted::AtMost(10.0));
 }
 
 /// The bytes of memory that a process has.

@@ -178,10 +178,10 @@ fn what_a_provider_of_ones_own_needs_is_accepted() {
 
 #[test]
 fn relative_paths_start_from_the_folder_of_the_main_file() {
-    let host = Host::with("[store]\nurl = 'sqlite://data/a.db?mode=rwc'\nstate_dir = 'state'\n")
+    let host = Host::with("[store]\nurl = 'sqlite://data/a.db'\nstate_dir = 'state'\n")
         .file("conf.d/1.toml", "[control]\nsocket = 'run/control.sock'\n");
     let settings = host.load();
-    let url = format!("sqlite://{}?mode=rwc", host.path("data/a.db").display());
+    let url = format!("sqlite://{}", host.path("data/a.db").display());
     assert_eq!(settings.store.url.expose_secret(), url);
     assert_eq!(settings.store.state_dir, host.path("state"));
     assert_eq!(settings.control.socket, host.path("run/control.sock"));
@@ -190,8 +190,21 @@ fn relative_paths_start_from_the_folder_of_the_main_file() {
 
 #[test]
 fn the_store_follows_the_state_directory() {
-    let host = Host::with("[store]\nstate_dir = '/srv/100%?#'\n");
-    assert_eq!(host.load().store.url.expose_secret(), "sqlite:///srv/100%25%3F%23/longplay.db");
+    let host = Host::with("[store]\nstate_dir = '/srv/100%#'\n");
+    assert_eq!(host.load().store.url.expose_secret(), "sqlite:///srv/100%#/longplay.db");
+}
+
+#[test]
+fn a_path_that_the_store_would_take_for_options_is_refused() {
+    for file in [
+        "[store]\nstate_dir = '/srv/a?b'\n",
+        "[store]\nurl = 'sqlite:///srv/a.db?key=hunter2'\n",
+        "[store]\nurl = 'sqlite://a.db?mode=rwc'\n",
+    ] {
+        let faults = Host::with(file).faults();
+        let told = faults.iter().any(|fault| fault.contains("without \"?\"") && !fault.contains("hunter2"));
+        assert!(told, "{file}: {faults:?}");
+    }
 }
 
 #[test]

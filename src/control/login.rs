@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::AppSettings;
 use crate::domain::{EventKind, Timestamp, UserName};
-use crate::oauth::{Reading, TokenRequest, Tokens, authorize, missing_scopes, read, read_callback};
+use crate::oauth::{NO_TOKEN, Reading, TokenRequest, Tokens, authorize, missing_scopes, read, read_callback};
 use crate::spotify::ApiError;
 use crate::store::{LoginProgress, NewUser, PendingLogin};
 use crate::telemetry::Note;
@@ -225,9 +225,8 @@ impl Service {
                 app.name
             )
             .into()),
-            Reading::Unclear(what) => {
-                Err(Failure::Outage(format!("Spotify's token endpoint failed ({what}): log in again")))
-            }
+            Reading::NewRefreshToken(_) => Err(unclear(NO_TOKEN)),
+            Reading::Unclear(what) => Err(unclear(&what)),
         }
     }
 
@@ -251,6 +250,10 @@ impl Service {
         self.refresh_users().await?;
         self.find(&pending.user).await
     }
+}
+
+fn unclear(what: &str) -> Failure {
+    Failure::Outage(format!("Spotify's token endpoint failed ({what}): log in again"))
 }
 
 fn unknown_state() -> String {

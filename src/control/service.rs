@@ -166,8 +166,13 @@ impl Service {
             self.0.reckon.store(true, Ordering::SeqCst);
         }
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
-        self.0.owes.store(true, Ordering::SeqCst);
+        self.owe();
         self.settle_debt().await
+    }
+
+    /// Notes that the settings in force were not wholly taken into use.
+    pub fn owe(&self) {
+        self.0.owes.store(true, Ordering::SeqCst);
     }
 
     /// Whether the settings in force were not wholly taken into use.

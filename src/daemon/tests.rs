@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::Request;
+use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::core::{Core, Current, Ground};
 use super::state::StateDir;
-use crate::clock::{Clock, SimulatedClock};
+use crate::clock::{Clock, SimulatedClock, SystemClock};
 use crate::config::{Place, load};
 use crate::control::api::{TokenQuestion, Word};
 use crate::control::{Service, routes};
@@ -24,21 +25,21 @@ use crate::telemetry::{Events, Metrics};
 
 const START: &str = "2026-01-01T00:00:00Z";
 
-struct Daemon {
+pub(super) struct Daemon {
     ground: Ground,
     service: Service,
     scheduler: Scheduler,
     fired: Arc<Mutex<Vec<(UserId, Timestamp)>>>,
 }
 
-struct Host {
-    folder: tempfile::TempDir,
-    clock: Arc<SimulatedClock>,
-    store: Arc<dyn Store>,
+pub(super) struct Host {
+    pub folder: tempfile::TempDir,
+    pub clock: Arc<SimulatedClock>,
+    pub store: Arc<dyn Store>,
 }
 
 impl Host {
-    fn new() -> Self {
+    pub fn new() -> Self {
         // Another test may have done so; one is enough.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -51,20 +52,26 @@ impl Host {
         Self { folder, clock, store }
     }
 
-    async fn daemon(&self, name: &str) -> Daemon {
+    /// What a daemon stands on, with the configuration as it is now.
+    pub async fn ground(&self, name: &str) -> Ground {
         let path = self.folder.path().join(name);
         let file = self.folder.path().join("longplay.toml");
         let place = Place { config: Some(file.clone()), env: BTreeMap::new(), root: true, system_file: file };
         let (clock, random) = (self.clock.clone() as Arc<dyn Clock>, Arc::new(Random::host()));
-        let ground = Ground {
+        Ground {
             events: Events::new(clock.clone()),
             metrics: Arc::new(Metrics::new()),
             state: Arc::new(lock(&path, &*clock, &random).await),
             settings: Current::new(Arc::new(load(&place).unwrap())),
             store: self.store.clone(),
-            clock: clock.clone(),
+            clock,
             random,
-        };
+        }
+    }
+
+    async fn daemon(&self, name: &str) -> Daemon {
+        let ground = self.ground(name).await;
+        let clock = ground.clock.clone();
         let fired = Arc::new(Mutex::new(Vec::new()));
         let told = fired.clone();
         let scheduler = Scheduler::by_hand(clock, move |user, due| told.lock().unwrap().push((user, due)));
@@ -74,13 +81,13 @@ impl Host {
         Daemon { ground, service, scheduler, fired }
     }
 
-    async fn add(&self, name: &str, schedule: Option<&str>) -> UserId {
+    pub async fn add(&self, name: &str, schedule: Option<&str>) -> UserId {
         let (name, app) = (name.parse().unwrap(), "default".parse().unwrap());
         let new = NewUser { name, app, schedule: schedule.map(str::to_owned), timezone: None };
         self.store.put_user(&new).await.unwrap().id
     }
 
-    async fn next(&self, name: &str) -> Option<Timestamp> {
+    pub async fn next(&self, name: &str) -> Option<Timestamp> {
         self.store.user(&name.parse().unwrap()).await.unwrap().unwrap().next_run_at
     }
 
@@ -88,7 +95,7 @@ impl Host {
         self.store.runs(user, 1_000).await.unwrap().len()
     }
 
-    fn pass(&self, seconds: u64) {
+    pub fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 }
@@ -405,4 +412,30 @@ async fn who_was_paused_or_removed_elsewhere_is_told_so_and_not_that_longplay_st
     };
     assert_eq!(archive("alice").await, (Some(Word::Paused), 409));
     assert_eq!(archive("bob").await, (Some(Word::UnknownUser), 404));
+}
+
+#[tokio::test]
+async fn whatever_is_in_the_path_of_the_archive_the_store_opens_that_file() {
+    for name in ["100%", "100%25", "a#b", "a b", "\u{e4}"] {
+        let host = tempfile::tempdir().unwrap();
+        let (folder, file) = (host.path().join(name), host.path().join("longplay.toml"));
+        std::fs::create_dir(&folder).unwrap();
+        let own = format!("sqlite://{}/own.db", folder.display());
+        let stores =
+            [(format!("state_dir = {folder:?}"), "longplay.db"), (format!("url = {own:?}"), "own.db")];
+        for (said, archive) in stores {
+            std::fs::write(&file, format!("[store]\n{said}\n")).unwrap();
+            let place = Place {
+                config: Some(file.clone()),
+                env: BTreeMap::new(),
+                root: true,
+                system_file: file.clone(),
+            };
+            let url = load(&place).unwrap().store.url;
+            let store = crate::store::open(url.expose_secret(), Arc::new(SystemClock)).unwrap();
+            store.open().await.unwrap();
+            store.close().await;
+            assert!(folder.join(archive).is_file(), "{name}: {said}");
+        }
+    }
 }

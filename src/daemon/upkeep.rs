@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::api::Problem;
 use crate::control::{Reload, Service};
-use crate::domain::{AppName, EventKind, Timestamp, said};
+use crate::domain::{AppName, EventKind, Timestamp, UserId, said};
 use crate::schedule::Scheduler;
+use crate::tokens::still_faulty;
 
 use super::core::{Core, CoreError, Ground, offer};
 use super::door::Door;
@@ -189,6 +190,7 @@ impl Upkeep {
             service.wake_troubled().await
         };
         if let Err(problem) = started.await {
+            service.owe();
             self.store_is_away(&service, &problem);
         }
         heard::start(service, Arc::clone(&self.ground.store), Arc::clone(&self.ground.clock));
@@ -225,15 +227,19 @@ impl Upkeep {
             let _ = self.ground.store.probe().await;
             return;
         }
-        if !self.store_was_away.load(Ordering::SeqCst) && !service.owes() {
-            return;
-        }
-        match self.welcome_store(&core).await {
-            Ok(()) => {
+        let was_away = self.store_was_away.load(Ordering::SeqCst);
+        let looked = match was_away {
+            true => self.welcome_store(&core).await,
+            false if service.owes() => service.settle_debt().await,
+            false => self.look_at_spool(&core).await,
+        };
+        match looked {
+            Ok(()) if was_away => {
                 service.set_problems("store", Vec::new());
                 self.store_was_away.store(false, Ordering::SeqCst);
                 tracing::info!("the store is within reach again");
             }
+            Ok(()) => {}
             Err(problem) => self.store_is_away(service, &problem),
         }
     }
@@ -261,29 +267,60 @@ impl Upkeep {
     async fn welcome_store(&self, core: &Core) -> Result<(), Problem> {
         let service = &core.service;
         self.ground.store.probe().await?;
-        let faults = offer(&core.exchange, &self.ground.store, &service.settings()).await?;
-        service.set_problems("spool", faults);
+        self.offer_spool(core).await?;
         service.take_back().await?;
-        match service.owes() {
-            true => service.settle_debt().await?,
-            // The numbers of changes may have gone back with the store.
-            false => service.take_in_everyone(false).await?,
+        let current = self.ground.settings.get();
+        if !Arc::ptr_eq(&current, &service.settings()) {
+            service.apply(current).await?;
+        } else if service.owes() {
+            service.settle_debt().await?;
+        } else {
+            // Users, and the numbers of changes, may have gone back with the store.
+            service.take_file_users(&current).await?;
+            service.take_in_everyone(false).await?;
         }
         service.wake_troubled().await
+    }
+
+    async fn offer_spool(&self, core: &Core) -> Result<(), Problem> {
+        let faults = offer(&core.exchange, &self.ground.store, &core.service.settings()).await?;
+        core.spool_is(faults);
+        Ok(())
+    }
+
+    /// What could not be read may have been replaced meanwhile, or be nobody's any more.
+    async fn look_at_spool(&self, core: &Core) -> Result<(), Problem> {
+        let faults = core.spool_faults();
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let Some(users) = faults.iter().map(|fault| fault.user).collect::<Option<Vec<_>>>() else {
+            return self.offer_spool(core).await;
+        };
+        let there: Vec<UserId> = self.ground.store.users_of(&users).await?.iter().map(|u| u.id).collect();
+        let mut faults = still_faulty(&core.exchange, faults).await;
+        faults.retain(|fault| fault.user.is_some_and(|user| there.contains(&user)));
+        core.spool_is(faults);
+        Ok(())
     }
 
     /// A clock that was set back leaves the next runs as far in the future as it was ahead: all are reckoned anew.
     async fn look_for_a_step(&self, service: &Service) {
         let clock = &self.ground.clock;
         let boot = i64::try_from(clock.boot().0.as_millis()).unwrap_or(i64::MAX);
-        let ahead = clock.now().as_millis().saturating_sub(boot);
-        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).replace(ahead);
-        let Some(back) = before.map(|before| before - ahead).filter(|back| *back > SET_BACK) else { return };
-        let back = Duration::from_millis(back.unsigned_abs());
-        tracing::warn!("the clock was set back by {} s: the next runs are reckoned anew", back.as_secs());
-        if let Err(problem) = service.take_in_everyone(true).await {
-            self.store_is_away(service, &problem);
+        let now = clock.now();
+        let ahead = now.as_millis().saturating_sub(boot);
+        let before = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(back) = before.map(|before| before - ahead).filter(|back| *back > SET_BACK) {
+            if let Err(problem) = service.take_in_everyone(true).await {
+                // The next look finds the same step.
+                return self.store_is_away(service, &problem);
+            }
+            let mut seen = self.seen();
+            *seen = (*seen).min(now);
+            tracing::warn!("the clock was set back by {} s: the next runs are reckoned anew", back / 1_000);
         }
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
     }
 
     async fn look_at_logins(&self, service: &Service) {
@@ -354,3 +391,6 @@ fn keep_events(service: &Service, ground: &Ground) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

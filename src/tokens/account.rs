@@ -117,11 +117,6 @@ impl Account {
         self.rules = rules;
     }
 
-    /// Whether a refresh is under way.
-    pub fn refreshing(&self) -> bool {
-        matches!(self.work, Work::Refreshing { .. })
-    }
-
     /// Takes an input and says what is to be done.
     pub fn on(&mut self, input: Input, now: Moment, weather: &Weather) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -244,6 +239,13 @@ impl Account {
                     self.backoff = None;
                 }
             }
+            Outcome::Tokenless(new) => {
+                *view = new;
+                let why = "Spotify's token answer held no access token".to_owned();
+                let error = waiting(why, Duration::ZERO, Trouble::Unreachable);
+                let wait = self.back_off(now, error.clone());
+                self.refuse_all(&with_retry(error, Some(wait)), effects);
+            }
             Outcome::Superseded => (self.known, self.stale) = (Known::Unread, true),
             Outcome::NotSent(error) => {
                 let wait = match &error {
@@ -310,7 +312,8 @@ impl Account {
             return;
         }
         let unread = matches!(self.known, Known::Unread);
-        if self.work == Work::Idle && (self.stale || unread && !self.waiters.is_empty()) {
+        let due = woken && self.unread_until(now).is_some_and(|at| at <= now.boot);
+        if self.work == Work::Idle && (self.stale || due || unread && !self.waiters.is_empty()) {
             if self.stale && self.read_again.is_some_and(|at| at > now.boot) {
                 // The store was asked a moment ago and did not answer.
                 let why = "the store can't be read".to_owned();

@@ -3,9 +3,9 @@
 
 mod slot;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -136,16 +137,17 @@ impl Spool for FileSpool {
     async fn prepare(&self, user: UserId) -> io::Result<()> {
         let path = self.path(user);
         blocking(move || {
-            if std::fs::metadata(&path).is_ok_and(|file| file.len() >= PREALLOCATED) {
+            if std::fs::metadata(&path).is_ok_and(|file| has_room(&file)) {
                 return Ok(());
             }
             let file = create(&path)?;
-            fallocate(&file, FallocateFlags::empty(), 0, PREALLOCATED)?;
-            file.sync_all()?;
-            match path.parent() {
-                Some(folder) => File::open(folder)?.sync_all(),
-                None => Ok(()),
+            // Before there is room, so that a file that has its room has its name for good.
+            sync_name(&path)?;
+            match fallocate(&file, FallocateFlags::empty(), 0, PREALLOCATED) {
+                Err(Errno::OPNOTSUPP) => fill(&file)?,
+                reserved => reserved?,
             }
+            file.sync_all()
         })
         .await
     }
@@ -171,8 +173,10 @@ impl Spool for FileSpool {
         let (vault, random) = (Arc::clone(&self.vault), Arc::clone(&self.random));
         blocking(move || {
             let file = create(&path)?;
+            let prepared = has_room(&file.metadata()?);
             slot::write(&file, named, &text, &vault, &random)?;
-            file.sync_data()
+            file.sync_data()?;
+            if prepared { Ok(()) } else { sync_name(&path) }
         })
         .await
     }
@@ -273,6 +277,25 @@ fn gone(error: &io::Error) -> bool {
 
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn has_room(file: &Metadata) -> bool {
+    file.len() >= PREALLOCATED
+}
+
+/// Writes what a file lacks of its room, where the file system can't reserve it; leaves what is in it.
+fn fill(file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len().min(PREALLOCATED);
+    let lacking = usize::try_from(PREALLOCATED - length).map_err(io::Error::other)?;
+    file.write_all_at(&vec![0; lacking], length)
+}
+
+/// A new file is found again after a power cut only once its folder is synced.
+fn sync_name(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -25,7 +25,7 @@ use crate::spotify::Gate;
 use crate::store::{
     Close, CommitIf, GrantHead, GrantStore, Intent, MemoryGrants, NewLogin, NewTokens, StoreError,
 };
-use crate::telemetry::{Events, Metrics};
+use crate::telemetry::{Events, Metrics, UsersSeen};
 
 const ALICE: UserId = UserId(1);
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection, Rotation};
 
-use crate::fixture::{Host, now, reached};
+use crate::fixture::{Host, now, postgres, reached};
 
 /// More than the 60 s that a request may take, and less than the 90 s for which it is its daemon's.
 const TOO_LONG: Duration = Duration::from_secs(61);
@@ -147,4 +147,38 @@ fn a_process_that_stands_still_for_longer_than_a_request_may_take_still_reads_th
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(host.spotify.refreshes("alice").reused, 0);
     assert!(host.spotify.login_alive("alice"));
+}
+
+#[test]
+fn a_daemon_that_stood_still_for_longer_than_its_lease_costs_no_login_whatever_another_does_meanwhile() {
+    // Where the provider rotates the other leaves it to the sender; where it does not, it sends at once.
+    for (rotation, of_other) in [(Rotation::Rotate, 503), (Rotation::Never, 200)] {
+        let here = Host::rotating(rotation).on(&postgres::shared().database());
+        let there = here.sibling();
+        let (daemon, _other) = (here.serve(), there.serve());
+        here.settled_user("alice");
+        here.token("alice", "{\"fresh\":true}").ok();
+        let newest = here.token("alice", "").ok();
+        there.until("the other knows her", || there.token("alice", "").json() == newest);
+        let gate = Gate::new();
+        here.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+        let fresh = here.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
+        reached(&gate, 1);
+        daemon.signal("STOP");
+        // As if its ninety seconds had passed, by the store's clock.
+        here.sql("UPDATE grants SET attempt_lease_until = attempt_lease_until - 91000");
+        let other = there.token("alice", "{\"fresh\":true}");
+        assert_eq!(other.status, of_other, "{rotation:?}: {other:?}");
+        gate.open();
+        daemon.signal("CONT");
+        let answer = fresh.answer().expect("an answer");
+        assert_eq!(answer.status, 200, "{rotation:?}: {answer:?}");
+        there.until("both have the newest", || {
+            let (a, b) = (here.token("alice", "").json(), there.token("alice", "").json());
+            a == b && here.spotify.access_valid(a["access_token"].as_str().expect("a token"))
+        });
+        there.until("the other can refresh", || there.token("alice", "{\"fresh\":true}").status == 200);
+        assert_eq!(here.spotify.refreshes("alice").reused, 0, "{rotation:?}");
+        assert!(here.spotify.login_alive("alice"), "{rotation:?}");
+    }
 }

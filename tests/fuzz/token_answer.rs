@@ -58,6 +58,7 @@ proptest! {
                     prop_assert_eq!(text(fields, "refresh_token"), refresh_token.map(str::to_owned));
                 }
             }
+            Reading::NewRefreshToken(token) => prop_assert_eq!(unfit(token.expose()), None),
             Reading::RateLimited(_) => prop_assert_eq!(status, 429),
             Reading::GrantRefused { description, .. } => prop_assert_eq!(unfit(description), None, "{}", description),
             Reading::ClientRefused(words) | Reading::RequestRefused(words) | Reading::Unclear(words) => {

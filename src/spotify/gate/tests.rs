@@ -255,3 +255,57 @@ async fn what_is_stored_of_many_apps_is_read_at_once_and_memory_is_newer() {
     gate.load(&apps).await.unwrap();
     assert_eq!(*scene.apps().reads.lock().unwrap(), before + 1, "all are known");
 }
+
+#[tokio::test]
+async fn what_is_being_saved_is_not_lost_to_what_another_daemon_saved_meanwhile() {
+    let scene = Scene::new();
+    let (other, app) = (scene.restarted().await, scene.app.clone());
+    let (over, slow) = oneshot::channel();
+    *scene.apps().slow.lock().unwrap() = Some(slow);
+    let meanwhile = async {
+        // Both changes are made here, and the first is on its way to the store.
+        tokio::task::yield_now().await;
+        other.hold(&app, Some(Duration::from_secs(100))).await;
+        scene.gate.reread(&app).await.unwrap();
+        over.send(()).unwrap();
+    };
+    let first = scene.gate.accept(&app, Some(true));
+    tokio::join!(first, scene.gate.refuse(&app, "invalid_client"), meanwhile);
+    for gate in [&scene.gate, &scene.restarted().await] {
+        assert_eq!(gate.rotation(&app), Rotation::Rotates);
+        assert!(gate.fault(&app).is_some() && gate.held_until(&app).is_some());
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_saved_outlives_what_is_learnt_and_goes_with_the_next_change() {
+    let scene = Scene::new();
+    let (other, app) = (scene.restarted().await, scene.app.clone());
+    *scene.apps().away.lock().unwrap() = true;
+    scene.gate.refuse(&app, "invalid_client").await;
+    *scene.apps().away.lock().unwrap() = false;
+    other.accept(&app, Some(true)).await;
+    scene.gate.reread(&app).await.unwrap();
+    assert_eq!((scene.gate.rotation(&app), scene.gate.fault(&app).is_some()), (Rotation::Rotates, true));
+    other.hold(&app, Some(Duration::from_secs(100))).await;
+    scene.hold(Some(200)).await;
+    let kept = scene.restarted().await;
+    assert!(kept.fault(&app).is_some() && kept.held_until(&app) == scene.gate.held_until(&app));
+}
+
+#[tokio::test]
+async fn a_hold_that_another_daemons_change_crossed_is_told_of_and_counted() {
+    let mut scene = Scene::new();
+    scene.restarted().await.accept(&scene.app, Some(true)).await;
+    assert_eq!(scene.hold(None).await, 60);
+    assert_eq!(scene.told(), [EventKind::RateLimited]);
+    scene.pass(60);
+    assert_eq!(scene.hold(None).await, 120);
+    // One that the other has told of already is no news.
+    let other = scene.restarted().await;
+    scene.pass(120);
+    other.hold(&scene.app, Some(Duration::from_secs(500))).await;
+    scene.told();
+    assert_eq!(scene.hold(Some(300)).await, 500);
+    assert_eq!(scene.told(), []);
+}

@@ -66,10 +66,8 @@ pub struct NewTokens {
     pub generation: Generation,
     /// The refresh token of the new generation.
     pub refresh_token: Sealed,
-    /// The access token.
-    pub access_token: Sealed,
-    /// Its times.
-    pub access_times: AccessTimes,
+    /// The access token with its times; `None`: the answer brought none.
+    pub access: Option<(Sealed, AccessTimes)>,
     /// The granted scope, where the answer names it; `None` leaves what is on record.
     pub scope: Option<String>,
     /// The try that brought it.

@@ -233,37 +233,89 @@ fn however_short_tokens_live_refreshes_ahead_lie_seconds_apart() {
     }
 }
 
+/// The grant while another daemon's refresh is under way, which began at the beginning.
+fn strangers(now: Moment) -> View {
+    let attempt = AttemptId(uuid::Uuid::nil());
+    let record = OnRecord { attempt, ours: false, sent: moment(0).boot, lapses: moment(90).boot };
+    View { on_record: Some(record), ..view(1, 1, now, LIFETIME) }
+}
+
 #[test]
 fn who_waits_for_another_daemons_refresh_hears_when_it_lapses() {
     let began = moment(0);
-    let strangers = |now: Moment| View {
-        on_record: Some(OnRecord {
-            attempt: AttemptId(uuid::Uuid::nil()),
-            ours: false,
-            sent: began.boot,
-            lapses: BootTime(began.boot.0 + S * 90),
-        }),
-        ..view(1, 1, now, LIFETIME)
-    };
     let rotates = Weather { rotation: Rotation::Rotates, ..Weather::default() };
-    let mut account = known(strangers(began), began);
-    let fresh = Need { fresh: true, ..Need::default() };
-    let mut effects = account.on(Input::Ask(WaiterId(1), fresh), began, &rotates);
-    let mut now = began;
-    while !effects.iter().any(|effect| matches!(effect, Effect::Refuse(WaiterId(1), _))) {
-        assert!(now.boot.0 <= S * 95, "it waits for ever: {effects:?}");
-        now = match effects[..] {
-            [Effect::Read] => {
-                effects = account.on(Input::Read(Ok(Some(strangers(now)))), now, &rotates);
-                continue;
-            }
-            _ => moment(account.wake_at(now, &rotates).unwrap().0.as_secs()),
-        };
-        effects = account.on(Input::Wake, now, &rotates);
+    let long = began.wall + S * 19_056;
+    let held = Weather { held_until: Some(long), ..rotates.clone() };
+    let fault = AppFault { reason: "bad".to_owned(), since: began.wall, retry_at: long };
+    let refused = Weather { fault: Some(fault), ..rotates.clone() };
+    for (weather, tries) in [(&rotates, 0), (&held, 0), (&refused, 0), (&rotates, 10)] {
+        let mut account = known(view(1, 1, began, LIFETIME), began);
+        for _ in 0..tries {
+            account.back_off(began, TokenError::Stopped);
+        }
+        account.on(Input::Stale, began, weather);
+        account.on(Input::Read(Ok(Some(strangers(began)))), began, weather);
+        let fresh = Need { fresh: true, ..Need::default() };
+        let mut effects = account.on(Input::Ask(WaiterId(1), fresh), began, weather);
+        let mut now = began;
+        while !effects.iter().any(|effect| matches!(effect, Effect::Refuse(WaiterId(1), _))) {
+            now = match effects[..] {
+                [Effect::Read] => {
+                    effects = account.on(Input::Read(Ok(Some(strangers(now)))), now, weather);
+                    continue;
+                }
+                _ => moment(account.wake_at(now, weather).unwrap().0.as_secs()),
+            };
+            assert!(now.boot.0 < S * 95, "too late: {:?}", now.boot);
+            effects = account.on(Input::Wake, now, weather);
+        }
+        assert!((S * 90..S * 95).contains(&now.boot.0), "{:?}", now.boot);
     }
-    assert!(now.boot.0 >= S * 90);
-    let in_doubt = |effect: &Effect| matches!(effect, Effect::Refuse(_, TokenError::InDoubt { .. }));
-    assert!(effects.iter().any(in_doubt), "{effects:?}");
+}
+
+#[test]
+fn an_answer_without_an_access_token_keeps_the_new_refresh_token_and_is_not_asked_for_in_a_loop() {
+    let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
+    let mut now = moment(3_590);
+    let mut refused = 0;
+    for generation in 8..20 {
+        let effects = ask(&mut account, generation, Need::default(), now);
+        let [Effect::Refresh(start)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!(start.view.refresh_token.expose(), format!("r{}", generation - 1));
+        let new = View { access: None, ..view(1, i64::try_from(generation).unwrap(), now, LIFETIME) };
+        let effects = done(&mut account, Outcome::Tokenless(Box::new(new)), now);
+        let [Effect::Refuse(_, TokenError::Waiting { retry_after, .. })] = effects[..] else {
+            panic!("{effects:?}")
+        };
+        assert!(
+            retry_after >= S
+                && matches!(ask(&mut account, 99, Need::default(), now)[..], [Effect::Refuse(..)])
+        );
+        now = Moment { boot: BootTime(now.boot.0 + retry_after), wall: now.wall + retry_after, ..now };
+        refused += retry_after.as_secs();
+    }
+    assert!(refused > 2_000, "{refused} s in all");
+    assert_eq!(starts(&ask(&mut account, 100, Need::default(), now)), 1);
+    let effects = done(&mut account, Outcome::Committed(Box::new(view(1, 30, now, LIFETIME))), now);
+    assert_eq!((given(&effects), account.backing_off()), (vec![30], None));
+}
+
+#[test]
+fn of_whom_nothing_is_known_is_read_ten_minutes_before_the_run() {
+    let mut unread = account();
+    let weather = Weather::default();
+    unread.on(Input::RunDue(Some(moment(3_000).wall)), moment(0), &weather);
+    assert_eq!(unread.wake_at(moment(0), &weather), Some(moment(2_400).boot));
+    assert!(unread.on(Input::Wake, moment(2_399), &weather).is_empty());
+    assert!(matches!(unread.on(Input::Wake, moment(2_400), &weather)[..], [Effect::Read]));
+    // Its token ends before the run.
+    let effects = unread.on(Input::Read(Ok(Some(view(1, 1, moment(0), S * 2_900)))), moment(2_400), &weather);
+    assert!(effects.is_empty() && unread.wake_at(moment(2_400), &weather).is_some());
+    assert_eq!(starts(&unread.on(Input::Wake, moment(2_400), &weather)), 1);
+    let mut unread = account();
+    unread.set_rules(Rules { buffer: BUFFER, ahead: false, rotation_grace: Duration::ZERO });
+    unread.on(Input::RunDue(Some(moment(3_000).wall)), moment(0), &weather);
+    assert_eq!(unread.wake_at(moment(2_400), &weather), None, "on demand");
 }
 
 #[test]

@@ -1,5 +1,3 @@
-use std::os::unix::fs::FileExt as _;
-
 use super::*;
 use crate::config::TokenKey;
 use uuid::Uuid;
@@ -78,6 +76,23 @@ async fn an_answer_sealed_with_a_key_that_is_away_is_not_taken_for_damaged() {
     assert_eq!(contents(&old).await.0, [(1, 200)]);
     let (kept, faults) = contents(&new).await;
     assert!(kept == [(3, 503)] && faults[0].contains("another token key"), "{faults:?}");
+}
+
+#[tokio::test]
+async fn where_no_room_can_be_reserved_it_is_written_and_costs_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    spool.keep(&answer(1, 200, b"{}")).await.unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(folder.path().join("4")).unwrap();
+    assert!(!has_room(&file.metadata().unwrap()));
+    for _ in 0..2 {
+        fill(&file).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), PREALLOCATED);
+        assert_eq!(contents(&spool).await, (vec![(1, 200)], vec![]));
+    }
+    spool.keep(&answer(2, 200, &[b'x'; 64 * 1024])).await.unwrap();
+    fill(&file).unwrap();
+    assert_eq!(contents(&spool).await, (vec![(2, 200), (1, 200)], vec![]));
 }
 
 #[tokio::test]

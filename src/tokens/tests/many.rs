@@ -108,7 +108,7 @@ async fn a_resume_of_everyone_reads_a_few_grants_at_a_time_and_all() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_due_costs_no_read() {
+async fn a_run_that_is_due_costs_no_read_on_demand() {
     let scene = Scene::new().await;
     let keeper = scene.restart().await;
     let before = scene.store.reads.lock().unwrap().all;

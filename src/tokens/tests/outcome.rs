@@ -58,6 +58,92 @@ async fn a_dead_login_costs_one_request_at_once_and_four_slow_ones_in_a_day() {
 }
 
 #[tokio::test]
+async fn a_new_refresh_token_is_kept_though_no_access_token_came_with_it() {
+    let scene = Scene::new().await;
+    let odd = |n: u32| Ok(answer(200, &format!(r#"{{"access_token":null,"refresh_token":"odd{n}"}}"#)));
+    scene.script([odd(1), odd(2)]);
+    let kept = || {
+        let grant = scene.store.inner.snapshot()[&ALICE].clone();
+        let view = scene.exchange.view(&scene.app, grant, scene.exchange.glance(0)).unwrap().unwrap();
+        (
+            view.generation.0,
+            view.refresh_token.expose().to_owned(),
+            view.access.is_some(),
+            view.doubt.is_some(),
+        )
+    };
+    for n in [1_u8, 2] {
+        let error = scene.token().await.unwrap_err();
+        assert!(error.to_string().contains("no access token"), "{error}");
+        assert_eq!(kept(), (i64::from(n) + 1, format!("odd{n}"), false, false));
+        assert_eq!(scene.token().await.unwrap_err(), error, "not at once");
+        assert_eq!(scene.journal.count("post"), usize::from(n));
+        scene.clock.advance(Duration::from_secs(3));
+    }
+    // Killed before the commit it would have come from the spool.
+    let odd = scene.spool.kept.lock().unwrap()[0].clone();
+    let mut lost = scene.store.inner.snapshot();
+    lost.get_mut(&ALICE).unwrap().generation = odd.sent;
+    scene.store.inner.restore(lost);
+    let keeper = scene.restart().await;
+    assert_eq!(kept(), (3, "odd2".to_owned(), false, false));
+    assert_eq!(keeper.token(ALICE, Need::default()).await.unwrap().access_token.expose(), "a1");
+    assert_eq!(kept().0, 4);
+}
+
+#[tokio::test]
+async fn an_answer_that_brings_back_the_spent_token_alone_is_doubt() {
+    let scene = Scene::new().await;
+    scene.script([Ok(answer(200, r#"{"access_token":7,"refresh_token":"r0"}"#))]);
+    assert!(matches!(scene.token().await, Err(TokenError::InDoubt { .. })));
+    assert_eq!(scene.store.grant(ALICE).await.unwrap().unwrap().generation.0, 1);
+}
+
+#[tokio::test]
+async fn an_old_answer_says_nothing_of_the_app_as_it_is_now() {
+    let scene = Scene::new().await;
+    scene.token().await.unwrap();
+    let (name, gate) = (&scene.app.name, &scene.exchange.gate);
+    let subject = Subject { user: ALICE, name: "alice".parse().unwrap(), app: Arc::new(scene.app.clone()) };
+    let newest = scene.spool.kept.lock().unwrap()[0].clone();
+    let refused = answer(400, r#"{"error":"invalid_grant"}"#);
+    gate.refuse(name, "invalid_client").await;
+    gate.hold(name, None).await;
+    for (raw, applied) in [(newest.answer.clone(), true), (refused, true)] {
+        let mut stood = scene.store.inner.snapshot();
+        let grant = stood.get_mut(&ALICE).unwrap();
+        grant.generation = newest.sent;
+        grant.attempt = Some(crate::domain::Attempt {
+            id: newest.attempt,
+            owner: scene.exchange.owner,
+            lease_until: scene.clock.now(),
+            cause: newest.cause,
+        });
+        scene.store.inner.restore(stood);
+        let kept = Kept { answer: raw, ..newest.clone() };
+        assert_eq!(scene.exchange.offer(&subject, kept).await.unwrap(), applied);
+        assert!(gate.fault(name).is_some());
+    }
+    scene.clock.advance(Duration::from_secs(60));
+    let again = gate.hold(name, None).await;
+    assert_eq!(again.since(scene.clock.now()), Duration::from_secs(120), "the second in a row");
+}
+
+#[tokio::test]
+async fn a_login_that_has_come_to_its_age_is_counted_as_what_its_reason_says() {
+    let scene = Scene::new().await;
+    let refresh_token = RefreshToken::from("old".to_owned());
+    let login_at = Some(Timestamp::from_millis(0));
+    let login = LoginGrant { account: Some("A".to_owned()), login_at, refresh_token, answer: None };
+    scene.keeper.login(ALICE, login).await.unwrap();
+    scene.script([invalid_grant()]);
+    let reason = scene.token().await.unwrap_err().to_string();
+    assert!(reason.contains("come to its age"), "{reason}");
+    let metrics = scene.exchange.metrics.render(&UsersSeen::default());
+    assert!(metrics.contains("longplay_logins_lost_total{reason=\"expired\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_429_holds_the_app_and_costs_nothing() {
     let scene = Scene::new().await;
     let limited = RawAnswer { retry_after: Some("600".to_owned()), ..answer(429, "slow down") };

@@ -25,6 +25,8 @@ enum Step {
     Pause(bool),
     Hold(u16),
     OtherDaemon,
+    /// Another daemon has announced a refresh.
+    OthersIntent,
     Wake,
     Release,
     Stalled,
@@ -35,6 +37,7 @@ enum Step {
 #[derive(Debug, Clone, Copy)]
 enum Ending {
     Tokens { lifetime: u16 },
+    Tokenless,
     NotSent,
     Refused,
     Doubt,
@@ -45,6 +48,7 @@ enum Ending {
 fn step() -> impl Strategy<Value = Step> {
     let ending = prop_oneof![
         4 => (1_u16..7_200).prop_map(|lifetime| Ending::Tokens { lifetime }),
+        1 => Just(Ending::Tokenless),
         1 => Just(Ending::NotSent),
         1 => Just(Ending::Refused),
         1 => Just(Ending::Doubt),
@@ -63,6 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Pause),
         1 => (1_u16..500).prop_map(Step::Hold),
         1 => Just(Step::OtherDaemon),
+        1 => Just(Step::OthersIntent),
         3 => Just(Step::Wake),
         1 => Just(Step::Release),
         1 => Just(Step::Stalled),
@@ -162,11 +167,13 @@ impl World {
                 }
             }
         }
+        // Whatever holds the app: who waits hears soon.
+        let soon = BootTime(self.now.boot.0 + LOOK_AGAIN);
         assert!(
             self.waiting.is_empty()
                 || self.reading
                 || self.refreshing.is_some()
-                || self.account.wake_at(self.now, &self.weather).is_some(),
+                || self.account.wake_at(self.now, &self.weather).is_some_and(|at| at <= soon),
             "waiters nobody thinks of: {:?}",
             self.account
         );
@@ -180,6 +187,9 @@ impl World {
         let Some(start) = self.refreshing.take() else { return };
         let current =
             start.view.epoch == self.stored.epoch && start.view.generation == self.stored.generation;
+        if current {
+            self.stored.on_record = None;
+        }
         let outcome = match ending {
             _ if !current => Outcome::Superseded,
             Ending::Tokens { lifetime } => {
@@ -188,6 +198,11 @@ impl World {
                 new.born.1 = Some(start.cause);
                 self.stored = new.clone();
                 Outcome::Committed(Box::new(new))
+            }
+            Ending::Tokenless => {
+                let (epoch, generation) = (start.view.epoch.0, start.view.generation.0 + 1);
+                self.stored = View { access: None, ..view(epoch, generation, self.now, LIFETIME) };
+                Outcome::Tokenless(Box::new(self.stored.clone()))
             }
             Ending::NotSent => Outcome::NotSent(waiting("no network".to_owned(), S, Trouble::Unreachable)),
             Ending::Refused => {
@@ -261,6 +276,12 @@ impl World {
                 self.stored = view(self.stored.epoch.0, self.stored.generation.0 + 1, self.now, LIFETIME);
                 self.input(Input::Stale);
             }
+            Step::OthersIntent => {
+                let (sent, lapses) = (self.now.boot, BootTime(self.now.boot.0 + S * 90));
+                let attempt = AttemptId(uuid::Uuid::nil());
+                self.stored.on_record = Some(OnRecord { attempt, ours: false, sent, lapses });
+                self.input(Input::Stale);
+            }
             Step::Wake => {
                 if let Some(at) = self.account.wake_at(self.now, &self.weather) {
                     let passed = at.since(self.now.boot);
@@ -293,7 +314,7 @@ proptest! {
         // Whatever happened, once things work again every waiter gets an answer.
         world.input(Input::Pause(false));
         world.take(Step::Probe(false));
-        for _ in 0..40 {
+        for _ in 0..140 {
             world.take(Step::Read { fails: false });
             world.take(Step::Finish(Ending::Tokens { lifetime: 3_600 }));
             if world.waiting.is_empty() {
