@@ -17,6 +17,8 @@ use crate::schedule::Scheduler;
 use crate::store::{NewUser, RunClaim, Store};
 use crate::telemetry::{Events, Metrics};
 
+mod consent;
+
 const START: &str = "2026-01-01T00:00:00Z";
 
 struct Daemon {

@@ -26,6 +26,8 @@ pub enum EventKind {
     LoginLost,
     /// A login is about to end.
     LoginEnding,
+    /// A login has come to its age.
+    LoginEnded,
     /// Retry-After holds an app.
     RateLimited,
     /// The token endpoint refuses an app.
@@ -61,6 +63,7 @@ impl EventKind {
             Self::LoggedIn => "logged_in",
             Self::LoginLost => "login_lost",
             Self::LoginEnding => "login_ending",
+            Self::LoginEnded => "login_ended",
             Self::RateLimited => "rate_limited",
             Self::AppRefused => "app_refused",
             Self::AppAccepted => "app_accepted",

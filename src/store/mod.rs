@@ -158,8 +158,17 @@ pub trait Store: GrantStore {
     async fn tally(&self) -> Result<Vec<Alike>>;
     /// The next active users after this one, `limit` at most, as `status` tells of them: no token is read.
     async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Bite>;
-    /// The logins of active users that were given after `from` and not after `to`, by name.
-    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>>;
+    /// The logins of active users that were given until then and that the provider does not refuse, by number; after
+    /// this user, `limit` at most.
+    async fn logins_given(
+        &self,
+        until: Timestamp,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<LoginGiven>>;
+    /// Notes that the end of this login is told of so many days before it. True for the first who does, over all daemons
+    /// and restarts; false also where a nearer day was told of, or the login is another.
+    async fn note_ending(&self, user: UserId, epoch: Epoch, days: u32) -> Result<bool>;
 
     /// Remembers a login that was begun, and forgets those that expired.
     async fn begin_login(&self, login: &PendingLogin) -> Result<()>;

@@ -159,6 +159,8 @@ pub struct Alike {
     pub footing: Footing,
     /// How many they are.
     pub users: u64,
+    /// The first of them by name.
+    pub first: UserName,
     /// The longest ago that one of them was last archived.
     pub oldest_archived: Option<Timestamp>,
     /// When the newest play of one of them ended.
@@ -188,12 +190,18 @@ pub struct Bite {
 /// When a user gave their login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginGiven {
+    /// Whose, by number.
+    pub user: UserId,
     /// Whose.
     pub name: UserName,
     /// To which app.
     pub app: AppName,
+    /// Which login.
+    pub epoch: Epoch,
     /// When.
     pub at: Timestamp,
+    /// How many days before its end that was told of last.
+    pub told: Option<u32>,
 }
 
 /// A login that was begun: its browser part is under way.

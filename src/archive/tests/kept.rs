@@ -300,7 +300,10 @@ impl Store for FakeStore {
     async fn users_seen(&self, _: Option<UserId>, _: i64) -> Result<Bite> {
         unimplemented!()
     }
-    async fn logins_given(&self, _: Timestamp, _: Timestamp) -> Result<Vec<LoginGiven>> {
+    async fn logins_given(&self, _: Timestamp, _: Option<UserId>, _: i64) -> Result<Vec<LoginGiven>> {
+        unimplemented!()
+    }
+    async fn note_ending(&self, _: UserId, _: Epoch, _: u32) -> Result<bool> {
         unimplemented!()
     }
     async fn add_event(&self, _: &Event) -> Result<()> {
