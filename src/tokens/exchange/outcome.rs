@@ -141,7 +141,7 @@ impl Exchange {
                 if let Outcome::Refused(refusal) = &outcome
                     && news
                 {
-                    self.metrics.login_lost(loss(case, expired));
+                    self.metrics.login_lost(self.loss(case, expired));
                     let message = format!("{name} must log in: {}", refusal.reason);
                     self.events.tell(EventKind::LoginLost, note(case.subject, kept.attempt), message);
                 }
@@ -224,7 +224,7 @@ impl Exchange {
             Some(earlier) => (earlier.since, earlier.tries + 1),
             None => (now, 0),
         };
-        let over_age = expired || case.login_ends.is_some_and(|ends| ends <= now);
+        let over_age = self.over_age(case, expired);
         let next = TRIES.get(tries as usize).filter(|_| !over_age);
         let reason = match (&case.refusal, &case.lost) {
             (Some(earlier), _) => earlier.reason.clone(),
@@ -240,6 +240,19 @@ impl Exchange {
         };
         // After a standstill the tries that were missed are not made in a row.
         Refusal { since, reason, tries, next_try_at: next.map(|after| (since + *after).max(now + TRIES[0])) }
+    }
+
+    /// Whether the login has come to its age, as the answer says or the calendar.
+    fn over_age(&self, case: &Case<'_>, expired: bool) -> bool {
+        expired || case.login_ends.is_some_and(|ends| ends <= self.clock.now())
+    }
+
+    fn loss(&self, case: &Case<'_>, expired: bool) -> LoginLoss {
+        match &case.lost {
+            _ if self.over_age(case, expired) => LoginLoss::Expired,
+            Some(_) => LoginLoss::AnswerLost,
+            None => LoginLoss::Revoked,
+        }
     }
 
     /// Repeats a statement until the store answers; meanwhile tries the spool again, if `unspooled`.
@@ -269,14 +282,6 @@ impl Exchange {
             self.clock.sleep(self.random.jitter(pause)).await;
             pause = (pause * 2).min(LONGEST_RETRY);
         }
-    }
-}
-
-fn loss(case: &Case<'_>, expired: bool) -> LoginLoss {
-    match &case.lost {
-        _ if expired => LoginLoss::Expired,
-        Some(_) => LoginLoss::AnswerLost,
-        None => LoginLoss::Revoked,
     }
 }
 
