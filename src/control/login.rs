@@ -163,6 +163,11 @@ impl Service {
         let message = format!("{name} is logged in{until}; the history is archived from now on");
         self.parts().events.tell(EventKind::LoggedIn, Note::of(name, &app.name), message.clone());
         self.run_soon(user);
+        let service = self.clone();
+        self.spawn(async move {
+            // The next regular look makes up for one that failed.
+            let _ = service.look_at_ending_logins().await;
+        });
         Ok(message)
     }
 
