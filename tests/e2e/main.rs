@@ -20,6 +20,7 @@ mod life;
 mod limit;
 mod local;
 mod login;
+mod metric;
 mod name;
 mod place;
 mod postgres;
