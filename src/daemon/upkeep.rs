@@ -198,7 +198,8 @@ impl Upkeep {
         let mut told = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         if line != *told {
             notify::status(&line);
-            tracing::info!("{line}");
+            // How long ago the last play was is no news; what is news is told by events.
+            tracing::debug!("{line}");
             *told = line;
         }
     }

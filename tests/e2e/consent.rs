@@ -124,6 +124,20 @@ fn who_must_log_in_is_told_once_in_every_place_with_the_cure() {
 }
 
 #[test]
+fn the_calendar_tells_why_a_login_ended_where_spotify_does_not() {
+    let host = Host::new();
+    add_aged(&host, "alice", Duration::from_secs(190 * 86_400));
+    // "Refresh token revoked" is all that Spotify says.
+    host.spotify.revoke("alice");
+    let daemon = host.serve();
+    let said = host.run(&["token", "alice"]).fails(77);
+    assert!(said.contains("come to its age") && said.contains("run `longplay login alice`"), "{said}");
+    let lost = |reason: &str| host.metric(&format!("longplay_logins_lost_total{{reason=\"{reason}\"}}"));
+    assert_eq!((lost("expired"), lost("revoked")), (1.0, 0.0));
+    assert!(daemon.log().contains("come to its age"));
+}
+
+#[test]
 fn a_renewal_goes_on_where_the_archive_stood() {
     let host = Host::new();
     let _daemon = host.serve();
