@@ -2,8 +2,25 @@
 
 use super::sql::{Row, Session, params};
 use super::users::{Listed, read};
-use super::{Alike, Bite, LoginGiven, Result, UserSeen};
-use crate::domain::{AppName, Epoch, Footing, Login, Timestamp, UserId};
+use super::{Alike, Bite, Result, UserSeen};
+use crate::domain::{AppName, Epoch, Footing, Login, Timestamp, UserId, UserName};
+
+/// When a user gave their login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginGiven {
+    /// Whose, by number.
+    pub user: UserId,
+    /// Whose.
+    pub name: UserName,
+    /// To which app.
+    pub app: AppName,
+    /// Which login.
+    pub epoch: Epoch,
+    /// When.
+    pub at: Timestamp,
+    /// How many days before its end that was told of last.
+    pub told: Option<u32>,
+}
 
 type Column<T> = std::result::Result<T, sqlx::Error>;
 

@@ -42,11 +42,12 @@ use crate::domain::{
 };
 
 pub use error::StoreError;
+pub use footing::LoginGiven;
 pub use memory::MemoryGrants;
 pub use record::{
     Added, Alike, Announcement, Bite, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
-    Intent, LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin,
-    PlannedRun, PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
+    Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,
+    PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
 };
 pub use url::{UrlError, open};
 

@@ -187,23 +187,6 @@ pub struct Bite {
     pub next: Option<UserId>,
 }
 
-/// When a user gave their login.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginGiven {
-    /// Whose, by number.
-    pub user: UserId,
-    /// Whose.
-    pub name: UserName,
-    /// To which app.
-    pub app: AppName,
-    /// Which login.
-    pub epoch: Epoch,
-    /// When.
-    pub at: Timestamp,
-    /// How many days before its end that was told of last.
-    pub told: Option<u32>,
-}
-
 /// A login that was begun: its browser part is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingLogin {

@@ -126,11 +126,12 @@ fn who_must_log_in_is_told_once_in_every_place_with_the_cure() {
 #[test]
 fn the_calendar_tells_why_a_login_ended_where_spotify_does_not() {
     let host = Host::new();
+    host.spotify.set_login_lifetime(None);
     add_aged(&host, "alice", Duration::from_secs(190 * 86_400));
     // "Refresh token revoked" is all that Spotify says.
     host.spotify.revoke("alice");
     let daemon = host.serve();
-    let said = host.run(&["token", "alice"]).fails(77);
+    let said = host.run(&["token", "alice", "--fresh"]).fails(77);
     assert!(said.contains("come to its age") && said.contains("run `longplay login alice`"), "{said}");
     let lost = |reason: &str| host.metric(&format!("longplay_logins_lost_total{{reason=\"{reason}\"}}"));
     assert_eq!((lost("expired"), lost("revoked")), (1.0, 0.0));

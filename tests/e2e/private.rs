@@ -157,6 +157,8 @@ fn a_faulty_configuration_is_told_without_the_secrets_in_it() {
         app(&format!("client_secret = \"{SECRET}")),
         app(&format!("client_secret = {SECRET}")),
         app(&format!("client_secret_file = [\"{SECRET}\"]")),
+        app(&format!("auth = \"{SECRET}\"")),
+        app(&format!("[tokens]\nrefresh = \"{SECRET}\"")),
         app(&format!("[tokens]\nkey = \"{SECRET}\"")),
         app("[tokens]\nkey_file = \"short-key\""),
         app(&format!("[web]\npassword = \"{SECRET}\"")),
