@@ -106,7 +106,11 @@ pub(super) fn months() -> Form<Option<u32>> {
 pub(super) fn choice<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> Form<T> {
     let all: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
     let parse = move |text: &str| bare(words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value));
-    Form::new(all.join(" or "), parse)
+    // What is longer than any of the words was put there by mistake, and may be a secret.
+    Form::new(all.join(" or "), parse).showing(|text| match text.chars().count() {
+        length @ 17.. => format!("{length} characters"),
+        _ => format!("{text:?}"),
+    })
 }
 
 /// A client id or another identifier: printable, without spaces.

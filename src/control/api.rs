@@ -261,6 +261,9 @@ pub struct Health {
     /// What is wrong; absent when nothing is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// What people must do though the daemon is well: who must log in. Absent when nobody must do anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attention: Vec<String>,
 }
 
 /// An error (RFC 9457).

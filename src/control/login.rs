@@ -11,7 +11,7 @@ use crate::oauth::{NO_TOKEN, Reading, TokenRequest, Tokens, authorize, missing_s
 use crate::spotify::ApiError;
 use crate::store::{LoginProgress, NewUser, PendingLogin};
 use crate::telemetry::Note;
-use crate::tokens::{Label, LoginGrant};
+use crate::tokens::{Label, LoginGrant, login_ends};
 
 use super::api::{LoginBegun, LoginQuestion, LoginState, Problem, Progress, Word};
 use super::roster::Known;
@@ -159,9 +159,15 @@ impl Service {
             answer: Some((tokens, sent_at)),
         };
         self.parts().tokens.login(user.id, login).await.map_err(|e| e.to_string())?;
-        let message = format!("{name} is logged in; the history is archived from now on");
+        let until = login_ends(app, Some(sent_at)).map_or(String::new(), |ends| format!(" until {ends}"));
+        let message = format!("{name} is logged in{until}; the history is archived from now on");
         self.parts().events.tell(EventKind::LoggedIn, Note::of(name, &app.name), message.clone());
         self.run_soon(user);
+        let service = self.clone();
+        self.spawn(async move {
+            // The next regular look makes up for one that failed.
+            let _ = service.look_at_ending_logins().await;
+        });
         Ok(message)
     }
 

@@ -2,6 +2,7 @@
 //! client is what the command line uses, with or without a daemon.
 
 pub mod api;
+mod attention;
 pub mod client;
 mod ending;
 mod extract;

@@ -22,6 +22,7 @@ use crate::telemetry::{Events, Metrics, Note};
 use crate::tokens::{Spool, TokenKeeper, Vault};
 
 use super::api::{Problem, Reloaded, Word};
+use super::attention::Attention;
 use super::plan::Schedules;
 use super::roster::{Known, Roster};
 use super::tally::LastTally;
@@ -92,6 +93,7 @@ pub(super) struct Inner {
     /// Until when, by the store's clock, what others did is known; `None`: from the start on.
     pub(super) caught_up: tokio::sync::Mutex<Option<Timestamp>>,
     pub tally: tokio::sync::Mutex<LastTally>,
+    pub attention: Attention,
 }
 
 impl Service {
@@ -115,6 +117,7 @@ impl Service {
             reckon: AtomicBool::new(false),
             caught_up: tokio::sync::Mutex::default(),
             tally: tokio::sync::Mutex::new(tally),
+            attention: Attention::default(),
         }))
     }
 

@@ -7,10 +7,11 @@ use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
 use crate::clock::BootTime;
 use crate::config::Settings;
-use crate::domain::{AppName, Event, EventKind, Footing, Tally, UserId};
+use crate::domain::{AppName, Event, EventKind, Footing, Tally, UserId, UserState};
 use crate::store::{Result as Stored, UserSeen};
 
 use super::api::Problem;
+use super::attention::Whom;
 use super::service::Service;
 use super::standing::{AppSeen, state};
 
@@ -70,7 +71,11 @@ impl LastTally {
 fn moves_somebody(kind: EventKind) -> bool {
     !matches!(
         kind,
-        EventKind::Archived | EventKind::GapFound | EventKind::TokenRefreshed | EventKind::LoginEnding
+        EventKind::Archived
+            | EventKind::GapFound
+            | EventKind::TokenRefreshed
+            | EventKind::LoginEnding
+            | EventKind::LoginEnded
     )
 }
 
@@ -95,10 +100,18 @@ impl Service {
         let (settings, mut tally) = (self.settings(), Tally::default());
         // The actor is this process's own; without an answer it is stopping.
         let backing_off = self.parts().tokens.health().await.unwrap_or_default().backing_off;
+        let mut must_log_in = Whom::default();
         for alike in self.parts().store.tally().await? {
             let state = state(&alike.footing, &self.app_seen(&settings, &alike.footing.app), false);
-            tally.add(state, alike.users, alike.oldest_archived, alike.newest_played);
+            // Who is paused is not archived on purpose.
+            let archived = alike.oldest_archived.filter(|_| state != UserState::Paused);
+            tally.add(state, alike.users, archived, alike.newest_played);
+            if state == UserState::NeedsLogin {
+                must_log_in.users += alike.users;
+                must_log_in.one = [must_log_in.one, Some(alike.first)].into_iter().flatten().min();
+            }
         }
+        self.0.attention.set_must_log_in(must_log_in);
         // Only the actor knows who these are.
         let backing_off: Vec<UserId> = backing_off.keys().copied().take(MOST_BACKING_OFF).collect();
         if backing_off.is_empty() {

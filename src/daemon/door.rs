@@ -90,7 +90,7 @@ impl Door {
             Behind::Starting => Vec::new(),
         };
         if request.uri().path() == "/healthz" {
-            let health = Health { healthy: false, problems };
+            let health = Health { healthy: false, problems, attention: Vec::new() };
             return (axum::http::StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
         }
         Problem { retry_after: Some(2), ..Problem::new(Word::Store, 503, problems.join("; ")) }

@@ -23,6 +23,8 @@ use crate::schedule::Scheduler;
 use crate::store::{Claimed, NewUser, PageStored, Release, RunClaim, RunFailed, Store};
 use crate::telemetry::{Events, Metrics};
 
+mod consent;
+
 const START: &str = "2026-01-01T00:00:00Z";
 
 pub(super) struct Daemon {

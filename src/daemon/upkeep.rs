@@ -3,15 +3,16 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::BootTime;
 use crate::control::api::Problem;
 use crate::control::{Reload, Service};
-use crate::domain::{AppName, EventKind, Timestamp, UserId, said};
+use crate::domain::{AppName, EventKind, UserId, said};
 use crate::schedule::Scheduler;
 use crate::tokens::still_faulty;
 
@@ -30,11 +31,9 @@ const WRONG_CLOCK: i64 = 30_000;
 /// Events and runs are kept for so long.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How often the logins' ends are looked at.
-const LOGINS: Duration = Duration::from_secs(3_600);
+const LOGINS: Duration = Duration::from_secs(300);
 /// How often what has had its time is forgotten.
 const PRUNE: Duration = Duration::from_secs(3_600);
-/// What fell into so long a standstill is told of.
-const STANDSTILL: Duration = Duration::from_secs(24 * 3_600);
 /// A clock that was set back by more makes every time that was reckoned doubtful.
 const SET_BACK: i64 = 60_000;
 
@@ -51,7 +50,8 @@ pub struct Upkeep {
     page_problem: Option<String>,
     store_was_away: AtomicBool,
     status: Mutex<String>,
-    logins_seen: Mutex<Timestamp>,
+    /// When the logins' ends were looked at.
+    logins_seen: Mutex<Option<BootTime>>,
     /// By how many milliseconds the wall clock was ahead of the boot clock when last looked at.
     ahead: Mutex<Option<i64>>,
 }
@@ -66,8 +66,6 @@ impl Upkeep {
         reload: Reload,
         page_problem: Option<String>,
     ) -> Arc<Self> {
-        // What fell into a day of standstill is told of again rather than not at all.
-        let logins_seen = Mutex::new(ground.clock.now() - STANDSTILL);
         let (store_was_away, status) = (AtomicBool::new(false), Mutex::default());
         Arc::new(Self {
             ground,
@@ -78,7 +76,7 @@ impl Upkeep {
             page_problem,
             store_was_away,
             status,
-            logins_seen,
+            logins_seen: Mutex::new(None),
             ahead: Mutex::new(None),
         })
     }
@@ -206,7 +204,8 @@ impl Upkeep {
         let mut told = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         if line != *told {
             notify::status(&line);
-            tracing::info!("{line}");
+            // How long ago the last play was is no news; what is news is told by events.
+            tracing::debug!("{line}");
             *told = line;
         }
     }
@@ -308,34 +307,28 @@ impl Upkeep {
     async fn look_for_a_step(&self, service: &Service) {
         let clock = &self.ground.clock;
         let boot = i64::try_from(clock.boot().0.as_millis()).unwrap_or(i64::MAX);
-        let now = clock.now();
-        let ahead = now.as_millis().saturating_sub(boot);
+        let ahead = clock.now().as_millis().saturating_sub(boot);
         let before = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(back) = before.map(|before| before - ahead).filter(|back| *back > SET_BACK) {
             if let Err(problem) = service.take_in_everyone(true).await {
                 // The next look finds the same step.
                 return self.store_is_away(service, &problem);
             }
-            let mut seen = self.seen();
-            *seen = (*seen).min(now);
             tracing::warn!("the clock was set back by {} s: the next runs are reckoned anew", back / 1_000);
         }
         *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
     }
 
     async fn look_at_logins(&self, service: &Service) {
-        let (from, now) = (*self.seen(), self.ground.clock.now());
-        if now.since(from) < LOGINS {
+        let now = self.ground.clock.boot();
+        let seen = || self.logins_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen().is_some_and(|at| now.since(at) < LOGINS) {
             return;
         }
-        match service.tell_of_ending_logins(from, now).await {
-            Ok(()) => *self.seen() = now,
+        match service.look_at_ending_logins().await {
+            Ok(()) => *seen() = Some(now),
             Err(problem) => tracing::debug!("logins are not looked at: {}", problem.detail),
         }
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Timestamp> {
-        self.logins_seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn prune(&self) {

@@ -20,8 +20,8 @@ use super::{
 };
 use super::{claims, events, file_users, footing, gaps, grants, logins, meta, pages, plays, runs, users};
 use crate::domain::{
-    Artist, Event, Gap, Owner, Play, Run, RunId, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry, TopKind,
-    User, UserId, UserName,
+    Artist, Epoch, Event, Gap, Owner, Play, Run, RunId, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry,
+    TopKind, User, UserId, UserName,
 };
 
 /// The database that a store is in.
@@ -235,9 +235,20 @@ impl Store for SqlStore {
         footing::seen_of(&mut session, numbers).await
     }
 
-    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>> {
+    async fn logins_given(
+        &self,
+        until: Timestamp,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<LoginGiven>> {
         let mut session = self.reading("reading when logins were given").await?;
-        footing::logins_given(&mut session, from, to).await
+        footing::logins_given(&mut session, until, after, limit).await
+    }
+
+    async fn note_ending(&self, user: UserId, epoch: Epoch, days: u32) -> Result<bool> {
+        let mut session = self.writing(format!("noting that the login of user {} ends", user.0)).await?;
+        let first = footing::note_ending(&mut session, user, epoch, days).await?;
+        session.commit(first).await
     }
 
     async fn begin_login(&self, login: &PendingLogin) -> Result<()> {

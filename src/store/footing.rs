@@ -2,8 +2,25 @@
 
 use super::sql::{Bind as _, Row, Session, params, table};
 use super::users::{Listed, read};
-use super::{Alike, Batch, LoginGiven, Result, UserSeen};
-use crate::domain::{AppName, Footing, Login, Timestamp, UserId};
+use super::{Alike, Batch, Result, UserSeen};
+use crate::domain::{AppName, Epoch, Footing, Login, Timestamp, UserId, UserName};
+
+/// When a user gave their login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginGiven {
+    /// Whose, by number.
+    pub user: UserId,
+    /// Whose.
+    pub name: UserName,
+    /// To which app.
+    pub app: AppName,
+    /// Which login.
+    pub epoch: Epoch,
+    /// When.
+    pub at: Timestamp,
+    /// How many days before its end that was told of last.
+    pub told: Option<u32>,
+}
 
 type Column<T> = std::result::Result<T, sqlx::Error>;
 
@@ -17,7 +34,7 @@ pub async fn tally(session: &mut Session) -> Result<Vec<Alike>> {
                grants.refusal_since IS NOT NULL AS refused,
                (grants.doubt_since IS NOT NULL OR (grants.attempt IS NOT NULL AND grants.attempt_lease_until < $1))
                  AS in_doubt,
-               count(*) AS alike, min(users.last_archived_at) AS oldest, max(users.newest_played_at) AS newest
+               count(*) AS alike, min(users.name) AS first, min(users.last_archived_at) AS oldest, max(users.newest_played_at) AS newest
              FROM users LEFT JOIN grants ON grants.user_id = users.id
              WHERE users.active AND length(users.name) BETWEEN 1 AND 63
                AND trim(users.name, 'abcdefghijklmnopqrstuvwxyz0123456789._-') = ''
@@ -32,6 +49,7 @@ pub async fn tally(session: &mut Session) -> Result<Vec<Alike>> {
 
 fn alike(row: &Row) -> Column<Option<Alike>> {
     let Ok(app) = row.get::<String>("app")?.parse::<AppName>() else { return Ok(None) };
+    let Ok(first) = row.get::<String>("first")?.parse() else { return Ok(None) };
     let login_of: Option<String> = row.maybe("login_of")?;
     let login = login_of.is_some();
     let footing = Footing {
@@ -47,6 +65,7 @@ fn alike(row: &Row) -> Column<Option<Alike>> {
     Ok(Some(Alike {
         footing,
         users: users.unsigned_abs(),
+        first,
         oldest_archived: row.maybe("oldest")?,
         newest_played: row.maybe("newest")?,
     }))
@@ -123,20 +142,45 @@ fn one(row: &Row) -> Column<Option<UserSeen>> {
     }))
 }
 
-pub async fn logins_given(session: &mut Session, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>> {
+pub async fn logins_given(
+    session: &mut Session,
+    until: Timestamp,
+    after: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<LoginGiven>> {
     let given = session
         .all(
-            "SELECT users.name, users.app, grants.login_at FROM grants JOIN users ON users.id = grants.user_id
-             WHERE users.active AND grants.refresh_token IS NOT NULL
-               AND grants.login_at > $1 AND grants.login_at <= $2
-             ORDER BY users.name",
-            params![from, to],
+            "SELECT users.id, users.name, users.app, grants.epoch, grants.login_at, grants.ending_told
+             FROM grants JOIN users ON users.id = grants.user_id
+             WHERE users.active AND grants.refresh_token IS NOT NULL AND grants.refusal_since IS NULL
+               AND grants.login_at <= $1 AND users.id > $2
+             ORDER BY users.id LIMIT $3",
+            params![until, after.unwrap_or(UserId(i64::MIN)), limit.max(1)],
             |row| {
                 let (name, app): (String, String) = (row.get("name")?, row.get("app")?);
                 let (Ok(name), Ok(app)) = (name.parse(), app.parse()) else { return Ok(None) };
-                Ok(Some(LoginGiven { name, app, at: row.get("login_at")? }))
+                let told: Option<i64> = row.maybe("ending_told")?;
+                Ok(Some(LoginGiven {
+                    user: row.get("id")?,
+                    name,
+                    app,
+                    epoch: row.get("epoch")?,
+                    at: row.get("login_at")?,
+                    told: told.and_then(|days| u32::try_from(days).ok()),
+                }))
             },
         )
         .await?;
     Ok(given.into_iter().flatten().collect())
+}
+
+pub async fn note_ending(session: &mut Session, user: UserId, epoch: Epoch, days: u32) -> Result<bool> {
+    let noted = session
+        .run(
+            "UPDATE grants SET ending_told = $3
+             WHERE user_id = $1 AND epoch = $2 AND (ending_told IS NULL OR ending_told > $3)",
+            params![user, epoch, i64::from(days)],
+        )
+        .await?;
+    Ok(noted > 0)
 }

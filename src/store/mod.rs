@@ -44,10 +44,11 @@ use crate::domain::{
 };
 
 pub use error::StoreError;
+pub use footing::LoginGiven;
 pub use memory::MemoryGrants;
 pub use record::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
-    Intent, LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin,
+    Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin,
     PlannedRun, PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
 };
 pub use url::{UrlError, open};
@@ -162,8 +163,17 @@ pub trait Store: GrantStore {
     async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Batch>;
     /// The same of those of these users who are active, by number.
     async fn users_seen_of(&self, numbers: &[UserId]) -> Result<Vec<UserSeen>>;
-    /// The logins of active users that were given after `from` and not after `to`, by name.
-    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>>;
+    /// The logins of active users that were given until then and that the provider does not refuse, by number; after
+    /// this user, `limit` at most.
+    async fn logins_given(
+        &self,
+        until: Timestamp,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<LoginGiven>>;
+    /// Notes that the end of this login is told of so many days before it. True for the first who does, over all daemons
+    /// and restarts; false also where a nearer day was told of, or the login is another.
+    async fn note_ending(&self, user: UserId, epoch: Epoch, days: u32) -> Result<bool>;
 
     /// Remembers a login that was begun, and forgets those that expired.
     async fn begin_login(&self, login: &PendingLogin) -> Result<()>;

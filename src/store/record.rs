@@ -147,6 +147,8 @@ pub struct Alike {
     pub footing: Footing,
     /// How many they are.
     pub users: u64,
+    /// The first of them by name.
+    pub first: UserName,
     /// The longest ago that one of them was last archived.
     pub oldest_archived: Option<Timestamp>,
     /// When the newest play of one of them ended.
@@ -173,17 +175,6 @@ pub struct Batch {
     pub users: Vec<UserSeen>,
     /// Whom to go on after; `None`: nobody is left.
     pub next: Option<UserId>,
-}
-
-/// When a user gave their login.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginGiven {
-    /// Whose.
-    pub name: UserName,
-    /// To which app.
-    pub app: AppName,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// A login that was begun: its browser part is under way.

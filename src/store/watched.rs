@@ -90,7 +90,8 @@ watched! {
     tally() -> Vec<Alike>;
     users_seen(after: Option<UserId>, limit: i64) -> Batch;
     users_seen_of(users: &[UserId]) -> Vec<UserSeen>;
-    logins_given(from: Timestamp, to: Timestamp) -> Vec<LoginGiven>;
+    logins_given(until: Timestamp, after: Option<UserId>, limit: i64) -> Vec<LoginGiven>;
+    note_ending(user: UserId, epoch: Epoch, days: u32) -> bool;
     begin_login(login: &PendingLogin) -> ();
     take_login(state: &str) -> Option<PendingLogin>;
     end_login(state: &str, outcome: &std::result::Result<String, String>) -> ();

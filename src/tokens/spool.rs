@@ -204,7 +204,7 @@ impl Spool for FileSpool {
         let shares: Vec<_> = users.chunks(users.len().div_ceil(READERS).max(1)).map(share).collect();
         let mut seen = Vec::with_capacity(users.len());
         for share in shares {
-            seen.extend(share.await.map_err(io::Error::other)?);
+            seen.extend(share.await.map_err(broke_off)?);
         }
         Ok(seen)
     }
@@ -299,7 +299,12 @@ fn sync_name(path: &Path) -> io::Result<()> {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    tokio::task::spawn_blocking(work).await.map_err(broke_off)?
+}
+
+/// Without the words of the panic: they may hold what it was about.
+fn broke_off(_: tokio::task::JoinError) -> io::Error {
+    io::Error::other("it broke off: this is a fault of longplay")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Bench, HERE, LEASE, START, first_login, name};
-use crate::domain::{Doubt, Footing, Login, Refusal, RunResult, Timestamp, Trigger, UserId};
+use crate::domain::{Doubt, Epoch, Footing, Login, Refusal, RunResult, Timestamp, Trigger, UserId};
 use crate::store::{Alike, Close, NewLogin, Release, RunFailed, UserSeen};
 
 /// Everyone, one by one.
@@ -29,6 +29,7 @@ async fn agrees(bench: &Bench) {
         match one_by_one.iter_mut().find(|alike| alike.footing == footing) {
             Some(alike) => {
                 alike.users += 1;
+                alike.first = alike.first.clone().min(user.name);
                 let oldest = [alike.oldest_archived, user.last_archived_at];
                 alike.oldest_archived = oldest.into_iter().flatten().min();
                 alike.newest_played = alike.newest_played.max(newest_played);
@@ -36,6 +37,7 @@ async fn agrees(bench: &Bench) {
             None => one_by_one.push(Alike {
                 footing,
                 users: 1,
+                first: user.name,
                 oldest_archived: user.last_archived_at,
                 newest_played,
             }),
@@ -177,18 +179,52 @@ pub async fn the_newest_play_and_the_oldest_page_are_known(bench: &Bench) {
 pub async fn logins_are_found_by_when_they_were_given(bench: &Bench) {
     let store = &bench.store;
     let at = |seconds| START + Duration::from_secs(seconds);
-    for (user, login_at) in
-        [("c", Some(at(3))), ("b", Some(at(2))), ("a", Some(at(1))), ("never", None), ("left", Some(at(2)))]
-    {
+    for (user, login_at) in [
+        ("a", Some(at(3))),
+        ("b", Some(at(2))),
+        ("c", Some(at(1))),
+        ("never", None),
+        ("left", Some(at(1))),
+        ("refused", Some(at(1))),
+    ] {
         let login = NewLogin { login_at, ..first_login(bench.add(user).await.id) };
         assert!(store.commit_login(&login).await.unwrap());
     }
     store.remove_user(bench.user("left").await.id, false).await.unwrap();
-    let given = async |from: Timestamp, to: Timestamp| -> Vec<(String, Timestamp)> {
-        let logins = store.logins_given(from, to).await.unwrap();
+    let refused = bench.grant(bench.user("refused").await.id).await;
+    let intent = bench.begin(&refused, 1).await;
+    let refusal = Refusal { since: START, reason: "no".to_owned(), tries: 0, next_try_at: None };
+    store.close_attempt(refused.user, refused.epoch, intent.attempt, &Close::Refused(refusal)).await.unwrap();
+    let given = async |until: Timestamp, after: Option<UserId>, limit: i64| -> Vec<(String, Timestamp)> {
+        let logins = store.logins_given(until, after, limit).await.unwrap();
         logins.into_iter().map(|login| (String::from(login.name), login.at)).collect()
     };
-    assert_eq!(given(at(1), at(3)).await, [("b".to_owned(), at(2)), ("c".to_owned(), at(3))]);
-    assert_eq!(given(at(0), at(1)).await, [("a".to_owned(), at(1))]);
-    assert_eq!(given(at(3), at(9)).await, []);
+    let [a, b, c] = [("a".to_owned(), at(3)), ("b".to_owned(), at(2)), ("c".to_owned(), at(1))];
+    assert_eq!(given(at(2), None, 9).await, [b.clone(), c.clone()]);
+    assert_eq!(given(at(9), None, 2).await, [a, b]);
+    assert_eq!(given(at(9), Some(bench.user("b").await.id), 9).await, [c]);
+    assert_eq!(given(at(0), None, 9).await, []);
+}
+
+pub async fn the_end_of_a_login_is_told_of_once_at_each_of_its_days(bench: &Bench) {
+    let (store, user) = (&bench.store, bench.add("a").await.id);
+    let login = NewLogin { login_at: Some(START), ..first_login(user) };
+    assert!(store.commit_login(&login).await.unwrap());
+    let told = async || store.logins_given(START, None, 9).await.unwrap()[0].told;
+    assert_eq!(told().await, None);
+    for (days, first) in [(30, true), (30, false), (1, true), (7, false), (1, false), (0, true), (0, false)] {
+        assert_eq!(store.note_ending(user, login.epoch, days).await.unwrap(), first, "{days}");
+    }
+    assert_eq!(told().await, Some(0));
+    // Another login has an end of its own; nobody tells of the old one's any more.
+    let renewed = NewLogin {
+        replaces: Some((login.epoch, login.generation)),
+        epoch: Epoch(login.epoch.0 + 1),
+        generation: login.generation.next(),
+        ..login.clone()
+    };
+    assert!(store.commit_login(&renewed).await.unwrap());
+    assert_eq!(told().await, None);
+    assert!(!store.note_ending(user, login.epoch, 30).await.unwrap());
+    assert!(store.note_ending(user, renewed.epoch, 30).await.unwrap());
 }

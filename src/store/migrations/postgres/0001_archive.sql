@@ -153,7 +153,9 @@ CREATE TABLE grants (
   refusal_since       BIGINT,
   refusal_reason      TEXT,
   refusal_tries       BIGINT,
-  refusal_next_try_at BIGINT
+  refusal_next_try_at BIGINT,
+  -- How many days before its end the login's end was told of last.
+  ending_told         BIGINT
 );
 
 CREATE INDEX grants_in_trouble ON grants (user_id)
