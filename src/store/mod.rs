@@ -48,8 +48,8 @@ pub use footing::LoginGiven;
 pub use memory::MemoryGrants;
 pub use record::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
-    Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin,
-    PlannedRun, PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
+    Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,
+    PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
 };
 pub use url::{UrlError, open};
 
