@@ -1,7 +1,7 @@
 //! Spotify's page of recent plays: what is known of it, and how it is stored, with few statements however long it is.
 
 use super::catalogue::{self, Kept};
-use super::sql::{Bind as _, Session, Value, params, table};
+use super::sql::{Bind as _, Session, params, table};
 use super::{Added, PageFacts, PageStored, Result, claims, gaps};
 use crate::domain::{Play, RunId, Timestamp, UserId};
 
@@ -16,6 +16,8 @@ pub async fn facts(
     oldest: Option<Timestamp>,
 ) -> Result<PageFacts> {
     let oldest = oldest.map_or(i64::MAX, Timestamp::as_millis);
+    let rows: Vec<(i64, &Play)> = (0..).zip(plays).collect();
+    let page = table![rows; |(n, _)| *n, |(_, play)| play.played_at, |(_, play)| play.track.key()];
     let (facts, has_gaps) = session
         .one(
             "SELECT
@@ -34,7 +36,7 @@ pub async fn facts(
                (SELECT names(result ORDER BY run_id) FROM runs WHERE user_id = $1 AND run_id < $4 AND run_id >
                  (SELECT COALESCE(max(run_id), 0) FROM runs
                   WHERE user_id = $1 AND result IN ('ok', 'partial'))) AS results",
-            vec![user.bind(), oldest.bind(), TOLD.bind(), run.bind(), page(plays)],
+            vec![user.bind(), oldest.bind(), TOLD.bind(), run.bind(), page],
             |row| {
                 let stored: Vec<i64> = row.list("stored")?;
                 let facts = PageFacts {
@@ -118,12 +120,12 @@ async fn recorded(session: &mut Session, page: &PageStored) -> Result<Added> {
     Ok(Added { plays: usize::try_from(new_plays.unwrap_or(0)).unwrap_or(0), gaps })
 }
 
-/// What is stored by now is sorted out first, and tracks that are as they are kept: a read costs no write. Of a run that
-/// has ended nothing is new.
+/// Tracks that are as they are kept are sorted out first: a read costs no write. Of a run that has ended nothing is new.
 async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
     if page.plays.is_empty() {
         return Ok(0);
     }
+    let rows: Vec<(i64, &Play)> = (0..).zip(&page.plays).collect();
     let new: Vec<(i64, Option<Kept>)> = session
         .all(
             "SELECT page.n, tracks.id, tracks.name, tracks.isrc, tracks.duration_ms,
@@ -131,12 +133,10 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
                (SELECT names(artists.key || '\n' || artists.name ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
                 WHERE track_artists.track_id = tracks.id) AS artists
-             FROM rows($3 AS page: n BIGINT, at BIGINT, track TEXT)
+             FROM rows($3 AS page: n BIGINT, track TEXT)
                LEFT JOIN tracks ON tracks.key = page.track LEFT JOIN albums ON albums.id = tracks.album_id
-             WHERE EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)
-               AND NOT EXISTS (SELECT 1 FROM plays
-                 WHERE plays.user_id = $1 AND plays.played_at = page.at AND plays.track_id = tracks.id)",
-            vec![page.user.bind(), page.run.bind(), self::page(&page.plays)],
+             WHERE EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)",
+            vec![page.user.bind(), page.run.bind(), table![rows; |(n, _)| *n, |(_, play)| play.track.key()]],
             |row| {
                 let kept = row.maybe::<i64>("id")?.map(|_| Kept::read(row)).transpose()?;
                 Ok((row.get("n")?, kept))
@@ -173,12 +173,6 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
             ],
         )
         .await
-}
-
-/// The page as a parameter: where in the page, when, what.
-fn page(plays: &[Play]) -> Value {
-    let rows: Vec<(i64, &Play)> = (0..).zip(plays).collect();
-    table![rows; |(n, _)| *n, |(_, play)| play.played_at, |(_, play)| play.track.key()]
 }
 
 fn count(rows: u64) -> i64 {
