@@ -1,0 +1,26 @@
+//! How much is done: as much as suits CI, or what the environment says. What is drawn is drawn from a seed, which is
+//! printed.
+
+use std::io::Write as _;
+
+/// How many times the daemons are killed, over all stores and kinds of rotation (`LONGPLAY_KILLS`).
+pub fn kills() -> usize {
+    number("LONGPLAY_KILLS").unwrap_or(102)
+}
+
+/// What everything is drawn from (`LONGPLAY_SEED`); another one each time, unless it is given.
+pub fn seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    number("LONGPLAY_SEED").unwrap_or(now.as_secs() as usize) as u64
+}
+
+fn number(variable: &str) -> Option<usize> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
+
+/// Prints, also where the test's output is captured.
+pub fn say(text: &str) {
+    // Nobody may be reading.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
