@@ -308,7 +308,7 @@ fn asked_until_the_end(host: &Host, name: &str) -> u64 {
 }
 
 /// Asks until an answer decides: a fresh token with its generation, or that the user must log in.
-fn settled(host: &Host, name: &str) -> Option<(u64, String)> {
+pub fn settled(host: &Host, name: &str) -> Option<(u64, String)> {
     let began = Instant::now();
     loop {
         let answer = host.token(name, FRESH);

@@ -10,6 +10,8 @@
 #[path = "../fixture/mod.rs"]
 mod fixture;
 
+#[cfg(feature = "failpoints")]
+mod away;
 mod effort;
 mod fleet;
 mod kill;
