@@ -151,6 +151,12 @@ impl Service {
         }
     }
 
+    /// Whether something is wrong with this.
+    pub fn has_problem(&self, about: &str) -> bool {
+        let all = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(about).is_some_and(|problems| !problems.is_empty())
+    }
+
     /// Everything that is wrong.
     pub fn problems(&self) -> Vec<String> {
         let all = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);

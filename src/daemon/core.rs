@@ -182,6 +182,18 @@ pub async fn offer(
     offer_spool(exchange, who).await
 }
 
+/// Looks again at a spool in which something could not be read: newer answers may have replaced it.
+pub async fn look_at_spool(core: &Core, ground: &Ground) {
+    let service = &core.service;
+    if !service.has_problem("spool") {
+        return;
+    }
+    // Where the store is away, that is told elsewhere.
+    if let Ok(faults) = offer(&core.exchange, &ground.store, &service.settings()).await {
+        service.set_problems("spool", faults);
+    }
+}
+
 /// The key that is configured, or the one made here. A key is made only for an empty store; a wrong one is refused.
 async fn vault(ground: &Ground, deployment: uuid::Uuid) -> Result<Vault, CoreError> {
     let tokens = &ground.settings.get().tokens;

@@ -14,7 +14,7 @@ use crate::control::{Reload, Service};
 use crate::domain::{AppName, EventKind, Timestamp, said};
 use crate::schedule::Scheduler;
 
-use super::core::{Core, CoreError, Ground, offer};
+use super::core::{Core, CoreError, Ground, look_at_spool, offer};
 use super::door::Door;
 use super::heard;
 use super::notify;
@@ -30,6 +30,8 @@ const WRONG_CLOCK: i64 = 30_000;
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How often the logins' ends are looked at.
 const LOGINS: Duration = Duration::from_secs(3_600);
+/// How often a spool is looked at again in which something could not be read.
+const SPOOL: Duration = Duration::from_secs(60);
 /// How often what has had its time is forgotten.
 const PRUNE: Duration = Duration::from_secs(3_600);
 /// What fell into so long a standstill is told of.
@@ -101,6 +103,11 @@ impl Upkeep {
         });
         self.with_core("logins", LOOK, end, |upkeep, service| async move {
             upkeep.look_at_logins(&service).await;
+        });
+        self.every("spool", SPOOL, end, |upkeep| async move {
+            if let Some(core) = upkeep.door.core() {
+                look_at_spool(&core, &upkeep.ground).await;
+            }
         });
         self.with_core("prune", PRUNE, end, |upkeep, _| async move { upkeep.prune().await });
     }

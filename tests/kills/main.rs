@@ -15,3 +15,5 @@ mod away;
 mod effort;
 mod fleet;
 mod kill;
+#[cfg(feature = "failpoints")]
+mod spooled;

@@ -46,16 +46,22 @@ pub struct Slot {
 
 /// What is in the slots, the newest first; in words, what can't be read.
 pub fn read(file: &File) -> Vec<Result<Slot, String>> {
+    // One that was made and not yet given its room.
+    if file.metadata().is_ok_and(|file| file.len() == 0) {
+        return Vec::new();
+    }
     let mut slots: Vec<_> = (0..SLOTS).filter_map(|number| slot(file, number).transpose()).collect();
     slots.sort_by_key(|slot| std::cmp::Reverse(slot.as_ref().map_or(0, |slot| slot.sequence)));
     slots
 }
 
-/// A slot by its number, whatever the other holds; `None`: nothing was ever written there.
+/// A slot by its number, whatever the other holds; `None`: nothing was ever written there. A file that anything was
+/// written to has room for both heads: one that ends before is cut.
 fn slot(file: &File, number: usize) -> Result<Option<Slot>, String> {
     let mut head = [0; HEAD];
     match file.read_at(&mut head, begin(number)) {
         Err(error) => return Err(format!("the answer in slot {number} can't be read: {error}")),
+        Ok(length) if length < HEAD => return Err(damaged(number)),
         Ok(_) if head == [0; HEAD] => return Ok(None),
         Ok(_) => {}
     }
@@ -102,7 +108,11 @@ impl Slot {
                 io::ErrorKind::UnexpectedEof => damaged(self.number),
                 _ => format!("the answer in slot {} can't be read: {error}", self.number),
             })?;
-        vault.open(Label::Answer(user, &self.clear[..NAMED]), &Sealed(sealed)).map_err(|e| e.to_string())
+        let label = Label::Answer(user, &self.clear[..NAMED]);
+        vault.open(label, &Sealed(sealed)).map_err(|error| match error {
+            OpenError::Damaged => damaged(self.number),
+            error => format!("the answer in slot {}: {error}", self.number),
+        })
     }
 
     fn length(&self) -> usize {
@@ -142,6 +152,10 @@ pub fn write(
     bytes.extend_from_slice(&seal);
     bytes.extend_from_slice(&answer);
     let (near, far) = bytes.split_at(bytes.len().min(NEAR));
+    // Where nothing could be preallocated it still has its length, which takes no room.
+    if file.metadata()?.len() < PREALLOCATED {
+        file.set_len(PREALLOCATED)?;
+    }
     file.write_all_at(near, begin(number))?;
     file.write_all_at(far, beyond(number))
 }
@@ -169,7 +183,9 @@ fn victim(slots: &[Option<Slot>; SLOTS]) -> usize {
 }
 
 fn damaged(number: usize) -> String {
-    format!("the answer in slot {number} is damaged or cut")
+    format!(
+        "the answer in slot {number} is damaged or cut; it is not used, and the user's next ones replace it"
+    )
 }
 
 /// `N` bytes of a head from there on; every caller stays inside.
