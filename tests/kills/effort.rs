@@ -8,6 +8,11 @@ pub fn kills() -> usize {
     number("LONGPLAY_KILLS").unwrap_or(102)
 }
 
+/// How many times two daemons are asked for the same user's token at once (`LONGPLAY_ASKS`).
+pub fn asks() -> usize {
+    number("LONGPLAY_ASKS").unwrap_or(400)
+}
+
 /// What everything is drawn from (`LONGPLAY_SEED`); another one each time, unless it is given.
 pub fn seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();

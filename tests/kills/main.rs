@@ -17,3 +17,4 @@ mod fleet;
 mod kill;
 #[cfg(feature = "failpoints")]
 mod spooled;
+mod two;

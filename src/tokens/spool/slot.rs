@@ -24,6 +24,8 @@ const NEAR: usize = 8 * 1024;
 const LONGEST: usize = 128 * 1024;
 /// What is preallocated of a file.
 pub const PREALLOCATED: u64 = (SLOTS * NEAR) as u64;
+/// The least length of a file that anything was written to: all heads are inside. One that is shorter is cut.
+pub const LEAST: u64 = ((SLOTS - 1) * NEAR + HEAD) as u64;
 
 const MAGIC: &[u8; 8] = b"lpspool1";
 /// Magic, sequence number, epoch, generation that was sent, attempt, whether the status was 200.
@@ -46,8 +48,8 @@ pub struct Slot {
 
 /// What is in the slots, the newest first; in words, what can't be read.
 pub fn read(file: &File) -> Vec<Result<Slot, String>> {
-    // One that was made and not yet given its room.
-    if file.metadata().is_ok_and(|file| file.len() == 0) {
+    // One that was made, and not yet given its room.
+    if file.read_at(&mut [0], 0).is_ok_and(|length| length == 0) {
         return Vec::new();
     }
     let mut slots: Vec<_> = (0..SLOTS).filter_map(|number| slot(file, number).transpose()).collect();
@@ -55,8 +57,7 @@ pub fn read(file: &File) -> Vec<Result<Slot, String>> {
     slots
 }
 
-/// A slot by its number, whatever the other holds; `None`: nothing was ever written there. A file that anything was
-/// written to has room for both heads: one that ends before is cut.
+/// A slot by its number, whatever the other holds; `None`: nothing was ever written there.
 fn slot(file: &File, number: usize) -> Result<Option<Slot>, String> {
     let mut head = [0; HEAD];
     match file.read_at(&mut head, begin(number)) {
@@ -152,10 +153,6 @@ pub fn write(
     bytes.extend_from_slice(&seal);
     bytes.extend_from_slice(&answer);
     let (near, far) = bytes.split_at(bytes.len().min(NEAR));
-    // Where nothing could be preallocated it still has its length, which takes no room.
-    if file.metadata()?.len() < PREALLOCATED {
-        file.set_len(PREALLOCATED)?;
-    }
     file.write_all_at(near, begin(number))?;
     file.write_all_at(far, beyond(number))
 }
