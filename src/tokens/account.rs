@@ -28,7 +28,7 @@ const READ_AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 enum Want {
-    Token { need: Need, at_least: Option<Generation> },
+    Token { need: Need, asked: BootTime, at_least: Option<Generation> },
     Settle { generation: Generation, reread: bool },
     Look,
 }
@@ -135,7 +135,7 @@ impl Account {
                     Known::Login(view) if need.fresh => Some(view.generation.next()),
                     _ => None,
                 };
-                self.wait(id, Want::Token { need, at_least });
+                self.wait(id, Want::Token { need, asked: now.boot, at_least });
             }
             Input::Rejected(id, generation) => self.wait(id, Want::Settle { generation, reread: false }),
             Input::Look(id) => self.wait(id, Want::Look),

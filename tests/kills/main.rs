@@ -14,6 +14,7 @@ mod fixture;
 mod away;
 mod effort;
 mod fleet;
+mod incident;
 mod kill;
 #[cfg(feature = "failpoints")]
 mod spooled;

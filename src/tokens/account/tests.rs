@@ -77,6 +77,21 @@ fn starts(effects: &[Effect]) -> usize {
 }
 
 #[test]
+fn what_another_daemon_committed_before_somebody_asked_for_a_fresh_one_is_not_given_to_them() {
+    let mut account = known(view(1, 1, moment(0), LIFETIME), moment(0));
+    let fresh = Need { fresh: true, ..Need::default() };
+    assert_eq!(starts(&ask(&mut account, 1, fresh, moment(10))), 1);
+    let read = |account: &mut Account, view| {
+        account.on(Input::Read(Ok(Some(view))), moment(11), &Weather::default())
+    };
+    assert!(matches!(done(&mut account, Outcome::Superseded, moment(11))[..], [Effect::Read]));
+    let effects = read(&mut account, view(1, 2, moment(9), LIFETIME));
+    assert_eq!((given(&effects), starts(&effects)), (vec![], 1), "{effects:?}");
+    assert!(matches!(done(&mut account, Outcome::Superseded, moment(11))[..], [Effect::Read]));
+    assert_eq!(given(&read(&mut account, view(1, 3, moment(10), LIFETIME))), [3]);
+}
+
+#[test]
 fn with_four_minutes_left_a_request_refreshes_and_with_six_it_does_not() {
     for (age, refreshes) in [(3_600 - 360, 0), (3_600 - 300, 0), (3_600 - 299, 1), (3_600 - 240, 1)] {
         let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
