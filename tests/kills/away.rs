@@ -114,8 +114,9 @@ impl Scene {
 /// Lets the daemon see an error where a file may grow no more, instead of a signal that ends it. Its log goes through a
 /// pipe, since that is no file.
 fn that_survives_a_limit(command: &mut Command, log: &Path) {
-    let log = std::fs::OpenOptions::new().append(true).open(log).unwrap();
-    let mut cat = Command::new("cat").stdin(Stdio::piped()).stdout(log).spawn().unwrap();
+    let mut log = std::fs::OpenOptions::new().append(true).open(log).unwrap();
+    let (mut said, stderr) = std::io::pipe().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut said, &mut log));
     let mut shell = Command::new("sh");
     shell
         .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
@@ -127,7 +128,7 @@ fn that_survives_a_limit(command: &mut Command, log: &Path) {
             None => shell.env_remove(name),
         };
     }
-    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(cat.stdin.take().unwrap());
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     *command = shell;
 }
 

@@ -2,6 +2,7 @@
 //! printed.
 
 use std::io::Write as _;
+use std::str::FromStr;
 
 /// How many times the daemons are killed, over all stores and kinds of rotation (`LONGPLAY_KILLS`).
 pub fn kills() -> usize {
@@ -16,10 +17,10 @@ pub fn asks() -> usize {
 /// What everything is drawn from (`LONGPLAY_SEED`); another one each time, unless it is given.
 pub fn seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    number("LONGPLAY_SEED").unwrap_or(now.as_secs() as usize) as u64
+    number("LONGPLAY_SEED").unwrap_or(now.as_secs())
 }
 
-fn number(variable: &str) -> Option<usize> {
+fn number<N: FromStr>(variable: &str) -> Option<N> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
 }
