@@ -73,7 +73,7 @@ fn a_wrong_client_secret_blocks_the_apps_users_touches_no_login_and_is_over_with
     let daemon = host.serve();
     NAMES.iter().for_each(|name| host.settled_user(name));
     // Nobody's login can be sent of these.
-    (0..5).for_each(|n| drop(host.run(&["users", "add", &format!("idle{n}")]).ok()));
+    (0..40).for_each(|n| drop(host.ask("PUT", &format!("/v1/users/idle{n}"), "{}").ok()));
     host.spotify.revoke("u4");
     host.token("u4", FRESH).problem(409);
     let held = NAMES.map(|name| host.spotify.current_refresh_token(name));
