@@ -90,7 +90,7 @@ pub struct Account {
     /// After the store could not be read.
     read_again: Option<BootTime>,
     stale: bool,
-    /// Another dead login of the same token URL came back: this one's next try waits for nobody's.
+    /// Another dead login of this token URL came back: the next try waits for nobody's.
     released: bool,
 }
 
@@ -118,11 +118,6 @@ impl Account {
     /// The rules changed.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
-    }
-
-    /// Whether a refresh is under way.
-    pub fn refreshing(&self) -> bool {
-        matches!(self.work, Work::Refreshing { .. })
     }
 
     /// Takes an input and says what is to be done.
