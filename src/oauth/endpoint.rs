@@ -92,6 +92,11 @@ impl TokenRequest {
         )
     }
 
+    /// The body, a form.
+    pub fn form(&self) -> &str {
+        self.form.expose_secret()
+    }
+
     fn new(app: &AppSettings, fields: &[(&str, &str)]) -> Self {
         let mut form = Zeroizing::new(form_urlencoded(fields));
         let authorization = match &app.auth {

@@ -28,7 +28,7 @@ const READ_AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 enum Want {
-    Token { need: Need, at_least: Option<Generation> },
+    Token { need: Need, asked: BootTime, at_least: Option<Generation> },
     Settle { generation: Generation, reread: bool },
     Look,
 }
@@ -90,6 +90,8 @@ pub struct Account {
     /// After the store could not be read.
     read_again: Option<BootTime>,
     stale: bool,
+    /// Another dead login of this token URL came back: the next try waits for nobody's.
+    released: bool,
 }
 
 impl Account {
@@ -109,6 +111,7 @@ impl Account {
             look_again: None,
             read_again: None,
             stale: false,
+            released: false,
         }
     }
 
@@ -130,7 +133,7 @@ impl Account {
                     Known::Login(view) if need.fresh => Some(view.generation.next()),
                     _ => None,
                 };
-                self.wait(id, Want::Token { need, at_least });
+                self.wait(id, Want::Token { need, asked: now.boot, at_least });
             }
             Input::Rejected(id, generation) => self.wait(id, Want::Settle { generation, reread: false }),
             Input::Look(id) => self.wait(id, Want::Look),
@@ -164,6 +167,7 @@ impl Account {
                     && let Some(Refusal { next_try_at: Some(at), .. }) = &mut view.refusal
                 {
                     *at = now.wall.min(*at);
+                    self.released = true;
                 }
             }
             Input::Stale => self.stale = true,
@@ -223,7 +227,7 @@ impl Account {
 
     fn done(&mut self, epoch: Epoch, outcome: Outcome, now: Moment, effects: &mut Vec<Effect>) {
         self.work = Work::Idle;
-        self.look_again = None;
+        (self.look_again, self.released) = (None, false);
         let Known::Login(view) = &mut self.known else { return };
         if view.epoch != epoch {
             return; // a login came meanwhile: the old one's late answer changes nothing
@@ -356,7 +360,7 @@ impl Account {
             return self.reread(effects);
         }
         let insist = self.waiters.iter().any(|w| matches!(w.want, Want::Token { need, .. } if need.insist));
-        let probe = view.refusal.is_some();
+        let probe = view.refusal.is_some() && !self.released;
         if self.looks_elsewhere(view, now, weather, probe) {
             if woken && self.look_again.is_some_and(|at| at <= now.boot) && !(probe && weather.probe_taken) {
                 self.look_again = None;

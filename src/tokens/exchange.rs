@@ -214,7 +214,7 @@ impl Exchange {
         Report { outcome, skew }
     }
 
-    /// What memory holds of a stored grant.
+    /// What memory holds of a stored grant. `now`: before it was read.
     ///
     /// # Errors
     /// Where a token can't be opened: which, and the cure.
@@ -233,7 +233,9 @@ impl Exchange {
             }
             _ => None,
         };
-        let born = BootTime(now.boot.0.saturating_sub(grant.read_at.since(grant.committed_at)));
+        // Rather too early than too late, since times are whole milliseconds: who asked later wants another one.
+        let age = grant.read_at.since(grant.committed_at) + Duration::from_millis(1);
+        let born = BootTime(now.boot.0.saturating_sub(age));
         Ok(Some(View {
             epoch,
             generation,

@@ -22,7 +22,7 @@ use crate::oauth::RawAnswer;
 use crate::random::Random;
 
 use super::seal::Vault;
-use slot::{PREALLOCATED, Slot};
+use slot::{LEAST, PREALLOCATED, Slot};
 
 /// How many files are read side by side: a disk that has to be asked answers several as soon as one.
 const READERS: usize = 8;
@@ -173,7 +173,12 @@ impl Spool for FileSpool {
         let (vault, random) = (Arc::clone(&self.vault), Arc::clone(&self.random));
         blocking(move || {
             let file = create(&path)?;
-            let prepared = has_room(&file.metadata()?);
+            let length = file.metadata()?;
+            let prepared = has_room(&length);
+            // Where nothing could be preallocated: a length takes no room.
+            if length.len() < LEAST {
+                file.set_len(LEAST)?;
+            }
             slot::write(&file, named, &text, &vault, &random)?;
             file.sync_data()?;
             if prepared { Ok(()) } else { sync_name(&path) }

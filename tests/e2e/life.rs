@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use longplay::sim::{Endpoint, Fault, Gate, Injection, Rotation};
 
-use crate::fixture::{Daemon, GONE, Host, Talking, now, reached};
+use crate::fixture::{Daemon, GONE, Host, Sent, Talking, now, reached};
 
 /// A daemon with a refresh under way that Spotify holds.
 fn refreshing(host: &Host) -> (Daemon, Gate) {
@@ -48,6 +48,32 @@ fn with_nothing_under_way_it_is_soon_gone() {
         assert!(told.elapsed() < GONE, "{signal}: {:?}", told.elapsed());
         watch.ended().fails(69);
         assert!(!host.path("run/control.sock").exists(), "no socket is left behind");
+    }
+}
+
+#[test]
+fn while_it_starts_nobody_is_unknown_who_is_in_the_store() {
+    let host = Host::new();
+    drop(host.serve());
+    host.sql(
+        "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 900)
+         INSERT INTO users (name, app, schedule, timezone) SELECT 'u' || n, 'default', '5 * * * *', 'UTC' FROM numbers",
+    );
+    for _ in 0..3 {
+        let daemon = host.start(|_| {});
+        host.until("it listens", || host.get("/healthz").status != 0);
+        // One by one, since whoever asks before anyone is taken in waits for that.
+        let asked: Vec<_> = (0..400)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                host.try_to_send("POST", "/v1/users/u1/token", "")
+            })
+            .collect();
+        for answer in asked.into_iter().flatten().flat_map(Sent::answer) {
+            assert_ne!(answer.status, 404, "{answer:?}");
+        }
+        host.until("all are taken in", || host.token("u900", "").status == 409);
+        drop(daemon);
     }
 }
 

@@ -78,6 +78,38 @@ fn starts(effects: &[Effect]) -> usize {
 }
 
 #[test]
+fn what_another_daemon_committed_before_somebody_asked_for_a_fresh_one_is_not_given_to_them() {
+    let mut account = known(view(1, 1, moment(0), LIFETIME), moment(0));
+    let fresh = Need { fresh: true, ..Need::default() };
+    assert_eq!(starts(&ask(&mut account, 1, fresh, moment(10))), 1);
+    let read = |account: &mut Account, view| {
+        account.on(Input::Read(Ok(Some(view))), moment(11), &Weather::default())
+    };
+    assert!(matches!(done(&mut account, Outcome::Superseded, moment(11))[..], [Effect::Read]));
+    let effects = read(&mut account, view(1, 2, moment(9), LIFETIME));
+    assert_eq!((given(&effects), starts(&effects)), (vec![], 1), "{effects:?}");
+    assert!(matches!(done(&mut account, Outcome::Superseded, moment(11))[..], [Effect::Read]));
+    assert_eq!(given(&read(&mut account, view(1, 3, moment(10), LIFETIME))), [3]);
+}
+
+#[test]
+fn once_one_dead_login_came_back_the_others_do_not_wait_for_each_other() {
+    let now = moment(100);
+    let next_try_at = Some(now.wall + S * 900);
+    let refused = Some(Refusal { next_try_at, ..refusal(now) });
+    let mut account = known(View { refusal: refused, ..view(1, 1, moment(0), LIFETIME) }, now);
+    let taken = Weather { probe_taken: true, ..Weather::default() };
+    account.on(Input::Release, now, &taken);
+    assert_eq!(account.wake_at(now, &taken), Some(now.boot));
+    let effects = account.on(Input::Wake, now, &taken);
+    assert!(matches!(&effects[..], [Effect::Refresh(start)] if !start.probe), "{effects:?}");
+    // Refused again, it is one of those that go in turn.
+    let again = Refusal { tries: 1, next_try_at, ..refusal(now) };
+    done(&mut account, Outcome::Refused(again), now);
+    assert!(account.on(Input::Wake, moment(1_001), &taken).is_empty());
+}
+
+#[test]
 fn with_four_minutes_left_a_request_refreshes_and_with_six_it_does_not() {
     for (age, refreshes) in [(3_600 - 360, 0), (3_600 - 300, 0), (3_600 - 299, 1), (3_600 - 240, 1)] {
         let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
