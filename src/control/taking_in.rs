@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::archive::Archiver;
-use crate::domain::{Timestamp, UserId, said};
+use crate::domain::{Timestamp, User, UserId, said};
 use crate::store::{Changes, PlannedRun, StoreError};
 use crate::tokens::Member;
 
@@ -65,7 +65,10 @@ impl Service {
 
     async fn take_batch(&self, changes: Changes, reckon: bool) -> Result<(), Problem> {
         let (settings, now) = (self.settings(), self.now());
-        let (mut gone, mut members) = (changes.purged.clone(), Vec::new());
+        let mut gone = changes.purged.clone();
+        // First, so that whoever is found here can be asked about there.
+        let active = changes.users.iter().filter(|user| user.active);
+        self.parts().tokens.members(active.map(member).collect()).await;
         changes.purged.iter().for_each(|id| self.roster().remove(*id));
         let (mut times, mut plans) = (Vec::new(), Vec::new());
         for (id, what) in changes.refused {
@@ -80,8 +83,6 @@ impl Service {
                 gone.push(user.id);
                 continue;
             };
-            let (app, name) = ((*known.app).clone(), known.name.clone());
-            members.push(Member { id: user.id, name, app, paused: user.paused });
             let (own, fault) = self.times(&known);
             if let Some(fault) = fault {
                 self.roster().fault(user.id, fault);
@@ -106,7 +107,6 @@ impl Service {
                 false => plans.push(PlannedRun { user: user.id, seen: user.next_run_at, at }),
             }
         }
-        self.parts().tokens.members(members).await;
         for id in gone {
             self.parts().tokens.remove(id).await;
             self.unschedule(id);
@@ -262,4 +262,8 @@ impl Service {
     pub(super) fn known(&self, id: UserId) -> Option<Arc<Known>> {
         self.roster().get(id)
     }
+}
+
+fn member(user: &User) -> Member {
+    Member { id: user.id, name: user.name.clone(), app: user.app.clone(), paused: user.paused }
 }
