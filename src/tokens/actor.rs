@@ -114,6 +114,8 @@ impl Actor {
             };
             // The actor holds a sender itself, so that the channel never closes before it stops.
             let Some(message) = message else { return };
+            // An actor that hangs, in builds for tests.
+            fail::fail_point!("refresh-actor");
             self.on(message);
             if !self.stopping.is_empty() && self.refreshing == 0 {
                 for reply in self.stopping.drain(..) {

@@ -1,0 +1,30 @@
+//! What Debian is told of the package.
+
+use super::{path, read};
+
+#[test]
+fn debians_changelog_is_of_this_version() {
+    let changelog = read("packaging/deb/changelog");
+    let first = changelog.lines().next().unwrap();
+    assert!(first.starts_with(&format!("longplay ({}-", env!("CARGO_PKG_VERSION"))), "{first}");
+}
+
+#[test]
+fn everything_under_packaging_is_packaged_or_said_not_to_be() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let deb = &manifest["package"]["metadata"]["deb"];
+    let sources: Vec<&str> =
+        deb["assets"].as_array().unwrap().iter().map(|asset| asset[0].as_str().unwrap()).collect();
+    for folder in ["man", "completions", "systemd", "examples"] {
+        for file in std::fs::read_dir(path("packaging").join(folder)).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+            let here = format!("packaging/{folder}/{name}");
+            let glob = [format!("packaging/{folder}/*.{extension}"), format!("packaging/{folder}/*")];
+            assert!(
+                sources.iter().any(|source| *source == here || glob.contains(&(*source).to_owned())),
+                "{here}"
+            );
+        }
+    }
+}
