@@ -1,0 +1,32 @@
+# Stopping: at once with nothing under way; a refresh under way is finished first, and nothing of it is lost.
+# shellcheck shell=bash
+installed
+
+began=$SECONDS
+check 'it stops' in_host systemctl stop longplay
+check 'within 5 s where no refresh is under way' test $((SECONDS - began)) -le 5
+check 'cleanly' is Result success
+check 'nothing of it is left in /run' fails in_host test -e /run/longplay
+check 'a command works without the daemon, and leaves nothing of root' sh_in 'longplay status && ! find /var/lib/longplay ! -user longplay | grep .'
+check 'it starts' in_host systemctl start longplay
+within 20 longplay status --check >/dev/null
+
+accepted=$(spotify refreshes alice)
+spotify hold >/dev/null
+longplay token alice --fresh >"$LONGPLAY_HOST/fresh" 2>&1 &
+asking=$!
+within 10 spotify_says 1 under-way alice
+in_host systemctl stop longplay &
+stopping=$!
+check 'a stop waits for a refresh under way, and says so' within 10 status_says 'stopping: a refresh is being finished'
+check 'the service is deactivating meanwhile' is ActiveState deactivating
+spotify release >/dev/null
+wait "$stopping"
+wait "$asking"
+check 'then it has stopped cleanly' is Result success
+check 'Spotify answered the refresh' spotify_says $((accepted + 1)) refreshes alice
+in_host systemctl start longplay
+check 'the login is alive after it' within 20 longplay token alice --fresh
+check 'no refresh token was presented twice' spotify_says 0 reused alice
+
+# A refresh that takes longer than the daemon waits: the answer is lost, the login is not.
