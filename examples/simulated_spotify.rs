@@ -18,7 +18,9 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use longplay::domain::Timestamp;
-use longplay::sim::{App, Effect, Endpoint, Fault, Gate, Injection, Options, Reply, Rotation, SimulatedSpotify};
+use longplay::sim::{
+    App, Effect, Endpoint, Fault, Gate, Injection, Options, Reply, Rotation, SimulatedSpotify,
+};
 use tokio::net::{TcpStream, UnixListener};
 
 const CLIENT: &str = "0123456789abcdef0123456789abcdef";

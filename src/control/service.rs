@@ -150,7 +150,9 @@ impl Service {
         let known = all.insert(about, problems.clone()).unwrap_or_default();
         drop(all);
         for news in problems.into_iter().filter(|problem| !known.contains(problem)) {
-            self.parts().events.tell(EventKind::Problem, Note::default(), news);
+            // A store that is away is tried again by itself; of all else a person must know.
+            let note = Note { passes: about == "store", ..Note::default() };
+            self.parts().events.tell(EventKind::Problem, note, news);
         }
     }
 

@@ -151,18 +151,24 @@ impl Upkeep {
         let built = Core::build(&self.ground, Some(self.scheduler.clone()));
         match tokio::time::timeout(patience, built).await {
             Ok(Ok(core)) => self.open(core).await,
-            Ok(Err(error)) if error.passes() => self.degrade(&format!("{}; it is tried again", said(&error))),
+            Ok(Err(error)) if error.passes() => {
+                self.degrade(&format!("{}; it is tried again", said(&error)), true);
+            }
             Ok(Err(error)) => return Err(error),
-            Err(_) => self.degrade("the store does not answer; it is tried again"),
+            Err(_) => self.degrade("the store does not answer; it is tried again", true),
         }
         Ok(())
     }
 
-    fn degrade(&self, why: &str) {
+    /// What passes by itself is no error.
+    fn degrade(&self, why: &str, passes: bool) {
         let mut problems = vec![why.to_owned()];
         problems.extend(self.page_problem.clone());
         if self.door.problems() != problems {
-            tracing::error!("degraded: {why}");
+            match passes {
+                true => tracing::warn!("degraded: {why}"),
+                false => tracing::error!("degraded: {why}"),
+            }
         }
         self.door.closed(problems);
     }
@@ -214,7 +220,7 @@ impl Upkeep {
         let Some(core) = self.door.core() else {
             // Once the daemon is READY a wrong key or schema is a problem that is shown, and no reason to end.
             if let Err(error) = self.reach_store(STORE_PATIENCE).await {
-                self.degrade(&said(&error));
+                self.degrade(&said(&error), false);
             }
             return;
         };

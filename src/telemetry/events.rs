@@ -1,6 +1,7 @@
 //! Events of note: each is logged once with its fields, and handed to whoever listens. Bounded: a listener that
 //! falls behind misses the oldest.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
@@ -29,6 +30,8 @@ pub struct Note {
     pub run: Option<RunId>,
     /// The refresh it happened in.
     pub attempt: Option<AttemptId>,
+    /// Whether it is tried again until it is mended: then it is no error, however bad.
+    pub passes: bool,
 }
 
 impl Note {
@@ -51,6 +54,7 @@ impl Events {
 
     /// Logs and hands on.
     pub fn tell(&self, kind: EventKind, note: Note, message: impl Into<String>) {
+        let passes = note.passes;
         let event = Event {
             at: self.clock.now(),
             kind,
@@ -60,14 +64,25 @@ impl Events {
             attempt: note.attempt.map(|attempt| attempt.to_string()),
             message: message.into(),
         };
-        log(&event);
+        log(&event, passes);
         // Nobody listening is no fault.
         let _ = self.sender.send(event);
     }
 }
 
-/// What a person must act on is a warning, what the daemon can't do its work with an error, all else is information.
-fn log(event: &Event) {
+/// The message, with whom it is about where it does not begin with that: in the journal it stands alone.
+fn line(event: &Event) -> Cow<'_, str> {
+    match &event.user {
+        Some(user) if !event.message.starts_with(user.as_str()) => {
+            format!("{user}: {}", event.message).into()
+        }
+        _ => event.message.as_str().into(),
+    }
+}
+
+/// What a person must act on is a warning, what the daemon can't do its work with an error unless it passes, all else is
+/// information.
+fn log(event: &Event, passes: bool) {
     macro_rules! at {
         ($level:ident) => {
             tracing::$level!(
@@ -77,11 +92,12 @@ fn log(event: &Event) {
                 run = event.run,
                 attempt = event.attempt.as_deref(),
                 "{}",
-                event.message
+                line(event)
             )
         };
     }
     match event.kind {
+        EventKind::Problem if passes => at!(warn),
         EventKind::AppRefused | EventKind::Problem => at!(error),
         EventKind::LoginLost
         | EventKind::LoginEnding
@@ -91,5 +107,27 @@ fn log(event: &Event) {
         | EventKind::InDoubt => at!(warn),
         EventKind::TokenRefreshed => at!(debug),
         _ => at!(info),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    #[test]
+    fn a_line_of_the_journal_says_whom_it_is_about_once() {
+        let event = |user: Option<&str>, message: &str| Event {
+            at: Timestamp::default(),
+            kind: EventKind::Archived,
+            user: user.map(|user| user.parse().unwrap()),
+            app: None,
+            run: None,
+            attempt: None,
+            message: message.to_owned(),
+        };
+        assert_eq!(line(&event(Some("bob"), "2 new plays")), "bob: 2 new plays");
+        assert_eq!(line(&event(Some("bob"), "bob must log in")), "bob must log in");
+        assert_eq!(line(&event(None, "the clock is wrong")), "the clock is wrong");
     }
 }

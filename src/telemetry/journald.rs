@@ -8,11 +8,21 @@ use std::io;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::domain::EventKind;
+
+/// What is normal is information, and no notice: `journalctl -p notice` shows what is not (syslog(3)).
+const PRIORITIES: PriorityMappings = PriorityMappings {
+    error: Priority::Error,
+    warn: Priority::Warning,
+    info: Priority::Informational,
+    debug: Priority::Debug,
+    trace: Priority::Debug,
+};
 
 /// The layer that sends to journald.
 pub struct Journald<L = tracing_journald::Layer> {
@@ -28,7 +38,7 @@ impl Journald {
     pub fn open() -> io::Result<Self> {
         let layer = || -> io::Result<_> {
             let layer = tracing_journald::layer()?.with_field_prefix(Some("LONGPLAY".to_owned()));
-            Ok(layer.with_syslog_identifier("longplay".to_owned()))
+            Ok(layer.with_syslog_identifier("longplay".to_owned()).with_priority_mappings(PRIORITIES))
         };
         let of_note = EventKind::ALL.into_iter().map(|kind| {
             let id = kind.message_id().simple().to_string();

@@ -14,9 +14,7 @@ fn parse(file: &str) -> (Vec<String>, Vec<Entry>) {
     for line in file.lines() {
         match line.strip_prefix('#') {
             Some(text) if text.is_empty() || text.starts_with(' ') => said.push(text.trim().to_owned()),
-            Some(entry) => {
-                entries.push(Entry { line: entry.to_owned(), said: std::mem::take(&mut said) })
-            }
+            Some(entry) => entries.push(Entry { line: entry.to_owned(), said: std::mem::take(&mut said) }),
             // Only the first paragraph stands apart from what it is about.
             None if entries.is_empty() && top.is_empty() => top = std::mem::take(&mut said),
             None => assert!(line.is_empty(), "only comments may be in the file: {line}"),
@@ -68,7 +66,10 @@ fn ended(said: &str) -> String {
 
 #[test]
 fn the_installed_configuration_sets_nothing() {
-    let set: Vec<String> =
-        read("config/longplay.toml").lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+    let set: Vec<String> = read("config/longplay.toml")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect();
     assert!(set.iter().all(String::is_empty), "{set:?}");
 }

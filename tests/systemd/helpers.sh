@@ -109,11 +109,14 @@ authorize_url = "http://127.0.0.1:9000/authorize"
 token_url = "http://127.0.0.1:9000/api/token"
 api_url = "http://127.0.0.1:9000/v1"'
 
-# Installs the package where that has not been done, with an app and the users alice and bob, who are well.
+# Installs the package where that has not been done.
+packaged() {
+    in_host test -x /usr/bin/longplay || in_host apt-get install -qqy --no-install-recommends /mnt/longplay.deb >/dev/null 2>&1
+}
+# The same, with an app and the users alice and bob, who are well.
 installed() {
-    if in_host test -x /usr/bin/longplay; then return 0; fi
-    in_host apt-get install -qqy --no-install-recommends /mnt/longplay.deb >/dev/null 2>&1
-    with_users
+    packaged
+    longplay status alice >/dev/null 2>&1 || with_users
 }
 with_users() {
     printf '%s\n' "$APP" | write /etc/longplay/longplay.toml

@@ -1,1 +1,56 @@
-# disk
+# A disk that is full, and one that became read-only: said, borne, and mended by itself when there is room again.
+# shellcheck shell=bash
+installed
+
+# The state directory on a small disk of its own.
+in_host systemctl stop longplay
+sh_in 'mkdir -p /mnt2 && cp -a /var/lib/longplay/. /mnt2/ && mount -t tmpfs -o size=8m,mode=700,uid=$(id -u longplay),gid=$(id -g longplay) small /var/lib/longplay && cp -a /mnt2/. /var/lib/longplay/ && rm -r /mnt2'
+check 'it starts on a disk of its own' in_host systemctl start longplay
+within 20 longplay status --check >/dev/null
+before=$(main_pid)
+plays=$(plays_of alice)
+
+fill() { sh_in 'dd if=/dev/zero of=/var/lib/longplay/fill bs=4k 2>/dev/null; ! dd if=/dev/zero of=/var/lib/longplay/fill2 bs=1 count=1 2>/dev/null || true'; }
+fill
+spotify listen alice 30 >/dev/null
+check 'on a full disk a run fails, and no play is taken for archived' fails longplay archive alice
+check 'the status says that the disk is full' within 30 status_says 'full'
+check 'a token that is there is still given out' longplay token alice
+check 'a refresh is refused before anything is spent' fails longplay token alice --fresh
+check 'the service runs' is ActiveState active
+in_host rm -f /var/lib/longplay/fill /var/lib/longplay/fill2
+check 'with room again it is well by itself' within 60 status_lacks 'degraded'
+check 'and what was heard meanwhile is archived' within 30 longplay archive alice
+check 'every play once' has_plays alice $((plays + 30))
+check 'the login is alive' longplay token alice --fresh
+check 'none of it restarted the service' is MainPID "$before"
+
+# A start on a full disk must not need a person later.
+fill
+in_host systemctl restart longplay || true
+in_host rm -f /var/lib/longplay/fill /var/lib/longplay/fill2
+check 'a start on a full disk heals by itself' within 40 longplay status --check
+
+before=$(main_pid)
+check 'the disk becomes read-only' in_host mount -o remount,ro /var/lib/longplay
+check 'a refresh is refused before anything is spent' fails longplay token alice --fresh
+check 'the status says so' within 30 status_says 'degraded'
+check 'the service runs' is ActiveState active
+in_host mount -o remount,rw /var/lib/longplay
+check 'writable again it is well by itself' within 60 status_lacks 'degraded'
+check 'the login is alive' longplay token alice --fresh
+check 'none of it restarted the service' is MainPID "$before"
+
+in_host mount -o remount,ro /var/lib/longplay
+in_host systemctl restart longplay || true
+check 'a start on a read-only disk says why it fails' sh_in 'journalctl -q -u longplay -n 20 -o cat | grep -qi "read-only"'
+in_host mount -o remount,rw /var/lib/longplay
+check 'and is mended by itself when it can be written' within 40 longplay status --check
+check 'with every token' longplay token alice --fresh
+check 'no refresh token was presented twice' spotify_says 0 reused alice
+check 'nothing was logged as an error that a retry mends' fails sh_in 'journalctl -q -b _SYSTEMD_UNIT=longplay.service -p err -o cat | grep "tried again"'
+
+in_host systemctl stop longplay
+sh_in 'mkdir /mnt2 && cp -a /var/lib/longplay/. /mnt2/ && umount /var/lib/longplay && rm -rf /var/lib/longplay/* && cp -a /mnt2/. /var/lib/longplay/ && rm -r /mnt2'
+in_host systemctl start longplay
+within 20 longplay status --check >/dev/null

@@ -1,7 +1,6 @@
 # A user's life in the status line, and reloads, good and bad.
 # shellcheck shell=bash
-installed_package() { in_host test -x /usr/bin/longplay || in_host apt-get install -qqy --no-install-recommends /mnt/longplay.deb >/dev/null 2>&1; }
-installed_package
+packaged
 
 printf '%s\n' "$APP" | write /etc/longplay/longplay.toml
 check 'a reload takes a new app into use' in_host systemctl reload longplay
@@ -12,7 +11,8 @@ check 'the status counts who is well' within 20 status_says '2 users: 2 ok; last
 check 'their plays are archived' has_plays alice 20
 
 cursor=$(moment)
-printf '[tokens]\nbuffer = "soon"\n' | write /etc/longplay/conf.d/wrong.toml 2>/dev/null || { in_host mkdir -p /etc/longplay/conf.d; printf '[tokens]\nbuffer = "soon"\n' | write /etc/longplay/conf.d/wrong.toml; }
+in_host mkdir -p /etc/longplay/conf.d
+printf '[tokens]\nbuffer = "soon"\n' | write /etc/longplay/conf.d/wrong.toml
 check 'a reload of a faulty configuration fails' fails in_host systemctl reload longplay
 check 'the journal has the fault with file and key' within 5 said_since "$cursor" 'conf.d/wrong.toml: tokens.buffer'
 check 'the status tells of it' within 10 status_says 'tokens.buffer'
@@ -31,4 +31,4 @@ longplay users remove bob --purge >/dev/null
 spotify grant bob | in_host longplay users add bob --refresh-token-file - --login-at 1h >/dev/null
 check 'after the login all is well again' within 30 status_says '2 users: 2 ok'
 check 'and longplay status --check agrees' longplay status --check
-check 'nothing was logged as an error that a retry mends' fails sh_in 'journalctl -q -u longplay -p err -o cat | grep -v "the new configuration is refused"'
+check 'nothing was logged as an error that a retry mends' fails sh_in 'journalctl -q _SYSTEMD_UNIT=longplay.service -p err -o cat | grep -v "the new configuration is refused\|conf.d/wrong.toml"'

@@ -1,1 +1,63 @@
-# postgresql
+# The archive in PostgreSQL, known by the service's user alone; and PostgreSQL as it comes and goes under the service.
+# shellcheck shell=bash
+installed
+
+WATCHDOG=6
+printf '[Service]\nWatchdogSec=%ss\n' "$WATCHDOG" | drop_in watchdog
+in_host systemctl stop longplay
+in_host systemctl start postgresql
+# As the documentation says.
+check 'a role is made' sh_in 'cd /; runuser -u postgres -- createuser longplay'
+check 'a database is made' sh_in 'cd /; runuser -u postgres -- createdb --owner=longplay --encoding=UTF8 --template=template0 longplay'
+in_host mkdir -p /etc/longplay/conf.d
+in_host cp /usr/share/doc/longplay/examples/postgresql.toml /etc/longplay/conf.d/
+# The state directory belongs to the archive in SQLite.
+sh_in 'mv /var/lib/longplay /var/lib/longplay.sqlite; systemd-tmpfiles --create longplay.conf'
+check 'the service starts on PostgreSQL, without a password' in_host systemctl start longplay
+for name in carol dave; do
+    spotify listen "$name" 20 >/dev/null
+    spotify grant "$name" | in_host longplay users add "$name" --refresh-token-file - --login-at 1h >/dev/null
+done
+check 'users are archived there' within 30 longplay status --check
+check 'and the plays are in PostgreSQL' sh_in '[ "$(cd /; runuser -u postgres -- psql -qAt -c "SELECT count(*) FROM plays" longplay)" = 40 ]'
+before=$(main_pid)
+
+check 'PostgreSQL stops under it' in_host systemctl stop postgresql
+check 'the status says that it is degraded' within 30 status_says 'degraded'
+check 'and so does health' sh_in 'longplay status --json 2>/dev/null | grep -q "\"healthy\": *false" || ! longplay status >/dev/null 2>&1'
+check 'a token that is there is still given out' longplay token carol
+check 'a refresh is refused before anything is spent' fails longplay token carol --fresh
+# Longer than the watchdog waits, and more than once.
+sleep $((2 * WATCHDOG + 2))
+check 'the watchdog did not restart it' is MainPID "$before"
+check 'it never was anything but active' is ActiveState active
+in_host systemctl start postgresql
+check 'PostgreSQL is back: well by itself' within 40 status_lacks 'degraded'
+check 'the login is alive' within 20 longplay token carol --fresh
+check 'none of it restarted the service' is MainPID "$before"
+
+# A server that takes connections and answers nothing.
+in_host systemctl kill --signal=SIGSTOP postgresql@*-main.service
+sleep $((2 * WATCHDOG + 2))
+check 'a PostgreSQL that hangs does not make the watchdog restart it' is MainPID "$before"
+check 'the status says that it is degraded' within 40 status_says 'degraded'
+in_host systemctl kill --signal=SIGCONT postgresql@*-main.service
+check 'PostgreSQL answers again: well by itself' within 60 status_lacks 'degraded'
+check 'the login is alive' within 20 longplay token carol --fresh
+check 'none of it restarted the service' is MainPID "$before"
+
+in_host systemctl restart postgresql
+check 'a restart of PostgreSQL is borne' within 40 sh_in 'longplay archive carol'
+check 'no refresh token was presented twice' spotify_says 0 reused carol
+check 'nothing was logged as an error that a retry mends' fails sh_in 'journalctl -q -b _SYSTEMD_UNIT=longplay.service -p err -o cat | grep "tried again"'
+
+# A daemon that is stopped while PostgreSQL is away does not hang.
+in_host systemctl stop postgresql
+within 30 status_says 'degraded' >/dev/null
+began=$SECONDS
+check 'it stops without PostgreSQL' in_host systemctl stop longplay
+check 'at once' test $((SECONDS - began)) -le 7
+check 'it starts without PostgreSQL: READY' in_host systemctl start longplay
+check 'and degraded' status_says 'degraded'
+in_host systemctl start postgresql
+check 'PostgreSQL comes: well by itself' within 40 longplay status --check

@@ -1,1 +1,62 @@
-# upgrade
+# Upgrading, removing, purging.
+# shellcheck shell=bash
+
+# The package again, as another version: $1, with the shell code $2 run in its unpacked folder.
+variant() {
+    sh_in "rm -rf /tmp/variant && dpkg-deb -R /mnt/longplay.deb /tmp/variant && cd /tmp/variant &&
+        sed -i 's/^Version: .*/Version: $1/' DEBIAN/control && $2 && dpkg-deb -Zgzip -z1 --root-owner-group -b . /tmp/variant.deb >/dev/null"
+}
+apt_install() { in_host apt-get install -qqy --no-install-recommends --allow-downgrades "$@"; }
+version() { in_host dpkg-query -W -f '${Version}' longplay; }
+
+# The version before: the oldest that there is a package of, or this one with another configuration and number.
+in_host sh -c 'dpkg --purge longplay >/dev/null 2>&1; rm -rf /etc/longplay /var/lib/longplay /var/lib/longplay.sqlite /etc/systemd/system/longplay.service.d'
+variant 0.0.9-1 "sed -i '1s/^/# as it was\n/' etc/longplay/longplay.toml && (cd / && cd /tmp/variant && sed -i '/etc.longplay/d' DEBIAN/md5sums 2>/dev/null; true)"
+check 'the version before is installed' apt_install /tmp/variant.deb
+with_users
+plays=$(plays_of alice)
+accepted=$(spotify refreshes alice)
+key=$(in_host sha256sum /var/lib/longplay/token-key)
+printf '%s\n# edited by hand\n' "$APP" | write /etc/longplay/longplay.toml
+# A refresh is under way while the package is replaced.
+spotify hold >/dev/null
+timeout 60 "$host" in longplay token alice --fresh >/dev/null 2>&1 &
+within 10 spotify_says 1 under-way alice >/dev/null
+apt_install /mnt/longplay.deb >"$LONGPLAY_HOST/upgrade" 2>&1 &
+upgrading=$!
+check 'an upgrade waits for the refresh under way' within 40 status_says 'a refresh is being finished'
+spotify release >/dev/null
+check 'the upgrade succeeds, without a question' wait "$upgrading"
+check 'it is the new version' test "$(version)" != 0.0.9-1
+check 'the service runs again' within 20 is ActiveState active
+check 'the refresh was not lost' spotify_says $((accepted + 1)) refreshes alice
+check 'nor the login' longplay token alice --fresh
+check 'nor the archive' has_plays alice "$plays"
+check 'the token key is the same' test "$(in_host sha256sum /var/lib/longplay/token-key)" = "$key"
+check 'the edited configuration is kept' in_host grep -q 'edited by hand' /etc/longplay/longplay.toml
+
+# A migration that fails: here one that was altered since it was applied.
+data() { sh_in 'cd /var/lib/longplay && sqlite3 longplay.db .dump | grep -v _sqlx_migrations | sha256sum'; }
+in_host systemctl stop longplay
+sh_in "runuser -u longplay -- sqlite3 /var/lib/longplay/longplay.db \"UPDATE _sqlx_migrations SET checksum = x'00'\""
+before=$(data)
+in_host systemctl start longplay
+check 'a migration that fails ends the start' fails is ActiveState active
+check 'with 78, and is not tried again' is ExecMainStatus 78
+check 'the journal says why' sh_in 'journalctl -q -u longplay -n 10 -o cat | grep -qi "migrat\|schema\|version"'
+check 'the old data are untouched' test "$(data)" = "$before"
+
+# Removing and purging.
+check 'the package is removed' in_host apt-get remove -qqy longplay
+check 'the service is gone' fails in_host systemctl is-active longplay
+check 'the state is kept' in_host test -s /var/lib/longplay/longplay.db
+check 'the configuration is kept' in_host test -s /etc/longplay/longplay.toml
+check 'the package is purged' in_host apt-get purge -qqy longplay
+check 'the state is gone' fails in_host test -e /var/lib/longplay
+check 'the configuration is gone' fails in_host test -e /etc/longplay
+check 'the socket is gone' fails in_host test -e /run/longplay
+check 'the user is gone' fails in_host getent passwd longplay
+check 'the group is gone' fails in_host getent group longplay
+check 'nothing else is left' fails sh_in 'find / -xdev -name "*longplay*" -not -path "/proc/*" -not -path "/sys/*" -not -path "/mnt/*" -not -path "/var/log/*" -not -path "/var/cache/*" -not -path "/tmp/*" | grep -v "/credstore/\|/etc/hostname" | grep .'
+check 'it is installed anew' apt_install /mnt/longplay.deb
+check 'and starts from nothing' within 20 status_says 'no app is configured'

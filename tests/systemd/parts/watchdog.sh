@@ -15,6 +15,8 @@ check 'a daemon that was stopped (SIGSTOP) is restarted' within 40 restarted "$c
 check 'and is ready again' within 20 is ActiveState active
 check 'with every token' longplay token alice --fresh
 
+# Long enough for the daemon to notice, and say, which of its tasks it is.
+printf '[Service]\nWatchdogSec=15s\n' | drop_in watchdog
 # The actor that refreshes tokens hangs at its twentieth message.
 in_host install -m 755 /mnt/longplay-failpoints /usr/local/bin/longplay
 printf '[Service]\nExecStart=\nExecStart=/usr/local/bin/longplay serve\nExecPaths=/usr/local/bin\nEnvironment="FAILPOINTS=refresh-actor=20*off->pause"\n' | drop_in hang
