@@ -4,6 +4,7 @@
 //!   grant NAME           a login; answers its refresh token
 //!   listen NAME COUNT    NAME hears so many tracks, the last one now
 //!   hold                 holds refreshes from now on, until `release`
+//!   forget               holds no more; what is held already never goes on
 //!   down, up             every request fails
 //!   revoke NAME          NAME removes the app
 //!   refreshes NAME       how many were accepted
@@ -60,14 +61,14 @@ fn answer(spotify: &SimulatedSpotify, gate: &mut Gate, words: &[&str]) -> String
             gate.open();
             done()
         }
+        ["forget"] | ["up"] => {
+            spotify.clear_faults();
+            done()
+        }
         ["down"] => {
             for endpoint in [Endpoint::Token, Endpoint::Recent, Endpoint::Me, Endpoint::Top] {
                 spotify.inject(Injection::new(endpoint, Fault::answer(Reply::outage(503))).until_cleared());
             }
-            done()
-        }
-        ["up"] => {
-            spotify.clear_faults();
             done()
         }
         ["revoke", name] => {
