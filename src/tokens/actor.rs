@@ -114,8 +114,6 @@ impl Actor {
             };
             // The actor holds a sender itself, so that the channel never closes before it stops.
             let Some(message) = message else { return };
-            // An actor that hangs, in builds for tests.
-            fail::fail_point!("refresh-actor");
             self.on(message);
             if !self.stopping.is_empty() && self.refreshing == 0 {
                 for reply in self.stopping.drain(..) {
@@ -155,6 +153,8 @@ impl Actor {
     fn on(&mut self, message: Message) {
         match message {
             Message::Token { user, need, reply } => {
+                // An actor that hangs, in builds for tests.
+                fail::fail_point!("token-asked");
                 if let Some(token) = self.at_hand(user, &need) {
                     let _ = reply.send(Ok(token));
                 } else if let Some(id) = self.waiter(user, reply, Waiter::Token) {
