@@ -15,7 +15,7 @@ use crate::domain::Play;
 use crate::store::backend::{Database, SqlStore};
 use crate::store::conformance::{Bench, HERE, START, THERE, every_behaviour, new_user, tokens};
 use crate::store::sql::Time;
-use crate::store::{CommitIf, NewUser, PageStored, Store, StoreError, pages};
+use crate::store::{Change, CommitIf, Custody as _, NewUser, PageStored, Store, StoreError, pages};
 
 every_behaviour!(bench);
 
@@ -375,4 +375,27 @@ async fn no_error_and_no_description_holds_a_token() {
     for shown in [format!("{error:?}"), store.describe()] {
         assert!(!shown.contains("refresh 1") && !shown.contains("access 1"), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_copy_of_the_file_and_another_machine_are_told_and_a_rewritten_file_is_not() {
+    let shelf = Shelf::new();
+    let path = shelf.path();
+    let store = on(SqliteFile::on_machine(path.clone(), "here"));
+    let home = store.whereabouts().await.unwrap().now;
+    store.settle(&home).await.unwrap();
+    run(&path, "VACUUM").await;
+    store.close().await;
+    let change =
+        async |path, machine| on(SqliteFile::on_machine(path, machine)).whereabouts().await.unwrap().change();
+    let moved = path.with_file_name("moved.db");
+    fs::rename(&path, &moved).unwrap();
+    assert_eq!(change(moved.clone(), "here").await, Change::Nothing);
+    assert!(
+        matches!(change(moved.clone(), "there").await, Change::Elsewhere(why) if why.contains("machine"))
+    );
+    let copy = path.with_file_name("copy.db");
+    // Long after the file was made, by the kernel's clock.
+    fs::copy(&moved, &copy).unwrap();
+    assert!(matches!(change(copy, "here").await, Change::Elsewhere(why) if why.contains("copy")));
 }
