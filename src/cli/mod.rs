@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Place;
 
+mod adopt;
 mod archive;
 mod check;
 mod completions;
@@ -17,6 +18,7 @@ mod connect;
 mod demo;
 mod exit;
 mod gaps;
+mod key;
 mod login;
 mod output;
 mod pause;
@@ -96,6 +98,8 @@ enum Command {
     Gaps(gaps::Gaps),
     Token(token::Token),
     Watch(watch::Watch),
+    Key(key::Key),
+    Adopt(adopt::Adopt),
     /// Have the daemon load its configuration anew
     ///
     /// Waits for it. If the new configuration is refused, every fault is said, and the old one
@@ -132,6 +136,8 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Gaps(gaps) => wait(gaps.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),
+        Command::Key(key) => wait(key.run(&place)),
+        Command::Adopt(adopt) => wait(adopt.run(&place)),
         Command::Reload => wait(reload::run(&place)),
         Command::Completions(completions) => completions.run(),
     }

@@ -252,6 +252,26 @@ pub struct Reloaded {
     pub needs_restart: Vec<String>,
 }
 
+/// `POST /v1/adopt`: the store was accepted where it is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Adopted {
+    /// What and where the store is.
+    pub store: String,
+    /// How many logins are in doubt now.
+    pub in_doubt: u64,
+}
+
+/// `POST /v1/key/rotate`: everything is sealed with the new key.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct KeyRotated {
+    /// How many logins were sealed anew; those that had the new key already don't count.
+    pub logins: u64,
+    /// How many users' answers in the spool were sealed anew.
+    pub answers: u64,
+    /// What was done, and what is left to do.
+    pub message: String,
+}
+
 /// `GET /healthz`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Health {

@@ -2,6 +2,7 @@
 //! client is what the command line uses, with or without a daemon.
 
 pub mod api;
+mod care;
 pub mod client;
 mod ending;
 mod extract;
@@ -22,6 +23,7 @@ mod taking_in;
 mod tally;
 mod users;
 
+pub use care::Caretaker;
 pub use routes::routes;
 pub use service::{Parts, Reload, Service, limits};
 

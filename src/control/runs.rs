@@ -28,6 +28,7 @@ impl Service {
     /// Runs now and waits.
     pub async fn archive(&self, name: &UserName) -> Result<Archived, Problem> {
         let user = self.find(name).await?;
+        self.unless_shut()?;
         if user.paused {
             return Err(crate::tokens::TokenError::Paused.into());
         }
@@ -51,6 +52,10 @@ impl Service {
 
     /// A run that is due, unless another daemon makes it.
     pub async fn run_due(&self, id: UserId, due: Timestamp) {
+        // Made up when the store is accepted.
+        if self.unless_shut().is_err() {
+            return;
+        }
         let Some(user) = self.known(id).filter(|user| !user.paused) else { return };
         let Ok(who) = self.who(&user) else { return };
         let (late, again) = (self.now().since(due), self.now() + LOOK_AGAIN);
@@ -71,6 +76,7 @@ impl Service {
 
     /// A run for whatever reason, now.
     pub(super) async fn run(&self, user: &Arc<Known>, trigger: Trigger) -> Result<Outcome, Problem> {
+        self.unless_shut()?;
         let who = self.who(user)?;
         let outcome = self.parts().archiver.archive(who, trigger).await;
         self.after(user, &outcome).await;

@@ -22,6 +22,7 @@ use crate::telemetry::{Events, Metrics, Note};
 use crate::tokens::{Spool, TokenKeeper, Vault};
 
 use super::api::{Problem, Reloaded};
+use super::care::Caretaker;
 use super::plan::Schedules;
 use super::roster::{Known, Roster};
 use super::tally::LastTally;
@@ -82,6 +83,7 @@ pub(super) struct Inner {
     /// What is wrong, by what it is about; shown until it is mended.
     problems: Mutex<std::collections::BTreeMap<&'static str, Vec<String>>>,
     pub reload: OnceLock<Reload>,
+    pub caretaker: OnceLock<Arc<dyn Caretaker>>,
     /// Runs that nobody waits for.
     soon: TaskTracker,
     pub stopping: AtomicBool,
@@ -108,6 +110,7 @@ impl Service {
             refreshing: tokio::sync::Mutex::default(),
             problems: Mutex::default(),
             reload: OnceLock::new(),
+            caretaker: OnceLock::new(),
             soon: TaskTracker::new(),
             stopping: AtomicBool::new(false),
             applying: tokio::sync::Mutex::default(),

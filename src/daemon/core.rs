@@ -22,6 +22,8 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Events, Metrics};
 use crate::tokens::{Exchange, FileSpool, Spool, Subject, Vault, offer_spool};
 
+use super::care::Care;
+use super::guard::Guard;
 use super::state::{StateDir, write_private};
 
 /// Why the core can't be built.
@@ -91,6 +93,8 @@ pub struct Core {
     pub service: Service,
     /// The exchange, for offering the spool again.
     pub exchange: Arc<Exchange>,
+    /// What notices that the store was restored or moved.
+    pub guard: Guard,
     /// The actor's task.
     pub actor: JoinHandle<()>,
 }
@@ -124,6 +128,9 @@ impl Core {
             owner: ground.state.owner(),
             stopping: CancellationToken::new(),
         });
+        let guard = Guard::new(ground.clone(), Arc::clone(&exchange));
+        let refused = guard.look(true).await?;
+        // Also what nobody has accepted yet is given back what it lacks.
         let faults = offer(&exchange, &store, &settings).await?;
         let (tokens, actor) =
             crate::tokens::start(Arc::clone(&exchange), settings.apps.clone(), settings.tokens.clone());
@@ -161,7 +168,12 @@ impl Core {
         };
         let service = Service::new(parts, Arc::clone(&settings));
         service.set_problems("spool", faults);
-        Ok(Self { service, exchange, actor })
+        service.on_care(Arc::new(Care::new(guard.clone())));
+        // With nobody in the roster yet there is nothing that could fail.
+        if let Err(problem) = service.accepted(refused.as_deref()).await {
+            tracing::warn!("{}", problem.detail);
+        }
+        Ok(Self { service, exchange, guard, actor })
     }
 }
 

@@ -1,7 +1,9 @@
 //! The daemon: wiring in start order, and its life between READY and STOPPING. Only this module sees everything.
 
+mod care;
 mod core;
 mod door;
+mod guard;
 mod heard;
 mod lifecycle;
 mod local;

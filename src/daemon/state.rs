@@ -96,6 +96,11 @@ impl StateDir {
         self.path.join("spool")
     }
 
+    /// Where is noted which store this directory works with.
+    pub fn seen(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
     /// Where a key is that was made here.
     pub fn key(&self) -> PathBuf {
         self.path.join("token-key")

@@ -222,6 +222,9 @@ impl Upkeep {
             return;
         }
         if !self.store_was_away.load(Ordering::SeqCst) && !service.owes() {
+            if let Err(problem) = self.look_after_guard(&core, false).await {
+                self.store_is_away(service, &problem);
+            }
             return;
         }
         match self.welcome_store(&core).await {
@@ -257,6 +260,8 @@ impl Upkeep {
     async fn welcome_store(&self, core: &Core) -> Result<(), Problem> {
         let service = &core.service;
         self.ground.store.probe().await?;
+        // Before anything is refreshed: it may be another one that came back.
+        self.look_after_guard(core, true).await?;
         let faults = offer(&core.exchange, &self.ground.store, &service.settings()).await?;
         service.set_problems("spool", faults);
         service.take_back().await?;
@@ -266,6 +271,12 @@ impl Upkeep {
             false => service.take_in_everyone(false).await?,
         }
         service.wake_troubled().await
+    }
+
+    /// Another daemon, or a command, may have accepted the store, or found that it was restored.
+    async fn look_after_guard(&self, core: &Core, spool: bool) -> Result<(), Problem> {
+        let refused = core.guard.look(spool).await?;
+        core.service.accepted(refused.as_deref()).await
     }
 
     /// A clock that was set back leaves the next runs as far in the future as it was ahead: all are reckoned anew.

@@ -44,6 +44,10 @@ pub enum EventKind {
     UserRemoved,
     /// The configuration was read again.
     Reloaded,
+    /// A store that was restored or moved was accepted.
+    StoreAdopted,
+    /// The stored tokens were sealed with another key.
+    KeyRotated,
     /// Something is wrong with the daemon itself.
     Problem,
 }
@@ -70,6 +74,8 @@ impl EventKind {
             Self::UserAdded => "user_added",
             Self::UserRemoved => "user_removed",
             Self::Reloaded => "reloaded",
+            Self::StoreAdopted => "store_adopted",
+            Self::KeyRotated => "key_rotated",
             Self::Problem => "problem",
         }
     }

@@ -309,6 +309,9 @@ impl Account {
             self.refuse_all(&TokenError::Paused, effects);
             return;
         }
+        if let Some(why) = &weather.shut {
+            return self.refuse_all(&TokenError::Blocked(why.to_string()), effects);
+        }
         let unread = matches!(self.known, Known::Unread);
         if self.work == Work::Idle && (self.stale || unread && !self.waiters.is_empty()) {
             if self.stale && self.read_again.is_some_and(|at| at > now.boot) {

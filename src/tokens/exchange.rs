@@ -131,6 +131,9 @@ impl Exchange {
         if let Err(error) = self.spool.prepare(subject.user).await {
             self.problem(&subject, format!("no room in the spool for {}: {error}", subject.name));
         }
+        if self.spool_knows_better(&subject, &start.view).await {
+            return Report { outcome: Outcome::Superseded, skew: None };
+        }
         step!("refresh-before-intent");
         let intent = Intent {
             user: subject.user,
@@ -149,6 +152,10 @@ impl Exchange {
             Ok(None) => {
                 self.offer_kept(&subject).await;
                 return Report { outcome: Outcome::Superseded, skew: None };
+            }
+            Err(error @ StoreError::NotAccepted { .. }) => {
+                self.gate.shut(Some(&said(&error)));
+                return Report { outcome: Outcome::ClientRefused(said(&error)), skew: None };
             }
             Err(error) => {
                 self.metrics.refresh_failed(RefreshError::StoreError, self.clock.boot().since(began));
@@ -262,6 +269,9 @@ impl Exchange {
     }
 
     async fn refused_by_gate(&self, app: &AppName, insist: bool) -> Option<Outcome> {
+        if let Some(why) = self.gate.shut_because() {
+            return Some(Outcome::ClientRefused(why.to_string()));
+        }
         if let Some(until) = self.gate.held_until(app) {
             let reason = format!("Spotify's rate limit holds the app until {until}");
             let retry_after = until.since(self.clock.now());
@@ -288,6 +298,7 @@ impl Exchange {
             let asked = self.clock.boot();
             match self.store.begin_attempt(intent).await {
                 Ok(begun) => return Ok(begun.then_some(first)),
+                Err(error @ StoreError::NotAccepted { .. }) => return Err(error),
                 Err(error) if asked.since(began) > ANNOUNCE_WITHIN || self.stopping.is_cancelled() => {
                     return Err(error);
                 }

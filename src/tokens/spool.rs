@@ -96,6 +96,10 @@ pub trait Spool: Send + Sync + 'static {
     async fn kept_of(&self, user: UserId) -> io::Result<(Vec<Kept>, Vec<String>)>;
     /// Forgets a user's answers.
     async fn forget(&self, user: UserId) -> io::Result<()>;
+    /// Puts a user's answers where nothing finds them but a person: they are somebody else's who had the number.
+    async fn set_aside(&self, user: UserId) -> io::Result<()> {
+        self.forget(user).await
+    }
 }
 
 /// The spool in the state directory.
@@ -217,6 +221,21 @@ impl Spool for FileSpool {
             _ => Ok(()),
         })
         .await
+    }
+
+    async fn set_aside(&self, user: UserId) -> io::Result<()> {
+        let path = self.path(user);
+        blocking(move || set_aside(&path)).await
+    }
+}
+
+/// Renames what is there to the first name that is free.
+fn set_aside(path: &Path) -> io::Result<()> {
+    let free = |n: &u32| !path.with_extension(format!("aside-{n}")).exists();
+    let Some(n) = (1..).find(free) else { return Ok(()) };
+    match std::fs::rename(path, path.with_extension(format!("aside-{n}"))) {
+        Err(error) if !gone(&error) => Err(error),
+        _ => Ok(()),
     }
 }
 

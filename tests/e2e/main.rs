@@ -15,6 +15,7 @@ mod archive;
 mod crash;
 mod daemons;
 mod fault;
+mod guard;
 mod life;
 mod limit;
 mod local;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::BootTime;
 use crate::domain::{AttemptId, Doubt, Epoch, EventKind, Refusal, Timestamp, UserId, said};
 use crate::oauth::{PostError, Reading, Tokens, read};
-use crate::store::{Close, CommitIf, NewTokens, Result as Stored};
+use crate::store::{Close, CommitIf, NewTokens, RESTORED, Result as Stored};
 use crate::telemetry::{LoginLoss, Note, RefreshError};
 
 use super::super::account::{Outcome, View};
@@ -233,6 +233,9 @@ impl Exchange {
                     "the login is over: it has come to its age ({description}); run `longplay login {name}`"
                 )
             }
+            (None, Some(seen)) if seen == RESTORED => format!(
+                "{RESTORED}, and Spotify refuses the refresh token that it has ({description}): run `longplay login {name}`"
+            ),
             (None, Some(seen)) => format!(
                 "an answer was lost, and Spotify had replaced the refresh token in it ({seen}; then: {description}): run `longplay login {name}`"
             ),
@@ -275,6 +278,7 @@ impl Exchange {
 fn loss(case: &Case<'_>, expired: bool) -> LoginLoss {
     match &case.lost {
         _ if expired => LoginLoss::Expired,
+        Some(seen) if seen == RESTORED => LoginLoss::StoreRestored,
         Some(_) => LoginLoss::AnswerLost,
         None => LoginLoss::Revoked,
     }

@@ -1,0 +1,190 @@
+//! The guard: notices that the store was restored, copied or set back, shuts the gates, and lets a person accept it. What
+//! the spool has is given back before anything else.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::control::api::Adopted;
+use crate::domain::{EventKind, User, UserId, said};
+use crate::store::{Change, Custody, Home, StoreError, Whereabouts, machine};
+use crate::telemetry::Note;
+use crate::tokens::Exchange;
+
+use super::core::{Ground, offer};
+use super::state::write_private;
+
+/// What this state directory last worked with: it tells a promoted replica, which it knows, from a copy that it doesn't.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    deployment: Uuid,
+    home: Home,
+    machine: Option<String>,
+}
+
+/// Looks after one store.
+#[derive(Clone)]
+pub struct Guard {
+    ground: Ground,
+    exchange: Arc<Exchange>,
+}
+
+impl Guard {
+    /// Over what the core is built on.
+    pub fn new(ground: Ground, exchange: Arc<Exchange>) -> Self {
+        Self { ground, exchange }
+    }
+
+    /// Why the store is not accepted, if it isn't; the gates are shut or opened accordingly. `spool`: compares it with
+    /// the spool too, as is due at a start and after an outage.
+    ///
+    /// # Errors
+    /// Where the store can't be reached.
+    pub async fn look(&self, spool: bool) -> Result<Option<String>, StoreError> {
+        let Some(custody) = self.ground.store.custody() else { return Ok(None) };
+        let deployment = self.ground.store.open().await?;
+        let stands = custody.whereabouts().await?;
+        let seen = self.seen().filter(|seen| seen.deployment == deployment);
+        let change = since_seen(&stands, seen.as_ref());
+        let mut why = match (stands.fence, &change) {
+            (Some(why), _) => Some(why),
+            (None, Change::Elsewhere(why)) => Some(why.clone()),
+            (None, Change::Promoted) if !knows(seen.as_ref(), &stands.now) => Some(
+                "its server was promoted, or recovered from a back-up, and this state directory never worked with it before"
+                    .to_owned(),
+            ),
+            (None, _) => None,
+        };
+        if why.is_none() && (spool || change == Change::Promoted) {
+            why = self.set_back(custody).await?;
+        }
+        if why.is_none() {
+            if stands.before.as_ref() != Some(&stands.now) {
+                custody.settle(&stands.now).await?;
+            }
+            if change == Change::Promoted {
+                let message =
+                    "another server of the database was promoted, and has all that this daemon knows of";
+                warn!("{message}");
+                self.ground.events.tell(EventKind::StoreAdopted, Note::default(), message.to_owned());
+            }
+            self.note_seen(deployment, stands.now);
+        }
+        let why = why.map(|why| said(&StoreError::NotAccepted { store: self.ground.store.describe(), why }));
+        if why.is_some() {
+            self.exchange.gate.shut(why.as_deref());
+        }
+        Ok(why)
+    }
+
+    /// Whether the spool shows that the store was set back by more than one answer; the fence stands then.
+    async fn set_back(&self, custody: &dyn Custody) -> Result<Option<String>, StoreError> {
+        let ahead = self.exchange.ahead_of_store().await?;
+        let Some(first) = ahead.first() else { return Ok(None) };
+        let user: Option<User> = self.ground.store.users_of(&[*first]).await?.into_iter().next();
+        let name = user.map_or_else(|| format!("user {}", first.0), |user| user.name.to_string());
+        let others = match ahead.len() {
+            1 => String::new(),
+            n => format!(" and {} more", n - 1),
+        };
+        let why = format!(
+            "it is older than the spool, by more than one answer for {name}{others}, as after a back-up was put in its place"
+        );
+        custody.fence(&why, self.exchange.owner).await?;
+        Ok(Some(why))
+    }
+
+    /// Accepts the store where it is.
+    ///
+    /// # Errors
+    /// Where it can't be reached.
+    pub async fn adopt(&self) -> Result<Adopted, StoreError> {
+        let store = &self.ground.store;
+        let adopted = |in_doubt| Adopted { store: store.describe(), in_doubt };
+        let Some(custody) = store.custody() else { return Ok(adopted(0)) };
+        let deployment = store.open().await?;
+        let settings = self.ground.settings.get();
+        for fault in offer(&self.exchange, store, &settings).await? {
+            warn!("{fault}");
+        }
+        self.set_strangers_aside().await?;
+        let now = custody.whereabouts().await?.now;
+        let in_doubt = custody.adopt(&now, self.exchange.owner).await?;
+        self.note_seen(deployment, now);
+        Ok(adopted(in_doubt))
+    }
+
+    /// Who is not in the store was lost with what it lost, and the number may be given to somebody else.
+    async fn set_strangers_aside(&self) -> Result<(), StoreError> {
+        let users = self.exchange.spool.users().await.unwrap_or_default();
+        for bite in users.chunks(512) {
+            let mut known: HashSet<UserId> =
+                self.ground.store.users_of(bite).await?.into_iter().map(|user| user.id).collect();
+            known.extend(self.ground.store.grant_heads(bite).await?.into_iter().map(|head| head.user));
+            for user in bite.iter().filter(|user| !known.contains(user)) {
+                match self.exchange.spool.set_aside(*user).await {
+                    Ok(()) => {
+                        warn!("the answers of user {} are set aside: the store has no such user", user.0)
+                    }
+                    Err(error) => warn!("the answers of user {} can't be set aside: {error}", user.0),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn seen(&self) -> Option<Seen> {
+        let text = std::fs::read_to_string(self.ground.state.seen()).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// It is only a memory: what can't be written is asked for again.
+    fn note_seen(&self, deployment: Uuid, home: Home) {
+        let seen = Seen { deployment, home, machine: machine() };
+        if self.seen().as_ref() == Some(&seen) {
+            return;
+        }
+        let written = serde_json::to_string(&seen)
+            .map_err(std::io::Error::from)
+            .and_then(|json| write_private(&self.ground.state.seen(), &json));
+        if let Err(error) = written {
+            warn!("which store this is could not be noted: {error}");
+        }
+    }
+}
+
+/// How the store's home differs from what it remembers itself; or, where that is the same, from what we remember: a
+/// server that was left behind at a failover knows of nothing.
+fn since_seen(stands: &Whereabouts, seen: Option<&Seen>) -> Change {
+    match (stands.change(), seen) {
+        (Change::Nothing, Some(seen)) if stands.before.is_some() => match stands.now.since(&seen.home) {
+            Change::Promoted => Change::Nothing,
+            change if matches!(stands.now, Home::Postgres { .. }) && left_behind(&stands.now, &seen.home) => {
+                change
+            }
+            _ => Change::Nothing,
+        },
+        (change, _) => change,
+    }
+}
+
+/// Whether it is a server that stayed on an older timeline than one that we worked with.
+fn left_behind(now: &Home, seen: &Home) -> bool {
+    match (now, seen) {
+        (
+            Home::Postgres { system, database, timeline: Some(timeline) },
+            Home::Postgres { system: system_seen, database: database_seen, timeline: Some(timeline_seen) },
+        ) => (system, database) == (system_seen, database_seen) && timeline < timeline_seen,
+        _ => false,
+    }
+}
+
+/// Whether this state directory, on this machine, has worked with the same database of the same cluster.
+fn knows(seen: Option<&Seen>, now: &Home) -> bool {
+    let Some(seen) = seen else { return false };
+    let here = matches!((&seen.machine, machine()), (Some(was), Some(is)) if *was != is);
+    !here && matches!(now.since(&seen.home), Change::Promoted | Change::Nothing)
+}
