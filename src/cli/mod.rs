@@ -16,6 +16,7 @@ mod completions;
 mod config;
 mod connect;
 mod demo;
+mod doctor;
 mod exit;
 mod gaps;
 mod key;
@@ -98,6 +99,7 @@ enum Command {
     Gaps(gaps::Gaps),
     Token(token::Token),
     Watch(watch::Watch),
+    Doctor(doctor::Doctor),
     Key(key::Key),
     Adopt(adopt::Adopt),
     /// Have the daemon load its configuration anew
@@ -136,6 +138,7 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Gaps(gaps) => wait(gaps.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),
+        Command::Doctor(doctor) => wait(doctor.run(&place)),
         Command::Key(key) => wait(key.run(&place)),
         Command::Adopt(adopt) => wait(adopt.run(&place)),
         Command::Reload => wait(reload::run(&place)),

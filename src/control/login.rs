@@ -72,6 +72,7 @@ impl Service {
             self.settings().apps.get(&app).cloned().ok_or_else(|| Problem::bad_request("no such app"))?;
         let authorization = authorize(&app).map_err(Problem::bad_request)?;
         let parts = self.parts();
+        let _held = parts.vault.hold().await;
         let verifier = secrecy::ExposeSecret::expose_secret(&authorization.verifier).as_bytes();
         let pending = PendingLogin {
             state: authorization.state.clone(),

@@ -4,6 +4,7 @@
 pub mod api;
 mod care;
 pub mod client;
+mod doctor;
 mod ending;
 mod extract;
 mod login;

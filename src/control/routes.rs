@@ -51,6 +51,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/pause", post(pause_all))
         .route("/v1/resume", post(resume_all))
         .route("/v1/reload", post(reload))
+        .route("/v1/doctor", get(doctor))
         .route("/v1/adopt", post(adopt))
         .route("/v1/key/rotate", post(rotate_key))
         .route("/v1/openapi.json", get(openapi))
@@ -89,6 +90,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         pause_all,
         resume_all,
         reload,
+        doctor,
         adopt,
         rotate_key,
         metrics,
@@ -315,6 +317,12 @@ fn listen(
     responses((status = 200, body = Reloaded), (status = 422, body = Problem)))]
 async fn reload(State(context): State<Context>) -> Answer<Reloaded> {
     Ok(Json(context.service.reload().await?))
+}
+
+/// Looks at everything that a token's life hangs on; spends none.
+#[utoipa::path(get, path = "/v1/doctor", responses((status = 200, body = Findings), (status = 503, body = Problem)))]
+async fn doctor(State(context): State<Context>) -> Json<Findings> {
+    Json(context.service.examine().await)
 }
 
 /// Accepts a store that was restored or moved: every login counts as in doubt then.

@@ -7,17 +7,19 @@ use crate::control::Caretaker;
 use crate::control::api::{Adopted, KeyRotated, Problem};
 
 use super::guard::Guard;
+use super::key::{KeyKeeper, RotateError};
 
 /// Looks after the store as a whole.
 pub struct Care {
     guard: Guard,
+    keys: KeyKeeper,
     one: Mutex<()>,
 }
 
 impl Care {
-    /// By the guard.
-    pub fn new(guard: Guard) -> Self {
-        Self { guard, one: Mutex::default() }
+    /// With the guard and the token key.
+    pub fn new(guard: Guard, keys: KeyKeeper) -> Self {
+        Self { guard, keys, one: Mutex::default() }
     }
 }
 
@@ -30,6 +32,13 @@ impl Caretaker for Care {
 
     async fn rotate_key(&self) -> Result<KeyRotated, Problem> {
         let _one = self.one.lock().await;
-        Err(Problem::bad_request("not yet"))
+        match self.keys.rotate().await {
+            Ok((done, message)) => Ok(KeyRotated { logins: done.logins, answers: done.answers, message }),
+            Err(RotateError::Store(error)) => Err(error.into()),
+            Err(error @ RotateError::Unprepared(_)) => {
+                Err(Problem::new("configuration", 422, error.to_string()))
+            }
+            Err(error) => Err(Problem::new("fault", 500, error.to_string())),
+        }
     }
 }

@@ -3,15 +3,12 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use secrecy::ExposeSecret as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archiver, Dependencies};
 use crate::clock::Clock;
-use crate::config::{Settings, TokenKey};
+use crate::config::Settings;
 use crate::control::{Parts, Service, limits};
 use crate::domain::{User, UserId};
 use crate::oauth::{HttpTransport, Transport};
@@ -20,11 +17,12 @@ use crate::schedule::Scheduler;
 use crate::spotify::{Client, Gate};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Events, Metrics};
-use crate::tokens::{Exchange, FileSpool, Spool, Subject, Vault, offer_spool};
+use crate::tokens::{Exchange, FileSpool, Spool, Subject, offer_spool};
 
 use super::care::Care;
 use super::guard::Guard;
-use super::state::{StateDir, write_private};
+use super::key::{self, KeyKeeper};
+use super::state::StateDir;
 
 /// Why the core can't be built.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +93,8 @@ pub struct Core {
     pub exchange: Arc<Exchange>,
     /// What notices that the store was restored or moved.
     pub guard: Guard,
+    /// What changes the token key.
+    pub keys: KeyKeeper,
     /// The actor's task.
     pub actor: JoinHandle<()>,
 }
@@ -107,9 +107,11 @@ impl Core {
     pub async fn build(ground: &Ground, scheduler: Option<Scheduler>) -> Result<Self, CoreError> {
         let (settings, store) = (ground.settings.get(), Arc::clone(&ground.store));
         let deployment = store.open().await?;
-        let vault = Arc::new(vault(ground, deployment).await?);
+        let vault = Arc::new(key::vault(ground, deployment, scheduler.is_some()).await?);
         let spool: Arc<dyn Spool> =
             Arc::new(FileSpool::new(ground.state.spool(), Arc::clone(&vault), Arc::clone(&ground.random)));
+        let keys = KeyKeeper::new(ground.clone(), Arc::clone(&vault), Arc::clone(&spool));
+        keys.go_on().await?;
         let host = |e: &dyn std::error::Error| CoreError::Host(format!("no HTTP client can be made: {e}"));
         let client = Client::new().map_err(|e| host(&e))?;
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new().map_err(|e| host(&e))?);
@@ -168,12 +170,12 @@ impl Core {
         };
         let service = Service::new(parts, Arc::clone(&settings));
         service.set_problems("spool", faults);
-        service.on_care(Arc::new(Care::new(guard.clone())));
+        service.on_care(Arc::new(Care::new(guard.clone(), keys.clone())));
         // With nobody in the roster yet there is nothing that could fail.
         if let Err(problem) = service.accepted(refused.as_deref()).await {
             tracing::warn!("{}", problem.detail);
         }
-        Ok(Self { service, exchange, guard, actor })
+        Ok(Self { service, exchange, guard, keys, actor })
     }
 }
 
@@ -192,51 +194,4 @@ pub async fn offer(
         Ok(users.into_iter().filter_map(subject).collect())
     };
     offer_spool(exchange, who).await
-}
-
-/// The key that is configured, or the one made here. A key is made only for an empty store; a wrong one is refused.
-async fn vault(ground: &Ground, deployment: uuid::Uuid) -> Result<Vault, CoreError> {
-    let tokens = &ground.settings.get().tokens;
-    let probe = ground.store.key_probe().await?;
-    let key = match (&tokens.key, &probe) {
-        (Some(key), _) => key.clone(),
-        (None, probe) => kept_key(ground, probe.is_none())?,
-    };
-    let vault = Vault::new(deployment, &key, tokens.old_key.as_ref());
-    let probe = match probe {
-        Some(probe) => probe,
-        None => ground.store.keep_key_probe(vault.probe(&ground.random)).await?,
-    };
-    match vault.check_probe(&probe) {
-        Ok(()) => Ok(vault),
-        Err(_) => Err(CoreError::Key(format!(
-            "the token key is not the one that {} is sealed with: give the right one as tokens.key_file or the credential token-key (a restored or moved store needs its old key)",
-            ground.store.describe()
-        ))),
-    }
-}
-
-fn kept_key(ground: &Ground, empty_store: bool) -> Result<TokenKey, CoreError> {
-    let path = ground.state.key();
-    let unusable = |e: std::io::Error| CoreError::Key(format!("the token key {}: {e}", path.display()));
-    match std::fs::read_to_string(&path) {
-        Ok(line) => TokenKey::from_base64(&line).ok_or_else(|| {
-            let path = path.display();
-            CoreError::Key(format!(
-                "{path} holds no token key (32 bytes in base64 on one line): restore it from a back-up"
-            ))
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && empty_store => {
-            let bytes = zeroize::Zeroizing::new(ground.random.bytes::<32>());
-            let line = crate::domain::Secret::from(STANDARD.encode(*bytes));
-            write_private(&path, line.expose_secret()).map_err(unusable)?;
-            Ok(TokenKey::new(*bytes))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(CoreError::Key(format!(
-            "{} is sealed, and its token key is missing: restore {} from a back-up, or give it as tokens.key_file or the credential token-key",
-            ground.store.describe(),
-            path.display()
-        ))),
-        Err(error) => Err(unusable(error)),
-    }
 }

@@ -5,6 +5,7 @@ mod core;
 mod door;
 mod guard;
 mod heard;
+mod key;
 mod lifecycle;
 mod local;
 mod notify;

@@ -101,6 +101,16 @@ impl StateDir {
         self.path.join("store")
     }
 
+    /// Where the next key is while it is not in use.
+    pub fn next_key(&self) -> PathBuf {
+        self.path.join("token-key-next")
+    }
+
+    /// Where the old key is until nothing is sealed with it any more.
+    pub fn old_key(&self) -> PathBuf {
+        self.path.join("token-key-old")
+    }
+
     /// Where a key is that was made here.
     pub fn key(&self) -> PathBuf {
         self.path.join("token-key")

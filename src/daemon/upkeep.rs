@@ -12,10 +12,12 @@ use crate::control::api::Problem;
 use crate::control::{Reload, Service};
 use crate::domain::{AppName, EventKind, Timestamp, said};
 use crate::schedule::Scheduler;
+use crate::tokens::WRONG_CLOCK;
 
 use super::core::{Core, CoreError, Ground, offer};
 use super::door::Door;
 use super::heard;
+use super::key;
 use super::notify;
 use super::status;
 
@@ -23,8 +25,6 @@ use super::status;
 const LOOK: Duration = Duration::from_secs(5);
 /// How long the store is waited for at a look, while it was never reached.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
-/// A clock that is wrong by more is a problem.
-const WRONG_CLOCK: i64 = 30_000;
 /// Events and runs are kept for so long.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How often the logins' ends are looked at.
@@ -82,6 +82,9 @@ impl Upkeep {
     pub fn start(self: &Arc<Self>, end: &CancellationToken) {
         self.every("store", LOOK, end, |upkeep| async move { upkeep.look_at_store().await });
         self.every("status", LOOK, end, |upkeep| async move { upkeep.tell_status().await });
+        self.with_core("daemons", key::NOTE, end, |upkeep, service| async move {
+            upkeep.look_at_key(&service).await;
+        });
         self.with_core("users", LOOK, end, |upkeep, service| async move {
             upkeep.look_at_users(&service).await;
         });
@@ -277,6 +280,19 @@ impl Upkeep {
     async fn look_after_guard(&self, core: &Core, spool: bool) -> Result<(), Problem> {
         let refused = core.guard.look(spool).await?;
         core.service.accepted(refused.as_deref()).await
+    }
+
+    /// Others are to know that this daemon is at work, and with which key.
+    async fn look_at_key(&self, service: &Service) {
+        let Some(core) = self.door.core().filter(|_| self.ground.store.is_shared()) else { return };
+        match core.keys.note().await {
+            Ok(()) => service.set_problems("key", Vec::new()),
+            Err(error) if error.passes() => {}
+            Err(error) => {
+                let why = said(&error);
+                service.set_problems("key", vec![why]);
+            }
+        }
     }
 
     /// A clock that was set back leaves the next runs as far in the future as it was ahead: all are reckoned anew.

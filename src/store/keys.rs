@@ -22,6 +22,8 @@ pub struct SealedGrant {
     pub refresh_token: Sealed,
     /// The access token.
     pub access_token: Option<Sealed>,
+    /// The scope that was granted, where the provider said so.
+    pub scope: Option<String>,
 }
 
 /// A daemon that works on the store.
@@ -36,7 +38,7 @@ pub struct DaemonSeen {
 pub async fn sealed(session: &mut Session, after: Option<UserId>, limit: i64) -> Result<Vec<SealedGrant>> {
     session
         .all(
-            "SELECT user_id, epoch, generation, refresh_token, access_token FROM grants
+            "SELECT user_id, epoch, generation, refresh_token, access_token, scope FROM grants
              WHERE user_id > $1 AND refresh_token IS NOT NULL ORDER BY user_id LIMIT $2",
             params![after.map_or(i64::MIN, |user| user.0), limit],
             |row| {
@@ -46,6 +48,7 @@ pub async fn sealed(session: &mut Session, after: Option<UserId>, limit: i64) ->
                     generation: row.get("generation")?,
                     refresh_token: row.get("refresh_token")?,
                     access_token: row.maybe("access_token")?,
+                    scope: row.maybe("scope")?,
                 })
             },
         )

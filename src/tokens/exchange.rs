@@ -20,7 +20,7 @@ use crate::oauth::{PostError, TokenRequest, Transport};
 use crate::random::Random;
 use crate::spotify::Gate;
 use crate::store::{CommitIf, GrantStore, Intent, STOPPED, StoreError};
-use crate::telemetry::{Events, Metrics, Note, RefreshError};
+use crate::telemetry::{Events, Metrics, Note, RefreshError, step};
 
 use super::account::{OnRecord, Outcome, Start, View};
 use super::seal::{Label, Vault};
@@ -29,14 +29,6 @@ use super::validity::{Held, Moment, skew};
 use super::{TokenError, Trouble};
 pub use offer::offer_spool;
 use outcome::Case;
-
-/// A step of a refresh, told at debug level; a failure point of this name in builds for tests.
-macro_rules! step {
-    ($name:literal) => {
-        tracing::debug!("step {}", $name);
-        fail::fail_point!($name);
-    };
-}
 
 /// How long a daemon may take from its intent to the end of its request, by the store's clock.
 pub const LEASE: Duration = Duration::from_secs(90);

@@ -88,6 +88,7 @@ pub(super) async fn commit(
         {
             return Err(LoginError::Store(format!("the spool can't be written ({error})")));
         }
+        let _held = exchange.vault.hold().await;
         let seal = |label, text: &str| exchange.vault.seal(label, text.as_bytes(), &exchange.random);
         let access = login.answer.as_ref().map(|(tokens, sent_at)| {
             let token = seal(Label::Access(user, epoch, generation), tokens.access_token.expose());

@@ -163,6 +163,7 @@ impl Exchange {
         let refresh_token = tokens.refresh_token.clone().unwrap_or_else(|| kept.refresh_token.clone());
         let skew = skew(kept.answer.date.as_deref(), kept.sent_at, kept.received_at).unwrap_or(0);
         let access_times = times(kept.sent_at, tokens.lifetime, skew);
+        let held = self.vault.hold().await;
         let seal = |label, text: &str| self.vault.seal(label, text.as_bytes(), &self.random);
         let new = NewTokens {
             user,
@@ -183,6 +184,7 @@ impl Exchange {
             let newest = CommitIf::NotNewerThan(kept.sent);
             committed = self.insist(stalled, None, || self.store.commit_tokens(&new, newest)).await;
         }
+        drop(held);
         if !committed {
             return Outcome::Superseded;
         }

@@ -88,6 +88,11 @@ impl Slot {
         })
     }
 
+    /// Whether it is sealed with the key in use.
+    pub fn is_current(&self, vault: &Vault) -> bool {
+        vault.is_current(&self.seal)
+    }
+
     /// The answer, opened.
     ///
     /// # Errors
@@ -133,6 +138,37 @@ pub fn write(
     bytes.extend_from_slice(&head.sent.0.to_le_bytes());
     bytes.extend_from_slice(head.attempt.0.as_bytes());
     bytes.push(u8::from(head.success));
+    put(file, number, user, bytes, text, vault, random)
+}
+
+/// Seals what is sealed with another key with the one in use, each answer in its slot; not synced. True where one was.
+///
+/// # Errors
+/// Where the file can't be written.
+pub fn reseal(file: &File, user: UserId, vault: &Vault, random: &Random) -> io::Result<bool> {
+    let mut resealed = false;
+    for number in 0..SLOTS {
+        let Ok(Some(slot)) = slot(file, number) else { continue };
+        if slot.is_current(vault) || slot.head(user, vault).is_err() {
+            continue;
+        }
+        let Ok(text) = slot.answer(file, user, vault) else { continue };
+        put(file, number, user, slot.clear[..NAMED].to_vec(), &text, vault, random)?;
+        resealed = true;
+    }
+    Ok(resealed)
+}
+
+/// Writes an answer into a slot, behind the `bytes` that name it.
+fn put(
+    file: &File,
+    number: usize,
+    user: UserId,
+    mut bytes: Vec<u8>,
+    text: &[u8],
+    vault: &Vault,
+    random: &Random,
+) -> io::Result<()> {
     let answer = vault.seal(Label::Answer(user, &bytes), text, random).0;
     if HEAD + answer.len() > LONGEST {
         return Err(io::Error::other(format!("an answer of {} bytes has no room in a slot", text.len())));
