@@ -2,12 +2,14 @@
 //! the spool has is given back before anything else.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 use uuid::Uuid;
 
+use crate::clock::BootTime;
 use crate::control::api::Adopted;
 use crate::domain::{EventKind, User, UserId, said};
 use crate::store::{Change, Custody, Home, StoreError, Whereabouts, machine};
@@ -15,7 +17,11 @@ use crate::telemetry::Note;
 use crate::tokens::Exchange;
 
 use super::core::{Ground, offer};
+use super::key::LIVE;
 use super::state::write_private;
+
+/// How long other daemons get to give back what a promoted replica lacks. Each looks every five seconds.
+const OTHERS_FIRST: Duration = Duration::from_secs(15);
 
 /// What this state directory last worked with: it tells a promoted replica, which it knows, from a copy that it doesn't.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,12 +36,14 @@ struct Seen {
 pub struct Guard {
     ground: Ground,
     exchange: Arc<Exchange>,
+    /// When a promoted replica was first seen.
+    promoted: Arc<Mutex<Option<BootTime>>>,
 }
 
 impl Guard {
     /// Over what the core is built on.
     pub fn new(ground: Ground, exchange: Arc<Exchange>) -> Self {
-        Self { ground, exchange }
+        Self { ground, exchange, promoted: Arc::default() }
     }
 
     /// Why the store is not accepted, if it isn't; the gates are shut or opened accordingly. `spool`: compares it with
@@ -61,6 +69,9 @@ impl Guard {
         if why.is_none() && (spool || change == Change::Promoted) {
             why = self.set_back(custody).await?;
         }
+        if why.is_none() && change == Change::Promoted && self.others_come_first(custody).await? {
+            return Ok(None);
+        }
         if why.is_none() {
             if stands.before.as_ref() != Some(&stands.now) {
                 custody.settle(&stands.now).await?;
@@ -78,6 +89,24 @@ impl Guard {
             self.exchange.gate.shut(why.as_deref());
         }
         Ok(why)
+    }
+
+    /// A promoted replica may lack the last commits. Until each daemon that is at work has had the time to give back what
+    /// its spool has of them, the store takes no intent.
+    async fn others_come_first(&self, custody: &dyn Custody) -> Result<bool, StoreError> {
+        let settings = self.ground.settings.get();
+        for fault in offer(&self.exchange, &self.ground.store, &settings).await? {
+            warn!("{fault}");
+        }
+        let now = self.ground.clock.boot();
+        let first = *self.promoted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+        let own = self.exchange.owner;
+        let others = custody.daemons_seen(LIVE).await?.iter().any(|daemon| daemon.owner != own);
+        let waits = others && now.since(first) < OTHERS_FIRST;
+        if !waits {
+            *self.promoted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        Ok(waits)
     }
 
     /// Whether the spool shows that the store was set back by more than one answer; the fence stands then.
@@ -187,4 +216,45 @@ fn knows(seen: Option<&Seen>, now: &Home) -> bool {
     let Some(seen) = seen else { return false };
     let here = matches!((&seen.machine, machine()), (Some(was), Some(is)) if *was != is);
     !here && matches!(now.since(&seen.home), Change::Promoted | Change::Nothing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database(system: i64, timeline: i64) -> Home {
+        Home::Postgres { system: Some(system), database: 5, timeline: Some(timeline) }
+    }
+
+    fn seen(home: Home, machine: Option<String>) -> Seen {
+        Seen { deployment: Uuid::nil(), home, machine }
+    }
+
+    fn stands(before: &Home, now: &Home) -> Whereabouts {
+        Whereabouts { before: Some(before.clone()), now: now.clone(), fence: None }
+    }
+
+    #[test]
+    fn a_server_that_was_left_behind_is_told_by_whoever_worked_with_its_successor() {
+        let old = database(7, 1);
+        let here = |home| seen(home, machine());
+        // It remembers nothing of the failover itself.
+        assert_eq!(since_seen(&stands(&old, &old), None), Change::Nothing);
+        assert_eq!(since_seen(&stands(&old, &old), Some(&here(database(7, 1)))), Change::Nothing);
+        let change = since_seen(&stands(&old, &old), Some(&here(database(7, 2))));
+        assert!(matches!(change, Change::Elsewhere(_)), "{change:?}");
+        // Another daemon has accepted what this one has not seen yet.
+        assert_eq!(since_seen(&stands(&database(7, 3), &database(7, 3)), Some(&here(old))), Change::Nothing);
+    }
+
+    #[test]
+    fn only_who_worked_with_a_server_on_this_machine_knows_its_replica() {
+        assert!(!knows(None, &database(7, 2)));
+        assert!(knows(Some(&seen(database(7, 1), machine())), &database(7, 2)));
+        assert!(!knows(Some(&seen(database(8, 1), machine())), &database(7, 2)));
+        if machine().is_some() {
+            let elsewhere = seen(database(7, 1), Some("another machine".to_owned()));
+            assert!(!knows(Some(&elsewhere), &database(7, 2)));
+        }
+    }
 }

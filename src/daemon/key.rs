@@ -27,7 +27,7 @@ use super::state::{StateDir, write_private};
 /// How many logins are sealed anew with one transaction.
 const BITE: i64 = 200;
 /// A daemon that was seen so short a while ago is at work. Each says so every [`NOTE`].
-const LIVE: Duration = Duration::from_secs(120);
+pub const LIVE: Duration = Duration::from_secs(120);
 /// How often a daemon on a shared store says that it is at work.
 pub const NOTE: Duration = Duration::from_secs(30);
 /// How long is waited for what is sealed with the old key and on its way.

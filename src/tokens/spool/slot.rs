@@ -138,7 +138,7 @@ pub fn write(
     bytes.extend_from_slice(&head.sent.0.to_le_bytes());
     bytes.extend_from_slice(head.attempt.0.as_bytes());
     bytes.push(u8::from(head.success));
-    put(file, number, user, bytes, text, vault, random)
+    put(file, number, &sealed(user, bytes, text, vault, random)?)
 }
 
 /// Seals what is sealed with another key with the one in use, each answer in its slot; not synced. True where one was.
@@ -153,22 +153,21 @@ pub fn reseal(file: &File, user: UserId, vault: &Vault, random: &Random) -> io::
             continue;
         }
         let Ok(text) = slot.answer(file, user, vault) else { continue };
-        put(file, number, user, slot.clear[..NAMED].to_vec(), &text, vault, random)?;
+        let named = slot.clear[..NAMED].to_vec();
+        put(file, number, &sealed(user, named, &text, vault, random)?)?;
         resealed = true;
     }
     Ok(resealed)
 }
 
-/// Writes an answer into a slot, behind the `bytes` that name it.
-fn put(
-    file: &File,
-    number: usize,
+/// What a slot holds: the answer, sealed, behind the `bytes` that name it.
+fn sealed(
     user: UserId,
     mut bytes: Vec<u8>,
     text: &[u8],
     vault: &Vault,
     random: &Random,
-) -> io::Result<()> {
+) -> io::Result<Vec<u8>> {
     let answer = vault.seal(Label::Answer(user, &bytes), text, random).0;
     if HEAD + answer.len() > LONGEST {
         return Err(io::Error::other(format!("an answer of {} bytes has no room in a slot", text.len())));
@@ -177,6 +176,10 @@ fn put(
     let seal = vault.seal(Label::Head(user, &bytes), &[], random).0;
     bytes.extend_from_slice(&seal);
     bytes.extend_from_slice(&answer);
+    Ok(bytes)
+}
+
+fn put(file: &File, number: usize, bytes: &[u8]) -> io::Result<()> {
     let (near, far) = bytes.split_at(bytes.len().min(NEAR));
     file.write_all_at(near, begin(number))?;
     file.write_all_at(far, beyond(number))
