@@ -108,9 +108,12 @@ impl Core {
         let (settings, store) = (ground.settings.get(), Arc::clone(&ground.store));
         let deployment = store.open().await?;
         let vault = Arc::new(key::vault(ground, deployment, scheduler.is_some()).await?);
-        let spool: Arc<dyn Spool> =
-            Arc::new(FileSpool::new(ground.state.spool(), Arc::clone(&vault), Arc::clone(&ground.random)));
-        let keys = KeyKeeper::new(ground.clone(), Arc::clone(&vault), Arc::clone(&spool));
+        let spool: Arc<dyn Spool> = Arc::new(FileSpool::new(
+            ground.state.paths().spool(),
+            Arc::clone(&vault),
+            Arc::clone(&ground.random),
+        ));
+        let keys = KeyKeeper::new(ground, Arc::clone(&vault), Arc::clone(&spool));
         keys.go_on().await?;
         let host = |e: &dyn std::error::Error| CoreError::Host(format!("no HTTP client can be made: {e}"));
         let client = Client::new().map_err(|e| host(&e))?;
@@ -130,7 +133,7 @@ impl Core {
             owner: ground.state.owner(),
             stopping: CancellationToken::new(),
         });
-        let guard = Guard::new(ground.clone(), Arc::clone(&exchange));
+        let guard = Guard::new(ground, Arc::clone(&exchange));
         let refused = guard.look(true).await?;
         // Also what nobody has accepted yet is given back what it lacks.
         let faults = offer(&exchange, &store, &settings).await?;

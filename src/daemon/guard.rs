@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::clock::BootTime;
+use crate::clock::{BootTime, Clock};
 use crate::control::api::Adopted;
 use crate::domain::{EventKind, User, UserId, said};
-use crate::store::{Change, Custody, Home, StoreError, Whereabouts, machine};
-use crate::telemetry::Note;
+use crate::store::{Change, Custody, Home, Store, StoreError, Whereabouts, machine};
+use crate::telemetry::{Events, Note};
 use crate::tokens::Exchange;
 
-use super::core::{Ground, offer};
+use super::core::{Current, Ground, offer};
 use super::key::LIVE;
-use super::state::write_private;
+use super::state::{StatePaths, write_private};
 
 /// How long other daemons get to give back what a promoted replica lacks. Each looks every five seconds.
 const OTHERS_FIRST: Duration = Duration::from_secs(15);
@@ -31,10 +31,14 @@ struct Seen {
     machine: Option<String>,
 }
 
-/// Looks after one store.
+/// Looks after one store. It does not hold the state directory: what asks it may outlive the daemon's loop.
 #[derive(Clone)]
 pub struct Guard {
-    ground: Ground,
+    store: Arc<dyn Store>,
+    settings: Current,
+    clock: Arc<dyn Clock>,
+    events: Events,
+    paths: StatePaths,
     exchange: Arc<Exchange>,
     /// When a promoted replica was first seen.
     promoted: Arc<Mutex<Option<BootTime>>>,
@@ -42,8 +46,16 @@ pub struct Guard {
 
 impl Guard {
     /// Over what the core is built on.
-    pub fn new(ground: Ground, exchange: Arc<Exchange>) -> Self {
-        Self { ground, exchange, promoted: Arc::default() }
+    pub fn new(ground: &Ground, exchange: Arc<Exchange>) -> Self {
+        Self {
+            store: Arc::clone(&ground.store),
+            settings: ground.settings.clone(),
+            clock: Arc::clone(&ground.clock),
+            events: ground.events.clone(),
+            paths: ground.state.paths(),
+            exchange,
+            promoted: Arc::default(),
+        }
     }
 
     /// Why the store is not accepted, if it isn't; the gates are shut or opened accordingly. `spool`: compares it with
@@ -52,8 +64,8 @@ impl Guard {
     /// # Errors
     /// Where the store can't be reached.
     pub async fn look(&self, spool: bool) -> Result<Option<String>, StoreError> {
-        let Some(custody) = self.ground.store.custody() else { return Ok(None) };
-        let deployment = self.ground.store.open().await?;
+        let Some(custody) = self.store.custody() else { return Ok(None) };
+        let deployment = self.store.open().await?;
         let stands = custody.whereabouts().await?;
         let seen = self.seen().filter(|seen| seen.deployment == deployment);
         let change = since_seen(&stands, seen.as_ref());
@@ -80,11 +92,11 @@ impl Guard {
                 let message =
                     "another server of the database was promoted, and has all that this daemon knows of";
                 warn!("{message}");
-                self.ground.events.tell(EventKind::StoreAdopted, Note::default(), message.to_owned());
+                self.events.tell(EventKind::StoreAdopted, Note::default(), message.to_owned());
             }
             self.note_seen(deployment, stands.now);
         }
-        let why = why.map(|why| said(&StoreError::NotAccepted { store: self.ground.store.describe(), why }));
+        let why = why.map(|why| said(&StoreError::NotAccepted { store: self.store.describe(), why }));
         if why.is_some() {
             self.exchange.gate.shut(why.as_deref());
         }
@@ -94,11 +106,11 @@ impl Guard {
     /// A promoted replica may lack the last commits. Until each daemon that is at work has had the time to give back what
     /// its spool has of them, the store takes no intent.
     async fn others_come_first(&self, custody: &dyn Custody) -> Result<bool, StoreError> {
-        let settings = self.ground.settings.get();
-        for fault in offer(&self.exchange, &self.ground.store, &settings).await? {
+        let settings = self.settings.get();
+        for fault in offer(&self.exchange, &self.store, &settings).await? {
             warn!("{fault}");
         }
-        let now = self.ground.clock.boot();
+        let now = self.clock.boot();
         let first = *self.promoted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
         let own = self.exchange.owner;
         let others = custody.daemons_seen(LIVE).await?.iter().any(|daemon| daemon.owner != own);
@@ -113,7 +125,7 @@ impl Guard {
     async fn set_back(&self, custody: &dyn Custody) -> Result<Option<String>, StoreError> {
         let ahead = self.exchange.ahead_of_store().await?;
         let Some(first) = ahead.first() else { return Ok(None) };
-        let user: Option<User> = self.ground.store.users_of(&[*first]).await?.into_iter().next();
+        let user: Option<User> = self.store.users_of(&[*first]).await?.into_iter().next();
         let name = user.map_or_else(|| format!("user {}", first.0), |user| user.name.to_string());
         let others = match ahead.len() {
             1 => String::new(),
@@ -131,11 +143,11 @@ impl Guard {
     /// # Errors
     /// Where it can't be reached.
     pub async fn adopt(&self) -> Result<Adopted, StoreError> {
-        let store = &self.ground.store;
+        let store = &self.store;
         let adopted = |in_doubt| Adopted { store: store.describe(), in_doubt };
         let Some(custody) = store.custody() else { return Ok(adopted(0)) };
         let deployment = store.open().await?;
-        let settings = self.ground.settings.get();
+        let settings = self.settings.get();
         for fault in offer(&self.exchange, store, &settings).await? {
             warn!("{fault}");
         }
@@ -151,8 +163,8 @@ impl Guard {
         let users = self.exchange.spool.users().await.unwrap_or_default();
         for bite in users.chunks(512) {
             let mut known: HashSet<UserId> =
-                self.ground.store.users_of(bite).await?.into_iter().map(|user| user.id).collect();
-            known.extend(self.ground.store.grant_heads(bite).await?.into_iter().map(|head| head.user));
+                self.store.users_of(bite).await?.into_iter().map(|user| user.id).collect();
+            known.extend(self.store.grant_heads(bite).await?.into_iter().map(|head| head.user));
             for user in bite.iter().filter(|user| !known.contains(user)) {
                 match self.exchange.spool.set_aside(*user).await {
                     Ok(()) => {
@@ -166,7 +178,7 @@ impl Guard {
     }
 
     fn seen(&self) -> Option<Seen> {
-        let text = std::fs::read_to_string(self.ground.state.seen()).ok()?;
+        let text = std::fs::read_to_string(self.paths.seen()).ok()?;
         serde_json::from_str(&text).ok()
     }
 
@@ -178,7 +190,7 @@ impl Guard {
         }
         let written = serde_json::to_string(&seen)
             .map_err(std::io::Error::from)
-            .and_then(|json| write_private(&self.ground.state.seen(), &json));
+            .and_then(|json| write_private(&self.paths.seen(), &json));
         if let Err(error) = written {
             warn!("which store this is could not be noted: {error}");
         }

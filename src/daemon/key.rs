@@ -15,14 +15,14 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::config::TokenKey;
-use crate::domain::{Sealed, UserId, said};
+use crate::domain::{Owner, Sealed, UserId, said};
 use crate::random::Random;
-use crate::store::{Custody, SealedGrant, StoreError};
+use crate::store::{Custody, SealedGrant, Store, StoreError};
 use crate::telemetry::step;
 use crate::tokens::{Label, OpenError, Spool, Vault};
 
-use super::core::{CoreError, Ground};
-use super::state::{StateDir, write_private};
+use super::core::{CoreError, Current, Ground};
+use super::state::{StatePaths, write_private};
 
 /// How many logins are sealed anew with one transaction.
 const BITE: i64 = 200;
@@ -68,8 +68,8 @@ pub async fn vault(ground: &Ground, deployment: Uuid, daemon: bool) -> Result<Va
     let vault = match &tokens.key {
         Some(key) => Vault::new(deployment, key, tokens.old_key.as_ref()),
         None => {
-            let key = kept_key(ground, probe.is_none())?;
-            let old = left_behind(&ground.state, &key).map_err(|e| unusable(&ground.state.old_key(), &e))?;
+            let (key, paths) = (kept_key(ground, probe.is_none())?, ground.state.paths());
+            let old = left_behind(&paths, &key).map_err(|e| unusable(&paths.old_key(), &e))?;
             Vault::new(deployment, &key, old.as_ref().or(tokens.old_key.as_ref()))
         }
     };
@@ -80,17 +80,17 @@ pub async fn vault(ground: &Ground, deployment: Uuid, daemon: bool) -> Result<Va
     if let Some(custody) = store.custody().filter(|_| daemon && store.is_shared()) {
         custody.note_daemon(ground.state.owner(), &vault.key_id()).await?;
     }
-    fits(ground, &vault).await?;
+    fits(store, &vault).await?;
     Ok(vault)
 }
 
 /// Whether the store is sealed with a key of this vault.
-pub async fn fits(ground: &Ground, vault: &Vault) -> Result<(), CoreError> {
-    let Some(probe) = ground.store.key_probe().await? else { return Ok(()) };
+async fn fits(store: &Arc<dyn Store>, vault: &Vault) -> Result<(), CoreError> {
+    let Some(probe) = store.key_probe().await? else { return Ok(()) };
     vault.check_probe(&probe).map_err(|_| {
         CoreError::Key(format!(
             "the token key is not the one that {} is sealed with: give the right one as tokens.key_file or the credential token-key (a restored or moved store needs its old key, a changed key must be given to every daemon)",
-            ground.store.describe()
+            store.describe()
         ))
     })
 }
@@ -100,7 +100,7 @@ fn unusable(path: &Path, error: &io::Error) -> CoreError {
 }
 
 fn kept_key(ground: &Ground, empty_store: bool) -> Result<TokenKey, CoreError> {
-    let path = ground.state.key();
+    let path = ground.state.paths().key();
     match read(&path) {
         Ok(Some(key)) => Ok(key),
         Ok(None) if empty_store => make(&path, &ground.random).map_err(|e| unusable(&path, &e)),
@@ -137,7 +137,7 @@ fn keep(path: &Path, key: &TokenKey) -> io::Result<()> {
 
 /// The old key of a change that was broken off after the new one came into use. Where it had not come into use, nothing
 /// is sealed with it, and what was prepared is taken away.
-fn left_behind(state: &StateDir, key: &TokenKey) -> io::Result<Option<TokenKey>> {
+fn left_behind(state: &StatePaths, key: &TokenKey) -> io::Result<Option<TokenKey>> {
     remove(&state.next_key())?;
     match read(&state.old_key())? {
         Some(old) if old == *key => remove(&state.old_key()).map(|()| None),
@@ -157,18 +157,30 @@ fn sync(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// Changes the key of one store.
+/// Changes the key of one store. It does not hold the state directory: what asks it may outlive the daemon's loop.
 #[derive(Clone)]
 pub struct KeyKeeper {
-    ground: Ground,
+    store: Arc<dyn Store>,
+    settings: Current,
+    random: Arc<Random>,
+    paths: StatePaths,
+    owner: Owner,
     vault: Arc<Vault>,
     spool: Arc<dyn Spool>,
 }
 
 impl KeyKeeper {
     /// Over what the core is built on.
-    pub fn new(ground: Ground, vault: Arc<Vault>, spool: Arc<dyn Spool>) -> Self {
-        Self { ground, vault, spool }
+    pub fn new(ground: &Ground, vault: Arc<Vault>, spool: Arc<dyn Spool>) -> Self {
+        Self {
+            store: Arc::clone(&ground.store),
+            settings: ground.settings.clone(),
+            random: Arc::clone(&ground.random),
+            paths: ground.state.paths(),
+            owner: ground.state.owner(),
+            vault,
+            spool,
+        }
     }
 
     /// Goes on with a change that was broken off; and seals the spool with the key that the configuration gives now. At
@@ -193,7 +205,7 @@ impl KeyKeeper {
 
     /// Whether longplay itself keeps the key.
     fn is_ours(&self) -> bool {
-        self.ground.settings.get().tokens.key.is_none()
+        self.settings.get().tokens.key.is_none()
     }
 
     /// Seals everything with a new key, or with the one that the configuration gives now; what was done, in words too.
@@ -201,11 +213,11 @@ impl KeyKeeper {
     /// # Errors
     /// See [`RotateError`]. What was done stays done, and the next try goes on.
     pub async fn rotate(&self) -> Result<(Resealed, String), RotateError> {
-        let Some(custody) = self.ground.store.custody() else { return Ok(Default::default()) };
+        let Some(custody) = self.store.custody() else { return Ok(Default::default()) };
         if !self.is_ours() {
             return self.take_configured(custody).await;
         }
-        let (state, random) = (&self.ground.state, &self.ground.random);
+        let (state, random) = (&self.paths, &self.random);
         let others = self.others(custody).await?;
         if !others.is_empty() {
             return Err(RotateError::Unprepared(format!(
@@ -243,11 +255,11 @@ impl KeyKeeper {
 
     /// From where the new key is in use until the old one is gone.
     async fn finish(&self) -> Result<Resealed, RotateError> {
-        let Some(custody) = self.ground.store.custody() else { return Ok(Resealed::default()) };
+        let Some(custody) = self.store.custody() else { return Ok(Resealed::default()) };
         self.replace_probe(custody).await?;
         let done = self.reseal_everything(custody).await?;
         step!("key-before-forget");
-        let old = self.ground.state.old_key();
+        let old = self.paths.old_key();
         remove(&old).map_err(|e| RotateError::Host(format!("{}: {e}", old.display())))?;
         step!("key-after-forget");
         Ok(done)
@@ -276,9 +288,9 @@ impl KeyKeeper {
     }
 
     async fn replace_probe(&self, custody: &dyn Custody) -> Result<(), RotateError> {
-        let current = self.ground.store.key_probe().await?.is_some_and(|probe| self.vault.is_current(&probe));
+        let current = self.store.key_probe().await?.is_some_and(|probe| self.vault.is_current(&probe));
         if !current {
-            custody.replace_key_probe(self.vault.probe(&self.ground.random)).await?;
+            custody.replace_key_probe(self.vault.probe(&self.random)).await?;
         }
         step!("key-after-probe");
         Ok(())
@@ -287,8 +299,7 @@ impl KeyKeeper {
     async fn reseal_everything(&self, custody: &dyn Custody) -> Result<Resealed, RotateError> {
         let logins = self.reseal_logins(custody).await?;
         step!("key-after-tokens");
-        let seal =
-            |state: &str, text: &[u8]| self.vault.seal(Label::Verifier(state), text, &self.ground.random);
+        let seal = |state: &str, text: &[u8]| self.vault.seal(Label::Verifier(state), text, &self.random);
         for (state, verifier) in custody.sealed_verifiers().await? {
             // Who can't finish a login begins another.
             if let Ok(text) = self.vault.open(Label::Verifier(&state), &verifier)
@@ -331,7 +342,7 @@ impl KeyKeeper {
         }
         let anew = |label: Label<'_>, sealed: &Sealed| -> Result<Sealed, RotateError> {
             let text = self.vault.open(label, sealed).map_err(|e| unopened(user, &e))?;
-            Ok(self.vault.seal(label, &text, &self.ground.random))
+            Ok(self.vault.seal(label, &text, &self.random))
         };
         let access = old.access_token.as_ref();
         Ok(Some(SealedGrant {
@@ -368,21 +379,33 @@ impl KeyKeeper {
         custody: &dyn Custody,
         which: impl Fn(&[u8]) -> bool,
     ) -> Result<Vec<String>, StoreError> {
-        let own = self.ground.state.owner();
+        let own = self.owner;
         let seen = custody.daemons_seen(LIVE).await?;
         let others = seen.into_iter().filter(|daemon| daemon.owner != own && which(&daemon.key));
         Ok(others.map(|daemon| format!("instance {}", daemon.owner.0)).collect())
     }
 
-    /// Says that this daemon is at work, and looks whether the key was changed under its feet.
+    /// Says that this daemon is at work.
     ///
     /// # Errors
-    /// Where the store can't be reached, or is sealed with another key now.
-    pub async fn note(&self) -> Result<(), CoreError> {
-        if let Some(custody) = self.ground.store.custody() {
-            custody.note_daemon(self.ground.state.owner(), &self.vault.key_id()).await?;
+    /// Where the store can't be reached.
+    pub async fn note(&self) -> Result<(), StoreError> {
+        match self.store.custody() {
+            Some(custody) => custody.note_daemon(self.owner, &self.vault.key_id()).await,
+            None => Ok(()),
         }
-        fits(&self.ground, &self.vault).await
+    }
+
+    /// Whether the key was changed under this daemon's feet, in words.
+    ///
+    /// # Errors
+    /// Where the store can't be reached.
+    pub async fn misfit(&self) -> Result<Option<String>, StoreError> {
+        match fits(&self.store, &self.vault).await {
+            Ok(()) => Ok(None),
+            Err(CoreError::Store(error)) => Err(error),
+            Err(error) => Ok(Some(error.to_string())),
+        }
     }
 }
 

@@ -82,9 +82,7 @@ impl Upkeep {
     pub fn start(self: &Arc<Self>, end: &CancellationToken) {
         self.every("store", LOOK, end, |upkeep| async move { upkeep.look_at_store().await });
         self.every("status", LOOK, end, |upkeep| async move { upkeep.tell_status().await });
-        self.with_core("daemons", key::NOTE, end, |upkeep, service| async move {
-            upkeep.look_at_key(&service).await;
-        });
+        self.every("daemons", key::NOTE, end, |upkeep| async move { upkeep.tell_others().await });
         self.with_core("users", LOOK, end, |upkeep, service| async move {
             upkeep.look_at_users(&service).await;
         });
@@ -278,20 +276,19 @@ impl Upkeep {
 
     /// Another daemon, or a command, may have accepted the store, or found that it was restored.
     async fn look_after_guard(&self, core: &Core, spool: bool) -> Result<(), Problem> {
-        let refused = core.guard.look(spool).await?;
+        let mut refused = core.guard.look(spool).await?;
+        if refused.is_none() && self.ground.store.is_shared() {
+            // What this daemon would seal nobody else could open.
+            refused = core.keys.misfit().await?;
+        }
         core.service.accepted(refused.as_deref()).await
     }
 
     /// Others are to know that this daemon is at work, and with which key.
-    async fn look_at_key(&self, service: &Service) {
+    async fn tell_others(&self) {
         let Some(core) = self.door.core().filter(|_| self.ground.store.is_shared()) else { return };
-        match core.keys.note().await {
-            Ok(()) => service.set_problems("key", Vec::new()),
-            Err(error) if error.passes() => {}
-            Err(error) => {
-                let why = said(&error);
-                service.set_problems("key", vec![why]);
-            }
+        if let Err(error) = core.keys.note().await {
+            tracing::debug!("others are not told that this daemon is at work: {}", said(&error));
         }
     }
 

@@ -65,10 +65,10 @@ mod tests {
         fs::write(path("a"), "1").unwrap();
         let home = home_of(&path("a"), None).unwrap();
         // Two files that were made in one tick of the kernel's clock were made at the same time.
-        while fs::metadata(path("copy")).and_then(|file| file.created()).ok()
-            == fs::metadata(path("a")).and_then(|file| file.created()).ok()
-        {
-            let _ = fs::remove_file(path("copy"));
+        let born = |name| fs::metadata(path(name)).unwrap().created().ok();
+        fs::copy(path("a"), path("copy")).unwrap();
+        while born("copy").is_some() && born("copy") == born("a") {
+            fs::remove_file(path("copy")).unwrap();
             fs::copy(path("a"), path("copy")).unwrap();
         }
         let change = home_of(&path("copy"), None).unwrap().since(&home);

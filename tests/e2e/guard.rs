@@ -332,8 +332,34 @@ fn a_promoted_replica_is_gone_on_with_and_a_copy_that_was_promoted_elsewhere_is_
     assert!(stranger.get("/healthz").text.contains("promoted"), "{:?}", stranger.get("/healthz"));
     drop(daemon);
     let daemon = host.serve();
+    host.until("a fresh token can be had", || host.token("alice", "{\"fresh\":true}").status == 200);
     is_well(&host, &["alice"]);
     assert_eq!(daemon.stop(), 0);
     let _stranger = stranger.serve();
     is_well(&stranger, &["alice"]);
+}
+
+#[test]
+fn after_a_failover_every_daemon_gives_back_what_it_has_before_anybody_refreshes() {
+    let mut cluster = Cluster::start("");
+    let host = Host::rotating(Rotation::Rotate).on(&cluster.database());
+    let second = host.sibling();
+    let (_first_daemon, second_daemon) = (host.serve(), second.serve());
+    host.settled_user("alice");
+    second.token("alice", "{\"fresh\":true}").ok();
+    second_daemon.signal("STOP");
+    cluster.promote();
+    // The other one is at work as far as anybody knows, and may have the newest answer.
+    let before = asked(&host, "alice");
+    host.until("the server is reached", || {
+        let fresh = host.token("alice", "{\"fresh\":true}");
+        assert_eq!(fresh.problem(503), "waiting");
+        fresh.text.contains("looked for first")
+    });
+    assert_eq!(asked(&host, "alice"), before);
+    second_daemon.signal("CONT");
+    host.until("a fresh token can be had", || host.token("alice", "{\"fresh\":true}").status == 200);
+    for host in [&host, &second] {
+        is_well(host, &["alice"]);
+    }
 }

@@ -139,3 +139,27 @@ fn a_key_that_longplay_made_is_not_changed_under_another_daemon() {
     assert_eq!(key(&host), before);
     drop((other, daemon));
 }
+
+#[test]
+fn a_daemon_that_stood_still_while_the_key_was_changed_does_nothing_more_and_says_why() {
+    let host = Host::rotating(Rotation::Rotate).alone_on(&postgres::shared().database());
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    let second = host.sibling();
+    second.write("token-key", &key(&host));
+    let other = second.serve();
+    other.signal("STOP");
+    // As after two minutes.
+    host.sql("UPDATE daemons SET seen_at = seen_at - 120000");
+    host.run(&["key", "rotate"]).ok();
+    other.signal("CONT");
+    host.until("it says so", || second.get("/healthz").text.contains("token key"));
+    let refused = second.token("alice", "{\"fresh\":true}");
+    assert_eq!(refused.problem(409), "blocked");
+    host.token("alice", "{\"fresh\":true}").ok();
+    second.write("token-key", &key(&host));
+    assert_eq!(other.stop(), 0);
+    let _other = second.serve();
+    second.token("alice", "{\"fresh\":true}").ok();
+    assert_eq!(host.spotify.refreshes("alice").reused, 0);
+}
