@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::api::{Adopted, KeyRotated, Problem};
+use super::api::{Adopted, KeyRotated, Problem, Word};
 use super::service::Service;
 use crate::domain::EventKind;
 use crate::telemetry::Note;
@@ -33,7 +33,7 @@ impl Service {
     /// Why nothing is refreshed or archived, as a refusal.
     pub(super) fn unless_shut(&self) -> Result<(), Problem> {
         match self.parts().gate.shut_because() {
-            Some(why) => Err(Problem::new("blocked", 409, why.to_string())),
+            Some(why) => Err(Problem::new(Word::Blocked, 409, why.to_string())),
             None => Ok(()),
         }
     }

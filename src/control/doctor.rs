@@ -138,7 +138,7 @@ impl Service {
                 format!("Spotify refuses its token request: {words}"),
                 format!("check [apps.{name}], token_url above all"),
             ),
-            Reading::Granted(_) | Reading::Unclear(_) => Finding::warning(
+            Reading::Granted(_) | Reading::NewRefreshToken(_) | Reading::Unclear(_) => Finding::warning(
                 &about,
                 format!("{} answered what proves nothing (status {})", app.token_url, answer.status),
                 "try again in some minutes: it may have an outage",

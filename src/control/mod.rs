@@ -2,6 +2,7 @@
 //! client is what the command line uses, with or without a daemon.
 
 pub mod api;
+mod attention;
 mod care;
 pub mod client;
 mod doctor;
@@ -23,6 +24,7 @@ mod status;
 mod taking_in;
 mod tally;
 mod users;
+mod word;
 
 pub use care::Caretaker;
 pub use routes::routes;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use crate::control::Caretaker;
-use crate::control::api::{Adopted, KeyRotated, Problem};
+use crate::control::api::{Adopted, KeyRotated, Problem, Word};
 
 use super::guard::Guard;
 use super::key::{KeyKeeper, RotateError};
@@ -36,9 +36,9 @@ impl Caretaker for Care {
             Ok((done, message)) => Ok(KeyRotated { logins: done.logins, answers: done.answers, message }),
             Err(RotateError::Store(error)) => Err(error.into()),
             Err(error @ RotateError::Unprepared(_)) => {
-                Err(Problem::new("configuration", 422, error.to_string()))
+                Err(Problem::new(Word::Configuration, 422, error.to_string()))
             }
-            Err(error) => Err(Problem::new("fault", 500, error.to_string())),
+            Err(error) => Err(Problem::new(Word::Fault, 500, error.to_string())),
         }
     }
 }

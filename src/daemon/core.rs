@@ -1,7 +1,7 @@
 //! What stands once the store is within reach: key, spool, actor, archiver, service. Built in one order, by the daemon
 //! and by a command without one.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::schedule::Scheduler;
 use crate::spotify::{Client, Gate};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Events, Metrics};
-use crate::tokens::{Exchange, FileSpool, Spool, Subject, offer_spool};
+use crate::tokens::{Exchange, FileSpool, Spool, SpoolFault, Subject, offer_spool};
 
 use super::care::Care;
 use super::guard::Guard;
@@ -97,6 +97,7 @@ pub struct Core {
     pub keys: KeyKeeper,
     /// The actor's task.
     pub actor: JoinHandle<()>,
+    spool_faults: Mutex<Vec<SpoolFault>>,
 }
 
 impl Core {
@@ -117,7 +118,8 @@ impl Core {
         keys.go_on().await?;
         let host = |e: &dyn std::error::Error| CoreError::Host(format!("no HTTP client can be made: {e}"));
         let client = Client::new().map_err(|e| host(&e))?;
-        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new().map_err(|e| host(&e))?);
+        let transport: Arc<dyn Transport> =
+            Arc::new(HttpTransport::new(Arc::clone(&ground.clock)).map_err(|e| host(&e))?);
         let gate = Gate::new(Arc::clone(&ground.clock), store.clone(), ground.events.clone());
         gate.load(settings.apps.keys()).await?;
         let exchange = Arc::new(Exchange {
@@ -172,13 +174,25 @@ impl Core {
             owner: ground.state.owner(),
         };
         let service = Service::new(parts, Arc::clone(&settings));
-        service.set_problems("spool", faults);
         service.on_care(Arc::new(Care::new(guard.clone(), keys.clone())));
         // With nobody in the roster yet there is nothing that could fail.
         if let Err(problem) = service.accepted(refused.as_deref()).await {
             tracing::warn!("{}", problem.detail);
         }
-        Ok(Self { service, exchange, guard, keys, actor })
+        let core = Self { service, exchange, guard, keys, actor, spool_faults: Mutex::default() };
+        core.spool_is(faults);
+        Ok(core)
+    }
+
+    /// What of the spool could not be read when it was last looked at.
+    pub fn spool_faults(&self) -> Vec<SpoolFault> {
+        self.spool_faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes and shows what of the spool can't be read.
+    pub fn spool_is(&self, faults: Vec<SpoolFault>) {
+        self.service.set_problems("spool", faults.iter().map(|fault| fault.what.clone()).collect());
+        *self.spool_faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 }
 
@@ -187,7 +201,7 @@ pub async fn offer(
     exchange: &Exchange,
     store: &Arc<dyn Store>,
     settings: &Settings,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<SpoolFault>, StoreError> {
     let subject = |user: User| {
         let app = Arc::new(settings.apps.get(&user.app)?.clone());
         Some(Subject { user: user.id, name: user.name, app })

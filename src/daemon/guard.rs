@@ -108,7 +108,7 @@ impl Guard {
     async fn others_come_first(&self, custody: &dyn Custody) -> Result<bool, StoreError> {
         let settings = self.settings.get();
         for fault in offer(&self.exchange, &self.store, &settings).await? {
-            warn!("{fault}");
+            warn!("{}", fault.what);
         }
         let now = self.clock.boot();
         let first = *self.promoted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
@@ -149,7 +149,7 @@ impl Guard {
         let deployment = store.open().await?;
         let settings = self.settings.get();
         for fault in offer(&self.exchange, store, &settings).await? {
-            warn!("{fault}");
+            warn!("{}", fault.what);
         }
         self.set_strangers_aside().await?;
         let now = custody.whereabouts().await?.now;

@@ -9,6 +9,7 @@ mod key;
 mod lifecycle;
 mod local;
 mod notify;
+mod privacy;
 mod reload;
 mod serve;
 mod state;
@@ -17,6 +18,7 @@ mod upkeep;
 
 pub use core::{Core, CoreError, Current, Ground};
 pub use local::{LocalError, LocalMode};
+pub use privacy::be_private;
 pub use serve::{ServeError, serve};
 pub use state::{StateDir, StateError, become_owner};
 

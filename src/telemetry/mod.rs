@@ -10,6 +10,7 @@ macro_rules! step {
 
 mod events;
 mod journal;
+mod journald;
 mod metrics;
 
 pub use events::{Events, Note};
