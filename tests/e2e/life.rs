@@ -1,7 +1,7 @@
 //! The daemon's life: stop, reload, watch.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use longplay::sim::{Endpoint, Fault, Gate, Injection, Rotation};
 

@@ -4,6 +4,7 @@
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use longplay::sim::Rotation;
 
@@ -161,7 +162,7 @@ fn an_answer_that_only_a_damaged_spool_had_is_a_loss_that_is_told_and_nothing_is
         settled(&host, "alice").unwrap();
         settled(&host, "alice").unwrap();
         assert!(host.spotify.login_alive("alice"), "{what}");
-        host.until_within(100, "all is well once newer answers are there", || {
+        host.until_within(Duration::from_secs(100), "all is well once newer answers are there", || {
             host.get("/healthz").status == 200
         });
     });
