@@ -38,19 +38,23 @@ impl Service {
         }
     }
 
-    /// Says that the store is accepted, or why not. What changes for everyone is brought about.
-    pub async fn accepted(&self, refused: Option<&str>) -> Result<(), Problem> {
+    /// Says that the store is accepted, or why not. What changes for everyone is brought about. True where a refusal is
+    /// news.
+    pub async fn accepted(&self, refused: Option<&str>) -> Result<bool, Problem> {
         let parts = self.parts();
         parts.metrics.set_store_refused(refused.is_some());
-        self.set_problems("guard", refused.map(str::to_owned).into_iter().collect());
-        match (parts.gate.shut(refused), refused) {
-            (false, _) => Ok(()),
-            // Whoever waits for a token is answered.
-            (true, Some(_)) => {
+        let changed = parts.gate.shut(refused);
+        let problems = refused.map(str::to_owned).into_iter().collect();
+        // The gates may have been shut by a refresh that the store did not take, before anybody was told.
+        let news = self.set_problems_as(EventKind::StoreRefused, "guard", problems);
+        match refused {
+            Some(_) if news => {
+                // Whoever waits for a token is answered.
                 parts.tokens.reread_all().await;
-                Ok(())
+                Ok(true)
             }
-            (true, None) => self.go_on().await,
+            None if changed => self.go_on().await.map(|()| false),
+            _ => Ok(false),
         }
     }
 

@@ -137,6 +137,7 @@ impl Core {
         });
         let guard = Guard::new(ground, Arc::clone(&exchange));
         let refused = guard.look(true).await?;
+        exchange.gate.shut(refused.as_deref());
         // Also what nobody has accepted yet is given back what it lacks.
         let faults = offer(&exchange, &store, &settings).await?;
         let (tokens, actor) =

@@ -58,8 +58,8 @@ impl Guard {
         }
     }
 
-    /// Why the store is not accepted, if it isn't; the gates are shut or opened accordingly. `spool`: compares it with
-    /// the spool too, as is due at a start and after an outage.
+    /// Why the store is not accepted, if it isn't. `spool`: compares it with the spool too, as is due at a start and
+    /// after an outage.
     ///
     /// # Errors
     /// Where the store can't be reached.
@@ -96,11 +96,7 @@ impl Guard {
             }
             self.note_seen(deployment, stands.now);
         }
-        let why = why.map(|why| said(&StoreError::NotAccepted { store: self.store.describe(), why }));
-        if why.is_some() {
-            self.exchange.gate.shut(why.as_deref());
-        }
-        Ok(why)
+        Ok(why.map(|why| said(&StoreError::NotAccepted { store: self.store.describe(), why })))
     }
 
     /// A promoted replica may lack the last commits. Until each daemon that is at work has had the time to give back what
@@ -226,8 +222,8 @@ fn left_behind(now: &Home, seen: &Home) -> bool {
 /// Whether this state directory, on this machine, has worked with the same database of the same cluster.
 fn knows(seen: Option<&Seen>, now: &Home) -> bool {
     let Some(seen) = seen else { return false };
-    let here = matches!((&seen.machine, machine()), (Some(was), Some(is)) if *was != is);
-    !here && matches!(now.since(&seen.home), Change::Promoted | Change::Nothing)
+    let moved = matches!((&seen.machine, machine()), (Some(was), Some(is)) if *was != is);
+    !moved && matches!(now.since(&seen.home), Change::Promoted | Change::Nothing)
 }
 
 #[cfg(test)]

@@ -298,7 +298,11 @@ impl Upkeep {
             // What this daemon would seal nobody else could open.
             refused = core.keys.misfit().await?;
         }
-        core.service.accepted(refused.as_deref()).await
+        if core.service.accepted(refused.as_deref()).await? {
+            // What this daemon alone has is there before anybody accepts the store and refreshes.
+            self.offer_spool(core).await?;
+        }
+        Ok(())
     }
 
     /// Others are to know that this daemon is at work, and with which key.

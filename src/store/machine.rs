@@ -11,9 +11,21 @@ use sha2::{Digest as _, Sha256};
 
 use super::home::Home;
 
-/// Filesystems whose inodes may be others after a remount (linux/magic.h): FUSE, CIFS, SMB2, 9p, VirtualBox's, overlays.
-const NUMBERED_ANEW: [u32; 6] =
-    [0x6573_5546, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x786f_4256, 0x794c_7630];
+/// Filesystems whose inodes may be others after a remount (linux/magic.h): FUSE, CIFS, SMB2, 9p, VirtualBox's, overlays,
+/// FAT, exFAT.
+const NUMBERED_ANEW: [u32; 8] = [
+    0x6573_5546,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x0102_1997,
+    0x786f_4256,
+    0x794c_7630,
+    0x0000_4d44,
+    0x2011_bab0,
+];
+/// Filesystems that a reboot empties: tmpfs, ramfs.
+const EMPTIED: [u32; 2] = [0x0102_1994, 0x8584_58f6];
+const MACHINE_ID: &str = "/etc/machine-id";
 
 /// What a SQLite file on this machine lives on.
 ///
@@ -24,14 +36,18 @@ pub fn home_of(path: &Path, machine: Option<&str>) -> io::Result<Home> {
     // Some filesystems say 1970 for what they don't know.
     let born =
         file.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).filter(|at| !at.is_zero());
-    let kind = rustix::fs::statfs(path).map(|of| of.f_type).unwrap_or_default();
-    // The magic numbers have 32 bits, whatever the type of the field is here.
-    let lasting = !NUMBERED_ANEW.iter().any(|number| i64::from(*number) == kind as i64 & 0xffff_ffff);
+    let lasting = !lies_on(path, &NUMBERED_ANEW);
     Ok(Home::Sqlite {
         born: born.map(|at| at.as_nanos().to_string()),
         inode: lasting.then(|| file.ino()),
         machine: machine.map(str::to_owned),
     })
+}
+
+fn lies_on(path: &Path, kinds: &[u32]) -> bool {
+    let kind = rustix::fs::statfs(path).map(|of| of.f_type).unwrap_or_default();
+    // The magic numbers have 32 bits, whatever the type of the field is here.
+    kinds.iter().any(|number| i64::from(*number) == kind as i64 & 0xffff_ffff)
 }
 
 /// This machine, by a digest of its id (machine-id(5) asks not to show the id itself); `None` where it has none.
@@ -41,13 +57,15 @@ pub fn machine() -> Option<String> {
         .any(|mark| Path::new(mark).exists())
         || std::env::var_os("container").is_some()
         || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-    machine_of(fs::read_to_string("/etc/machine-id").ok().as_deref(), contained)
+    let passing = lies_on(Path::new(MACHINE_ID), &EMPTIED);
+    machine_of(fs::read_to_string(MACHINE_ID).ok().as_deref(), contained || passing)
 }
 
-/// A container's id is the image's, or made at each start: it says nothing of where its files are.
-fn machine_of(id: Option<&str>, contained: bool) -> Option<String> {
+/// A container's id is the image's, or made at each start, and one in memory is made at each boot (machine-id(5)): they
+/// say nothing of where the files are.
+fn machine_of(id: Option<&str>, passing: bool) -> Option<String> {
     let id = id?.trim();
-    if contained || id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if passing || id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     let digest = Sha256::new().chain_update(b"longplay machine").chain_update(id).finalize();
@@ -76,6 +94,12 @@ mod tests {
         fs::write(path("a"), "much else").unwrap();
         fs::rename(path("a"), path("b")).unwrap();
         assert_eq!(home_of(&path("b"), None).unwrap(), home);
+    }
+
+    #[test]
+    fn what_lies_in_memory_is_told_from_what_lasts() {
+        assert!(lies_on(Path::new("/dev/shm"), &EMPTIED));
+        assert!(!lies_on(Path::new("/proc"), &EMPTIED));
     }
 
     #[test]
