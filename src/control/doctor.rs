@@ -51,7 +51,6 @@ impl Service {
     pub async fn examine(&self) -> Findings {
         let settings = self.settings();
         let mut findings = self.store_and_guard().await;
-        findings.extend(self.key());
         for app in settings.apps.values() {
             findings.extend(self.app(app).await);
         }
@@ -68,12 +67,12 @@ impl Service {
     }
 
     async fn store_and_guard(&self) -> Vec<Finding> {
-        let store = &self.parts().store;
+        let (store, misfit) = (&self.parts().store, self.key_is_another().await);
         let mut found = vec![match store.probe().await {
             Ok(()) => Finding::good("store", format!("{} can be written", store.describe())),
             Err(error) => store_fault(&error),
         }];
-        found.push(match self.parts().gate.shut_because() {
+        found.push(match self.parts().gate.shut_because().filter(|_| !misfit) {
             None => Finding::good("guard", "the store is the one that was last used, as far as can be told"),
             Some(why) => {
                 let what = why.split(". Nothing is refreshed").next().unwrap_or_default().to_owned();
@@ -81,18 +80,31 @@ impl Service {
                 Finding::fault("guard", what, cure)
             }
         });
+        found.push(self.key(misfit));
         found
     }
 
-    fn key(&self) -> Option<Finding> {
+    /// Whether the key was changed under this daemon's feet.
+    async fn key_is_another(&self) -> bool {
         let parts = self.parts();
-        if !parts.vault.has_old_key() {
-            return Some(Finding::good("key", "what is stored is sealed with one token key"));
+        // A store that does not answer is a finding of its own.
+        let probe = parts.store.key_probe().await.ok().flatten();
+        probe.is_some_and(|probe| parts.vault.check_probe(&probe).is_err())
+    }
+
+    fn key(&self, misfit: bool) -> Finding {
+        if misfit {
+            let found = "the store is sealed with another token key than this daemon has";
+            let cure = "give it the key that the store's other daemons have (tokens.key_file, the credential token-key or token-key in the state directory), and restart it";
+            return Finding::fault("key", found, cure);
+        }
+        if !self.parts().vault.has_old_key() {
+            return Finding::good("key", "what is stored is sealed with one token key");
         }
         let found = "an old token key is there besides the present one";
         let cure =
             "run `longplay key rotate`, then take the old one out of the configuration of every daemon";
-        Some(Finding::warning("key", found, cure))
+        Finding::warning("key", found, cure)
     }
 
     /// Whether the app is accepted, and what time it is there.

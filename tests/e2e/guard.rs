@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use longplay::sim::{Endpoint, Rotation};
+use longplay::sim::Rotation;
 
 use crate::fixture::notified::Notified;
 use crate::fixture::postgres::{self, Cluster};
@@ -46,7 +46,7 @@ fn asked(host: &Host, name: &str) -> u64 {
 /// Everything that a daemon with a store that nobody accepted must do and leave.
 #[track_caller]
 fn is_guarded(host: &Host, daemon: &Daemon, users: &[&str]) {
-    let before: Vec<u64> = users.iter().map(|name| asked(host, name)).collect();
+    let before = host.spotify.seen().len();
     for name in users {
         for body in ["", "{\"fresh\":true}"] {
             let refused = host.token(name, body);
@@ -60,7 +60,6 @@ fn is_guarded(host: &Host, daemon: &Daemon, users: &[&str]) {
         assert!(status["reason"].as_str().is_some_and(|why| why.contains("longplay adopt")), "{status}");
         assert_eq!(host.reject(name, 1).problem(409), "blocked");
     }
-    let runs = users.iter().map(|name| host.requests(name, Endpoint::Recent)).sum::<usize>();
     let health = host.get("/healthz");
     assert_eq!(health.status, 503);
     assert!(
@@ -73,11 +72,10 @@ fn is_guarded(host: &Host, daemon: &Daemon, users: &[&str]) {
         "{status}"
     );
     assert_eq!(host.metric("longplay_store_not_accepted"), 1.0);
-    host.until("the journal says so", || daemon.log().contains("longplay adopt"));
+    host.until("the journal says so", || daemon.log().contains("event=\"store_refused\""));
     assert_eq!(host.run(&["status", "--check"]).code, 1);
     // Whoever lets alone what is not theirs sends nothing.
-    assert_eq!(users.iter().map(|name| asked(host, name)).collect::<Vec<_>>(), before);
-    assert_eq!(users.iter().map(|name| host.requests(name, Endpoint::Recent)).sum::<usize>(), runs);
+    assert_eq!(host.spotify.seen().len(), before, "{:?}", host.spotify.seen());
 }
 
 #[track_caller]
@@ -202,6 +200,76 @@ fn a_store_that_was_set_back_by_more_than_one_answer_gets_back_what_the_spool_ha
 }
 
 #[test]
+fn a_store_that_lost_one_answer_of_everybody_gets_them_back_and_raises_no_alarm() {
+    let host = Host::rotating(Rotation::Rotate);
+    let daemon = host.serve();
+    let users = ["alice", "bob", "carol"];
+    users.iter().for_each(|name| host.settled_user(name));
+    assert_eq!(daemon.stop(), 0);
+    let old = saved(&host);
+    let daemon = host.serve();
+    let held = users.map(|name| host.token(name, "{\"fresh\":true}").ok());
+    daemon.kill();
+    set_back(old);
+    let _daemon = host.serve();
+    assert_eq!(users.map(|name| host.token(name, "").ok()), held);
+    is_well(&host, &users);
+}
+
+#[test]
+fn a_store_without_a_note_of_where_it_lives_is_taken_as_it_is() {
+    let host = Host::rotating(Rotation::Rotate);
+    let daemon = host.serve();
+    host.settled_user("alice");
+    assert_eq!(daemon.stop(), 0);
+    host.sql("DELETE FROM meta WHERE name = 'home'");
+    std::fs::remove_file(state(&host, "store")).unwrap();
+    let daemon = host.serve();
+    is_well(&host, &["alice"]);
+    assert_eq!(daemon.stop(), 0);
+    // From then on it is known.
+    restored(&host);
+    let daemon = host.serve_degraded();
+    is_guarded(&host, &daemon, &["alice"]);
+}
+
+#[test]
+fn what_another_daemon_has_is_given_back_before_anybody_can_adopt_a_store_that_was_set_back() {
+    let url = postgres::shared().database();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    let host = Host::rotating(Rotation::Rotate).on(&url);
+    let second = host.sibling();
+    let daemon = host.serve();
+    let _other = second.serve();
+    host.settled_user("alice");
+    host.settled_user("bob");
+    host.sql("CREATE SCHEMA old");
+    host.sql("CREATE TABLE old.grants AS SELECT * FROM grants");
+    host.sql("CREATE TABLE old.generations AS SELECT * FROM grant_generations");
+    second.token("alice", "{\"fresh\":true}").ok();
+    for _ in 0..3 {
+        host.token("bob", "{\"fresh\":true}").ok();
+    }
+    assert_eq!(daemon.stop(), 0);
+    // As a back-up that is read back in place does, under the other daemon.
+    host.sql(
+        "BEGIN; DELETE FROM grants; INSERT INTO grants SELECT * FROM old.grants;
+         DELETE FROM grant_generations; INSERT INTO grant_generations SELECT * FROM old.generations; COMMIT",
+    );
+    let daemon = host.serve_degraded();
+    host.until("it is said", || host.get("/healthz").text.contains("more than one answer for bob"));
+    let doubted = "SELECT count(*) FROM grants WHERE doubt_since IS NOT NULL";
+    let given_back = || postgres::shared().sql(name, doubted) == "0";
+    host.until("the other daemon gives alice's answer back", given_back);
+    host.until("it says so", || second.get("/healthz").text.contains("longplay adopt"));
+    is_guarded(&host, &daemon, &["alice", "bob"]);
+    assert_eq!(host.run(&["adopt", "--json"]).json()["in_doubt"], 0);
+    for host in [&host, &second] {
+        is_well(host, &["alice", "bob"]);
+    }
+}
+
+#[test]
 fn what_changes_nothing_about_the_store_raises_no_alarm() {
     let host = Host::rotating(Rotation::Rotate);
     let daemon = host.serve();
@@ -264,8 +332,10 @@ fn a_dump_that_was_restored_as_another_database_is_left_alone_until_it_is_adopte
     sql(&format!("ALTER DATABASE {name}_copy RENAME TO {name}"));
     let daemon = host.serve_degraded();
     is_guarded(&host, &daemon, &["alice"]);
+    assert_eq!(daemon.log().matches("event=\"store_refused\"").count(), 1, "said once");
     host.run(&["adopt"]).ok();
     is_well(&host, &["alice"]);
+    assert_eq!(daemon.log().matches("event=\"store_adopted\"").count(), 1);
 }
 
 #[test]

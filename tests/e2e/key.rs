@@ -154,6 +154,9 @@ fn a_daemon_that_stood_still_while_the_key_was_changed_does_nothing_more_and_say
     host.run(&["key", "rotate"]).ok();
     other.signal("CONT");
     host.until("it says so", || second.get("/healthz").text.contains("token key"));
+    let doctor = second.run(&["doctor"]);
+    let (code, said) = (doctor.code, doctor.stdout);
+    assert!(code == 1 && said.contains("FAULT   key: ") && !said.contains("longplay adopt"), "{said}");
     let refused = second.token("alice", "{\"fresh\":true}");
     assert_eq!(refused.problem(409), "blocked");
     host.token("alice", "{\"fresh\":true}").ok();
