@@ -45,6 +45,8 @@ impl Scene {
             command.env("LONGPLAY_LOG__LEVEL", "debug");
             that_survives_a_limit(command, &host.path("log"));
         });
+        // In memory are their tokens from here on.
+        USERS.iter().for_each(|name| drop(host.token(name, "").ok()));
         Self { step, host, daemon, asked: Vec::new(), before: before.to_vec(), seen: vec![0; USERS.len()] }
     }
 
