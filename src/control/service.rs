@@ -153,7 +153,12 @@ impl Service {
     }
 
     /// The same, told as that kind of event; true where there was something to tell.
-    pub(super) fn set_problems_as(&self, kind: EventKind, about: &'static str, problems: Vec<String>) -> bool {
+    pub(super) fn set_problems_as(
+        &self,
+        kind: EventKind,
+        about: &'static str,
+        problems: Vec<String>,
+    ) -> bool {
         let mut all = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.insert(about, problems.clone()).unwrap_or_default();
         drop(all);

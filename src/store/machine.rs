@@ -13,16 +13,8 @@ use super::home::Home;
 
 /// Filesystems whose inodes may be others after a remount (linux/magic.h): FUSE, CIFS, SMB2, 9p, VirtualBox's, overlays,
 /// FAT, exFAT.
-const NUMBERED_ANEW: [u32; 8] = [
-    0x6573_5546,
-    0xff53_4d42,
-    0xfe53_4d42,
-    0x0102_1997,
-    0x786f_4256,
-    0x794c_7630,
-    0x0000_4d44,
-    0x2011_bab0,
-];
+const NUMBERED_ANEW: [u32; 8] =
+    [0x6573_5546, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x786f_4256, 0x794c_7630, 0x0000_4d44, 0x2011_bab0];
 /// Filesystems that a reboot empties: tmpfs, ramfs.
 const EMPTIED: [u32; 2] = [0x0102_1994, 0x8584_58f6];
 const MACHINE_ID: &str = "/etc/machine-id";

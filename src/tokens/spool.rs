@@ -271,7 +271,10 @@ fn reseal(user: UserId, path: &Path, vault: &Vault, random: &Random) -> io::Resu
         OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&anew)?;
     io::copy(&mut &old, &mut file)?;
     let resealed = slot::reseal(&file, user, vault, random)?;
-    fallocate(&file, FallocateFlags::empty(), 0, PREALLOCATED)?;
+    // What was cut stays cut: with room behind it, it would look like a slot that nothing was ever written to.
+    if old.metadata()?.len() >= PREALLOCATED {
+        fallocate(&file, FallocateFlags::empty(), 0, PREALLOCATED)?;
+    }
     file.sync_all()?;
     std::fs::rename(&anew, path)?;
     if let Some(folder) = path.parent() {
