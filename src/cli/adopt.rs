@@ -12,7 +12,8 @@ use crate::config::Place;
 /// Where the archive was restored or moved, longplay refreshes and archives nothing until you say
 /// that this is the one to be used from now on: another longplay may still be using the logins
 /// that are in it, and a refresh here could end them there. Make sure first that the other one is
-/// stopped. Every login counts as in doubt then, until Spotify has answered for it.
+/// stopped; and, if several daemons share the store, that all of them run, for each gives back what
+/// its own spool has. Every login counts as in doubt then, until Spotify has answered for it.
 ///
 /// Run it also after a whole machine was set back to a snapshot, which nobody can notice.
 #[derive(Debug, Args)]
