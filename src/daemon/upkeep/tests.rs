@@ -7,6 +7,7 @@ use super::super::tests::Host;
 use super::*;
 use crate::clock::Clock as _;
 use crate::config::{Settings, UserSettings};
+use crate::domain::UserId;
 
 struct Scene {
     host: Host,
