@@ -41,7 +41,10 @@ async fn raw(path: &Path) -> SqliteConnection {
 
 /// As another program does: with a connection of its own, that knows nothing of ours.
 async fn run(path: &Path, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(&mut raw(path).await).await.unwrap();
+    let mut connection = raw(path).await;
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    // Whoever renames the file next does it to one that nobody has open.
+    sqlx::Connection::close(connection).await.unwrap();
 }
 
 fn on(file: SqliteFile) -> SqlStore {
@@ -405,8 +408,12 @@ async fn a_copy_of_the_file_and_another_machine_are_told_and_a_rewritten_file_is
     store.settle(&home).await.unwrap();
     run(&path, "VACUUM").await;
     store.close().await;
-    let change =
-        async |path, machine| on(SqliteFile::on_machine(path, machine)).whereabouts().await.unwrap().change();
+    let change = async |path, machine| {
+        let store = on(SqliteFile::on_machine(path, machine));
+        let change = store.whereabouts().await.unwrap().change();
+        store.close().await;
+        change
+    };
     let moved = path.with_file_name("moved.db");
     fs::rename(&path, &moved).unwrap();
     assert_eq!(change(moved.clone(), "here").await, Change::Nothing);
