@@ -123,8 +123,10 @@ impl Exchange {
         if let Err(error) = self.spool.prepare(subject.user).await {
             self.problem(&subject, format!("no room in the spool for {}: {error}", subject.name));
         }
-        if self.spool_knows_better(&subject, &start.view).await {
-            return Report { outcome: Outcome::Superseded, skew: None };
+        match self.spool_knows_better(&subject, &start.view).await {
+            Ok(false) => {}
+            Ok(true) => return Report { outcome: Outcome::Superseded, skew: None },
+            Err(error) => return self.store_failed(&error, began),
         }
         step!("refresh-before-intent");
         let intent = Intent {
@@ -142,18 +144,15 @@ impl Exchange {
         let announced = match self.announce(&intent, began, stalled).await {
             Ok(Some(announced)) => announced,
             Ok(None) => {
-                self.offer_kept(&subject).await;
+                // What the store does not take now is looked at again before anything is sent.
+                let _ = self.offer_kept(&subject).await;
                 return Report { outcome: Outcome::Superseded, skew: None };
             }
             Err(error @ StoreError::NotAccepted { .. }) => {
                 self.gate.shut(Some(&said(&error)));
                 return Report { outcome: Outcome::ClientRefused(said(&error)), skew: None };
             }
-            Err(error) => {
-                self.metrics.refresh_failed(RefreshError::StoreError, self.clock.boot().since(began));
-                let reason = format!("nothing was sent: {}", said(&error));
-                return Report { outcome: not_sent(reason, Trouble::Store), skew: None };
-            }
+            Err(error) => return self.store_failed(&error, began),
         };
         step!("refresh-after-intent");
         let request = TokenRequest::refresh(&subject.app, &start.view.refresh_token)
@@ -211,6 +210,12 @@ impl Exchange {
             Some(error) => self.metrics.refresh_failed(error, took),
         }
         Report { outcome, skew }
+    }
+
+    fn store_failed(&self, error: &StoreError, began: BootTime) -> Report {
+        self.metrics.refresh_failed(RefreshError::StoreError, self.clock.boot().since(began));
+        let reason = format!("nothing was sent: {}", said(error));
+        Report { outcome: not_sent(reason, Trouble::Store), skew: None }
     }
 
     /// What memory holds of a stored grant. `now`: before it was read.

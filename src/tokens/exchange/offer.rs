@@ -147,21 +147,26 @@ impl Exchange {
     }
 
     /// Offers the user's own answers: a store that lost its last commits must not be believed that an older refresh
-    /// token is the newest.
-    pub(super) async fn offer_kept(&self, subject: &Subject) -> bool {
+    /// token is the newest. Whether one was applied.
+    ///
+    /// # Errors
+    /// The store did not take one, and whether it counts is not known.
+    pub(super) async fn offer_kept(&self, subject: &Subject) -> Stored<bool> {
         let kept = match self.spool.kept_of(subject.user).await {
             Ok((kept, _)) => kept,
             Err(error) => {
                 tracing::warn!(user = %subject.name, "the spool can't be read: {error}");
-                return false;
+                return Ok(false);
             }
         };
-        let mut changed = false;
+        let mut changed = Ok(false);
         for answer in kept {
             match self.offer(subject, answer).await {
-                Ok(applied) => changed |= applied,
+                Ok(true) => changed = Ok(true),
+                Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(user = %subject.name, "an answer from the spool waits: {}", said(&error));
+                    changed = changed.and_then(|changed| if changed { Ok(true) } else { Err(error) });
                 }
             }
         }
@@ -170,10 +175,16 @@ impl Exchange {
 
     /// The last look before a token is spent: whether the spool has an answer to it, or to a newer one, which the store
     /// has lost and now gets back. The store may have been another for a moment without anyone having asked it.
-    pub(super) async fn spool_knows_better(&self, subject: &Subject, view: &View) -> bool {
-        let Ok(seen) = self.spool.glance(&[subject.user]).await else { return false };
+    ///
+    /// # Errors
+    /// It has, and the store can't take it now: the token may be spent, and is not sent.
+    pub(super) async fn spool_knows_better(&self, subject: &Subject, view: &View) -> Stored<bool> {
+        let Ok(seen) = self.spool.glance(&[subject.user]).await else { return Ok(false) };
         let newer = |head: &Head| head.success && (head.epoch, head.sent) >= (view.epoch, view.generation);
-        seen.iter().flat_map(|glance| &glance.heads).any(newer) && self.offer_kept(subject).await
+        match seen.iter().flat_map(|glance| &glance.heads).any(newer) {
+            true => self.offer_kept(subject).await,
+            false => Ok(false),
+        }
     }
 }
 
