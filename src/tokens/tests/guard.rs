@@ -21,6 +21,31 @@ async fn a_store_that_was_set_back_unnoticed_costs_no_spent_token() {
 }
 
 #[tokio::test]
+async fn while_the_store_does_not_take_what_the_spool_has_nothing_is_sent() {
+    let scene = Scene::new().await;
+    scene.token().await.unwrap();
+    let before = scene.store.inner.snapshot();
+    scene.ask(FRESH).await.unwrap();
+    scene.store.inner.restore(before);
+    let apps = [(scene.app.name.clone(), scene.app.clone())].into();
+    let (keeper, _) = start(scene.exchange.clone(), apps, settings());
+    scene.join(&keeper).await;
+    keeper.token(ALICE, Need::default()).await.unwrap();
+    let posts = scene.journal.count("post");
+    scene.store.fail("read", false, 1);
+    let refused = keeper.token(ALICE, FRESH).await.unwrap_err();
+    assert!(matches!(refused, TokenError::Waiting { trouble: Trouble::Store, .. }), "{refused:?}");
+    assert_eq!((scene.journal.count("post"), scene.journal.count("read fails")), (posts, 1));
+    scene.clock.advance(Duration::from_secs(60));
+    let token = keeper.token(ALICE, FRESH).await.unwrap();
+    assert_eq!(
+        token.generation,
+        Generation(4),
+        "what the spool had came first, and then a refresh with that"
+    );
+}
+
+#[tokio::test]
 async fn behind_shut_gates_nobody_gets_a_token_and_nothing_is_sent() {
     let scene = Scene::new().await;
     scene.token().await.unwrap();
