@@ -19,7 +19,6 @@ mod demo;
 mod doctor;
 mod exit;
 mod gaps;
-mod interrupt;
 mod key;
 mod login;
 mod output;
@@ -155,12 +154,8 @@ fn wait(command: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, C
         .enable_all()
         .build()
         .map_err(|e| CliError::failed(format!("starting the command: {e}")))?;
-    let outcome = runtime.block_on(interrupt::or_interrupted(command));
+    let outcome = runtime.block_on(command);
     // A thread that waits for standard input would otherwise be waited for.
     runtime.shutdown_background();
-    outcome.map_err(|e| CliError::failed(format!("listening for signals: {e}")))?.unwrap_or_else(|signal| {
-        // As whoever sent it expects: ended by the signal.
-        signal_hook::low_level::emulate_default_handler(signal)?;
-        Err(CliError::failed("interrupted"))
-    })
+    outcome
 }

@@ -5,6 +5,7 @@ mod core;
 mod door;
 mod guard;
 mod heard;
+mod interrupt;
 mod key;
 mod lifecycle;
 mod local;
