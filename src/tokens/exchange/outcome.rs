@@ -210,7 +210,7 @@ impl Exchange {
         if !committed && case.commit_if == CommitIf::AttemptHolds {
             // Whatever became of the attempt: while the store is not newer, this answer is the newest there is.
             let newest = CommitIf::NotNewerThan(kept.sent);
-            committed = self.insist(stalled, None, || self.store.commit_tokens(&new, newest)).await;
+            committed = self.insist(stalled, keep_trying, || self.store.commit_tokens(&new, newest)).await;
         }
         drop(held);
         if !committed {
