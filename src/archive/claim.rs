@@ -105,8 +105,9 @@ impl Archiver {
     /// Renews the claims of the runs under way. One that is another's by now ends its run.
     pub async fn renew_claims(&self) -> Result<(), StoreError> {
         let (with, claims) = (&self.0.with, &self.0.claims);
-        let held: Vec<(UserId, Uuid)> =
+        let mut held: Vec<(UserId, Uuid)> =
             claims.held().iter().map(|(user, hold)| (*user, hold.claim)).collect();
+        held.sort_unstable();
         if held.is_empty() {
             return Ok(());
         }

@@ -1,19 +1,23 @@
 //! The daemon: wiring in start order, and its life between READY and STOPPING. Only this module sees everything.
 
+mod bare;
 mod core;
 mod door;
 mod heard;
 mod lifecycle;
 mod local;
 mod notify;
+mod outside;
 mod reload;
 mod serve;
 mod state;
 mod status;
 mod upkeep;
 
+pub use bare::Bare;
 pub use core::{Core, CoreError, Current, Ground};
 pub use local::{LocalError, LocalMode};
+pub use outside::Outside;
 pub use serve::{ServeError, serve};
 pub use state::{StateDir, StateError, become_owner};
 

@@ -54,7 +54,7 @@ impl Host {
         let ground = Ground {
             events: Events::new(clock.clone()),
             metrics: Arc::new(Metrics::new()),
-            state: Arc::new(lock(&path, &*clock, &random).await),
+            outside: Arc::new(lock(&path, &*clock, &random).await),
             settings: Current::new(Arc::new(load(&place).unwrap())),
             store: self.store.clone(),
             clock: clock.clone(),
@@ -62,7 +62,8 @@ impl Host {
         };
         let fired = Arc::new(Mutex::new(Vec::new()));
         let told = fired.clone();
-        let scheduler = Scheduler::by_hand(clock, move |user, due| told.lock().unwrap().push((user, due)));
+        let scheduler =
+            Scheduler::by_hand(clock, move |user, due| told.lock().unwrap().push((user, due)), || usize::MAX);
         let service = Core::build(&ground, Some(scheduler.clone())).await.unwrap().service;
         service.take_back().await.unwrap();
         service.refresh_users().await.unwrap();
@@ -107,7 +108,7 @@ impl Daemon {
     async fn claim(&self, user: UserId) {
         let claim = RunClaim {
             user,
-            owner: self.ground.state.owner(),
+            owner: self.ground.outside.owner(),
             claim: self.ground.random.uuid(),
             lease: Duration::from_secs(90),
             due: None,

@@ -1,7 +1,7 @@
 //! The store, in domain words: users, apps, grants, runs, plays, gaps. What it promises: every method is one
 //! transaction, and what has returned `Ok` is durable. Nothing here knows SQL; the backends do.
 
-mod memory; // grants alone, for simulated time
+mod memory; // a store for simulated time
 
 mod backend; // the methods below, on an SQL database
 mod error; // why one did not do what it was asked
@@ -42,7 +42,7 @@ use crate::domain::{
 };
 
 pub use error::StoreError;
-pub use memory::MemoryGrants;
+pub use memory::{Around, MemoryStore, Snapshot};
 pub use record::{
     Added, Alike, Announcement, Bite, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
     Intent, LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin,

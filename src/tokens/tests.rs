@@ -20,7 +20,7 @@ use crate::oauth::{PostError, RawAnswer, TokenRequest, Transport};
 use crate::random::Random;
 use crate::spotify::Gate;
 use crate::store::{
-    Close, CommitIf, GrantHead, GrantStore, Intent, MemoryGrants, NewLogin, NewTokens, StoreError,
+    Close, CommitIf, GrantHead, GrantStore, Intent, MemoryStore, NewLogin, NewTokens, StoreError,
 };
 use crate::telemetry::{Events, Metrics};
 
@@ -44,7 +44,7 @@ impl Journal {
 
 /// The store in memory, that notes what is committed, and fails as often as it is told to; `late`: after the effect.
 struct Store {
-    inner: MemoryGrants,
+    inner: MemoryStore,
     journal: Journal,
     failing: Mutex<VecDeque<(&'static str, bool)>>,
     reads: Mutex<Reads>,
@@ -262,7 +262,7 @@ impl Scene {
         let time: Arc<dyn Clock> = clock.clone();
         let (note, fail) = (journal.clone(), Mutex::default());
         let store = Arc::new(Store {
-            inner: MemoryGrants::new(time.clone()),
+            inner: MemoryStore::new(time.clone()),
             journal: note,
             failing: fail,
             reads: Mutex::default(),
@@ -292,6 +292,7 @@ impl Scene {
         });
         let app = app();
         let (keeper, _) = start(exchange.clone(), [(app.name.clone(), app.clone())].into(), settings());
+        store.inner.add_users(2);
         let scene = Self { journal, clock, store, spool, endpoint, exchange, keeper, app };
         scene.join(&scene.keeper).await;
         let refresh_token = RefreshToken::from("r0".to_owned());
@@ -443,9 +444,9 @@ async fn an_answer_in_the_spool_is_delivered_by_the_next_start() {
 async fn a_store_that_lost_its_last_commits_gets_them_back_from_the_spool() {
     let scene = Scene::new().await;
     scene.token().await.unwrap();
-    let before = scene.store.inner.snapshot();
+    let before = scene.store.inner.grants();
     scene.ask(FRESH).await.unwrap();
-    scene.store.inner.restore(before);
+    scene.store.inner.put_grants(before);
     let keeper = scene.restart().await;
     let token = keeper.token(ALICE, Need::default()).await.unwrap();
     assert_eq!(token.access_token.expose(), "a2");
@@ -485,7 +486,7 @@ async fn a_lost_answer_is_doubt_until_an_answer_ends_it() {
     ]);
     assert!(matches!(scene.ask(FRESH).await, Err(TokenError::InDoubt { .. })));
     assert_eq!(scene.token().await.unwrap(), "a1", "the present one goes on being given out");
-    let grant = || scene.store.inner.snapshot()[&ALICE].clone();
+    let grant = || scene.store.inner.grants()[&ALICE].clone();
     assert!(grant().doubt.is_some());
     scene.until(|| grant().doubt.is_none()).await;
     assert_eq!(scene.token().await.unwrap(), "a2");
@@ -497,7 +498,7 @@ async fn invalid_grant_after_a_lost_answer_tells_the_true_reason() {
     let scene = Scene::new().await;
     scene.script([Err(PostError::Lost("reset".to_owned())), invalid_grant()]);
     assert!(matches!(scene.token().await, Err(TokenError::InDoubt { .. })));
-    scene.until(|| scene.store.inner.snapshot()[&ALICE].refusal.is_some()).await;
+    scene.until(|| scene.store.inner.grants()[&ALICE].refusal.is_some()).await;
     let reason = scene.token().await.unwrap_err().to_string();
     assert!(reason.contains("an answer was lost") && reason.contains("longplay login alice"), "{reason}");
 }
@@ -597,12 +598,12 @@ async fn a_new_login_is_not_overwritten_by_the_late_answer_of_the_old_one() {
 #[tokio::test]
 async fn a_renewal_by_another_account_is_refused_and_overwrites_nothing() {
     let scene = Scene::new().await;
-    let before = scene.store.inner.snapshot();
+    let before = scene.store.inner.grants();
     let refresh_token = RefreshToken::from("other".to_owned());
     let login = LoginGrant { account: Some("B".to_owned()), login_at: None, refresh_token, answer: None };
     let error = scene.keeper.login(ALICE, login).await.unwrap_err();
     assert!(matches!(error, LoginError::OtherAccount { .. }), "{error}");
-    assert_eq!(scene.store.inner.snapshot(), before);
+    assert_eq!(scene.store.inner.grants(), before);
 }
 
 #[tokio::test]
