@@ -78,6 +78,16 @@ impl TokenRequest {
         )
     }
 
+    /// The `Authorization` header.
+    pub fn authorization(&self) -> Option<&str> {
+        self.authorization.as_ref().map(|header| header.expose_secret())
+    }
+
+    /// The body, a form.
+    pub fn form(&self) -> &str {
+        self.form.expose_secret()
+    }
+
     fn new(app: &AppSettings, fields: &[(&str, &str)]) -> Self {
         let mut form = Zeroizing::new(form_urlencoded(fields));
         let authorization = match &app.auth {

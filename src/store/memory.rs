@@ -69,6 +69,11 @@ impl MemoryStore {
         Self { clock, around, shared: self.shared, rows, trouble: Mutex::default() }
     }
 
+    /// Tells this store from every other.
+    pub fn deployment(&self) -> uuid::Uuid {
+        self.rows().deployment
+    }
+
     /// Everything as it is, to go back to.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot(self.rows().clone())

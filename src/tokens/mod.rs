@@ -20,7 +20,7 @@ pub use exchange::{Exchange, Subject, login_ends, offer_spool};
 pub use handle::{Health, Member, News, TokenKeeper};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
-pub use spool::{FileSpool, Glance, Head, Kept, Spool};
+pub use spool::{FileSpool, Glance, Head, Kept, MemorySpool, Spool, SpoolFiles};
 
 /// A valid access token, as a caller receives it.
 #[derive(Debug, Clone)]

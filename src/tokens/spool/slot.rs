@@ -3,9 +3,8 @@
 //! sealed by themselves, so that an answer can be passed over by its head alone; until that seal is opened, or the
 //! answer's, nothing in a head is believed.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::FileExt;
 
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -45,14 +44,14 @@ pub struct Slot {
 }
 
 /// What is in the slots, the newest first; in words, what can't be read.
-pub fn read(file: &File) -> Vec<Result<Slot, String>> {
+pub fn read(file: &impl FileExt) -> Vec<Result<Slot, String>> {
     let mut slots: Vec<_> = (0..SLOTS).filter_map(|number| slot(file, number).transpose()).collect();
     slots.sort_by_key(|slot| std::cmp::Reverse(slot.as_ref().map_or(0, |slot| slot.sequence)));
     slots
 }
 
 /// A slot by its number, whatever the other holds; `None`: nothing was ever written there.
-fn slot(file: &File, number: usize) -> Result<Option<Slot>, String> {
+fn slot(file: &impl FileExt, number: usize) -> Result<Option<Slot>, String> {
     let mut head = [0; HEAD];
     match file.read_at(&mut head, begin(number)) {
         Err(error) => return Err(format!("the answer in slot {number} can't be read: {error}")),
@@ -92,7 +91,7 @@ impl Slot {
     ///
     /// # Errors
     /// In words: what is wrong with it.
-    pub fn answer(&self, file: &File, user: UserId, vault: &Vault) -> Result<Zeroizing<Vec<u8>>, String> {
+    pub fn answer(&self, file: &impl FileExt, user: UserId, vault: &Vault) -> Result<Zeroizing<Vec<u8>>, String> {
         let length = self.length();
         let mut sealed = vec![0; length];
         let (near, far) = sealed.split_at_mut(length.min(NEAR - HEAD));
@@ -115,7 +114,7 @@ impl Slot {
 /// # Errors
 /// Where the file can't be written, or the answer has no room.
 pub fn write(
-    file: &File,
+    file: &impl FileExt,
     (user, head): (UserId, Head),
     text: &[u8],
     vault: &Vault,
