@@ -77,6 +77,8 @@ pub struct Account {
     rules: Rules,
     paused: bool,
     known: Known,
+    /// What was known before it has to be read again.
+    was: Option<Box<View>>,
     work: Work,
     waiters: Vec<Waiter>,
     /// Rare, and so not kept in place: there are as many accounts as users.
@@ -100,6 +102,7 @@ impl Account {
             rules,
             paused,
             known: Known::Unread,
+            was: None,
             work: Work::Idle,
             waiters: Vec::new(),
             backoff: None,
@@ -175,7 +178,7 @@ impl Account {
             Input::Moved => {
                 self.stale = true;
                 if !self.refreshing() {
-                    self.known = Known::Unread;
+                    self.unlearn();
                 }
             }
             Input::Forget => {
@@ -186,6 +189,13 @@ impl Account {
         }
         self.settle(now, weather, woken, &mut effects);
         effects
+    }
+
+    /// What is known must be read before anyone is answered from it.
+    fn unlearn(&mut self) {
+        if let Known::Login(view) = std::mem::replace(&mut self.known, Known::Unread) {
+            self.was = Some(view);
+        }
     }
 
     fn generation(&self) -> Option<Generation> {
@@ -204,15 +214,22 @@ impl Account {
             self.work = Work::Idle;
         }
         match read {
-            Ok(Some(view)) => {
+            Ok(Some(mut view)) => {
                 let older = matches!(&self.known, Known::Login(known)
                     if (known.epoch, known.generation) > (view.epoch, view.generation));
                 if older {
                     return; // never back a generation
                 }
-                self.known = Known::Login(Box::new(view));
+                let known = match &self.known {
+                    Known::Login(known) => Some(&**known),
+                    _ => self.was.as_deref(),
+                };
+                if let Some(known) = known {
+                    view.remember(known);
+                }
+                (self.known, self.was) = (Known::Login(Box::new(view)), None);
             }
-            Ok(None) => self.known = Known::NoLogin,
+            Ok(None) => (self.known, self.was) = (Known::NoLogin, None),
             Err(why) => {
                 // What memory holds may still satisfy some; the others are told, and it is read again.
                 if !self.stale {
@@ -244,7 +261,10 @@ impl Account {
                     self.backoff = None;
                 }
             }
-            Outcome::Superseded => (self.known, self.stale) = (Known::Unread, true),
+            Outcome::Superseded => {
+                self.stale = true;
+                self.unlearn();
+            }
             Outcome::NotSent(error) => {
                 let wait = match &error {
                     TokenError::Waiting { trouble: Trouble::RateLimited, .. } => None,

@@ -60,6 +60,12 @@ impl Held {
         Self::until(times, BootTime(now.boot.0 + left), now)
     }
 
+    /// Of two readings of one token the one that gives it less time: what was received here is known by the boot clock,
+    /// what is read again only by wall times, and the wall clock may have been set back meanwhile.
+    pub fn shorter(self, other: Self) -> Self {
+        if other.dead < self.dead { other } else { self }
+    }
+
     fn until(times: AccessTimes, dead: BootTime, now: Moment) -> Self {
         Self { times, dead, jitter: times.lifetime.mul_f64(JITTER * now.chance) }
     }
@@ -136,6 +142,17 @@ mod tests {
         assert_eq!(held.left(at(1_000, 3_650, 0)), Duration::ZERO, "the wall clock stood still");
         assert_eq!(held.left(at(500, 60, 0)), S * 3_590, "the wall clock went back");
         assert_eq!(held.left(at(4_500, 60, 0)), S * 100, "the wall clock went on");
+    }
+
+    #[test]
+    fn a_token_that_is_read_again_after_the_clock_was_set_back_gains_no_time() {
+        let held = Held::received(times(1_000, 3_600, 0), BootTime(S * 50), at(1_000, 50, 0));
+        // An hour later by the boot clock, and an hour back on the wall.
+        let now = at(1_000, 3_650, 0);
+        let read = Held::read(times(1_000, 3_600, 0), now);
+        assert_eq!(read.left(now), S * 3_600);
+        assert_eq!(read.shorter(held).left(now), Duration::ZERO);
+        assert_eq!(held.shorter(read).left(now), Duration::ZERO);
     }
 
     #[test]

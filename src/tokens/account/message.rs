@@ -76,6 +76,17 @@ pub struct View {
     pub refusal: Option<Refusal>,
 }
 
+impl View {
+    /// Read again, a token has no longer to live than was known before.
+    pub fn remember(&mut self, known: &Self) {
+        if (self.epoch, self.generation) == (known.epoch, known.generation)
+            && let (Some((_, held)), Some((_, before))) = (&mut self.access, &known.access)
+        {
+            *held = before.shorter(*held);
+        }
+    }
+}
+
 /// How a refresh ended.
 #[derive(Debug)]
 pub enum Outcome {
