@@ -6,7 +6,7 @@ use longplay::domain::Timestamp;
 
 use super::dice::Dice;
 use super::rates::{Ill, rate};
-use super::{Setup, START};
+use super::{START, Setup};
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const HOUR: Duration = Duration::from_secs(3_600);
@@ -21,7 +21,10 @@ pub enum Happening {
     StoreDown(Duration),
     Snapshot,
     Restore(Duration),
-    Crash { down: Duration, reboot: bool },
+    Crash {
+        down: Duration,
+        reboot: bool,
+    },
     /// The process ends at so many steps of refreshes from here.
     Arm(usize),
     Stop(Duration),
@@ -46,7 +49,8 @@ pub struct Calendar {
 impl Calendar {
     pub fn draw(setup: &Setup) -> Self {
         let end = START + DAY * setup.days;
-        let mut calendar = Self { entries: Vec::new(), number: 0, calm_from: end - CALM.min(DAY * setup.days) };
+        let mut calendar =
+            Self { entries: Vec::new(), number: 0, calm_from: end - CALM.min(DAY * setup.days) };
         if setup.calm {
             calendar.calm_from = START;
             return calendar;

@@ -12,7 +12,7 @@ use longplay::tokens::{Glance, Kept, MemorySpool, Spool};
 
 use super::calendar::MINUTE;
 use super::rates::{Ill, rate};
-use super::world::{Newest, World};
+use super::world::{Newest, Trouble, World};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -29,7 +29,8 @@ impl Store {
     fn fails(&self, doing: &str, why: &'static str) -> Stored<()> {
         let now = self.0.now();
         self.0.note(why, format_args!("{doing}"));
-        self.0.trouble(now - MINUTE, now + MINUTE * 2, why);
+        // It excuses the run that it met, and nobody who waits for one.
+        self.0.state().blips.push(Trouble { from: now - MINUTE, to: now + MINUTE * 2, why });
         Err(StoreError::Unavailable { doing: doing.to_owned(), source: why.into() })
     }
 }
@@ -47,7 +48,9 @@ impl Around for Store {
         self.0.clock.sleep(self.0.disk.between(MS, MS * 4)).await;
         if self.0.now() < self.0.state().store_down {
             self.0.clock.sleep(self.0.disk.between(MS, MS * 3_000)).await;
-            return self.fails(doing, "the store is away");
+            let error =
+                StoreError::Unavailable { doing: doing.to_owned(), source: "the store is away".into() };
+            return Err(error);
         }
         if self.ill(Ill::StoreRefuses) {
             return self.fails(doing, "the store refuses");

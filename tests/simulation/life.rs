@@ -5,25 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longplay::clock::{BootTime, Clock, PausedClock, Reading};
+use longplay::config::TokenKey;
 use longplay::control::Service;
 use longplay::daemon::{Bare, CoreError, Current, Ground, Outside};
 use longplay::domain::{Event, EventKind, Owner};
 use longplay::oauth::Transport;
 use longplay::random::Random;
 use longplay::spotify::Client;
-use longplay::config::TokenKey;
 use longplay::telemetry::{Events, Metrics};
 use longplay::tokens::{MemorySpool, Spool, Vault};
 
 use super::calendar::{HOUR, Happening, MINUTE};
 use super::disk::{Disk, Store};
 use super::network::Network;
-use super::world::{Newest, Trouble, World};
 use super::people;
+use super::world::{Newest, Trouble, World};
 
 /// How often the schedule ticks where nothing is due. The daemon's own looks are due every 5 s: in between nothing
 /// changes, unless something is wrong.
-const PULSE: Duration = Duration::from_secs(30);
+const PULSE: Duration = Duration::from_secs(60);
 const QUICK_PULSE: Duration = Duration::from_secs(5);
 /// How long the process may take to be ready, and then to make up for what it missed.
 const READY: Duration = Duration::from_secs(120);

@@ -65,8 +65,7 @@ impl World {
 
     /// Whether something is wrong just now.
     fn is_troubled(&self) -> bool {
-        let (now, state) = (self.now(), self.state());
-        state.troubles.iter().rev().take(32).any(|trouble| trouble.to >= now)
+        self.now() <= self.state().troubled_until
     }
 }
 

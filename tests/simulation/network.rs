@@ -181,7 +181,10 @@ impl World {
             None if first => {
                 let state = self.state();
                 let person = &state.people[who];
-                let what = format!("user{who}: a login was lost that need not be: {:?} {:?}", person.newest, person.rotation);
+                let what = format!(
+                    "user{who}: a login was lost that need not be: {:?} {:?}",
+                    person.newest, person.rotation
+                );
                 drop(state);
                 self.found(&what);
             }
@@ -193,7 +196,13 @@ impl World {
     }
 
     /// Why nobody could help it that this login is dead.
-    fn excuse(&self, state: &super::world::State, who: usize, orphan: bool, now: Timestamp) -> Option<&'static str> {
+    fn excuse(
+        &self,
+        state: &super::world::State,
+        who: usize,
+        orphan: bool,
+        now: Timestamp,
+    ) -> Option<&'static str> {
         let person = &state.people[who];
         if person.revoked {
             return Some("revoked by the user");
@@ -205,7 +214,8 @@ impl World {
             (Newest::Unspooled, _) => Some("the spool failed, and then the store"),
             (Newest::Unheard(_) | Newest::DiedWithIt(_), Rotation::Rotate) => Some("the answer was lost"),
             (Newest::Unheard(at) | Newest::DiedWithIt(at), Rotation::RotateWithGrace(grace)) => {
-                let hindered = super::oracle::troubles_of(state, who).any(|t| t.from <= at + grace && t.to >= at);
+                let hindered =
+                    super::oracle::troubles_of(state, who).any(|t| t.from <= at + grace && t.to >= at);
                 (now.since(at) > grace && hindered).then_some("the answer was lost, and grace was over")
             }
             _ => None,
@@ -322,7 +332,10 @@ impl spotify::Transport for Network {
             return Err(NoAnswer { seen: "no answer", source: "an unknown token".into() });
         };
         let who = world.state().accounts.get(&account).copied();
-        self.check_token(who, token, expires_at).await;
+        // A login asks whose it is before it is committed.
+        if !path.ends_with("/me") {
+            self.check_token(who, token, expires_at).await;
+        }
         let gone = |seen| Err(NoAnswer { seen, source: "the network".into() });
         let away = world.now() < world.state().spotify_down;
         if world.ill(Ill::ApiUnreachable) || away {

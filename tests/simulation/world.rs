@@ -92,6 +92,9 @@ pub struct State {
     /// Of everyone, and of apps.
     pub troubles: Vec<Trouble>,
     pub app_troubles: Vec<Vec<Trouble>>,
+    /// Single calls of the store that failed.
+    pub blips: Vec<Trouble>,
+    pub troubled_until: Timestamp,
     pub flights: BTreeMap<u64, Flight>,
     pub next_flight: u64,
     pub spotify_down: Timestamp,
@@ -139,6 +142,8 @@ impl World {
             calendar: Calendar::draw(&setup),
             found: Vec::new(),
             troubles: Vec::new(),
+            blips: Vec::new(),
+            troubled_until: START,
             app_troubles: vec![Vec::new(); setup.users.div_ceil(APP_SIZE)],
             flights: BTreeMap::new(),
             next_flight: 0,
@@ -160,7 +165,8 @@ impl World {
             let rotation = rotation(app);
             if number % APP_SIZE == 0 {
                 let redirect = "http://127.0.0.1:8467/callback";
-                spotify.register_app(App::pkce(&format!("client{app}")).redirect(redirect).rotation(rotation));
+                spotify
+                    .register_app(App::pkce(&format!("client{app}")).redirect(redirect).rotation(rotation));
             }
             let account = format!("account{number}");
             let plays = listening::draw(&setup, number);
@@ -232,7 +238,9 @@ impl World {
 
     /// Something was wrong for everyone.
     pub fn trouble(&self, from: Timestamp, to: Timestamp, why: &'static str) {
-        self.state().troubles.push(Trouble { from, to, why });
+        let mut state = self.state();
+        state.troubled_until = state.troubled_until.max(to);
+        state.troubles.push(Trouble { from, to, why });
     }
 
     /// A fault that met this user.

@@ -221,6 +221,19 @@ fn a_dead_login_costs_one_request_and_then_its_tries() {
 }
 
 #[test]
+fn the_try_of_a_dead_login_waits_for_another_daemons_that_was_broken_off() {
+    let mut dead = view(1, 7, moment(0), LIFETIME);
+    dead.refusal = Some(refusal(moment(0)));
+    let attempt = AttemptId(uuid::Uuid::from_u128(1));
+    dead.on_record =
+        Some(OnRecord { attempt, ours: false, sent: moment(800).boot, lapses: moment(890).boot });
+    let rotates = Weather { rotation: Rotation::Rotates, ..Weather::default() };
+    let mut account = known(dead, moment(0));
+    assert_eq!(account.wake_at(moment(901), &rotates), Some(moment(890 + 900).boot));
+    assert_eq!(starts(&account.on(Input::Wake, moment(890 + 900), &rotates)), 1);
+}
+
+#[test]
 fn a_release_tries_a_dead_login_at_once_but_not_one_that_had_all_its_tries() {
     for (next, tried) in [(true, 1), (false, 0)] {
         let now = moment(10);
@@ -440,6 +453,8 @@ enum Step {
     },
     Read {
         fails: bool,
+        /// It brings what was there when it was asked for.
+        early: bool,
     },
     Finish(Ending),
     LogIn,
@@ -484,7 +499,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0_u16..2_000, any::<bool>(), any::<bool>())
             .prop_map(|(valid_for, fresh, insist)| Step::Ask { valid_for, fresh, insist }),
         3 => (0_u8..3).prop_map(|back| Step::Reject { back }),
-        6 => prop::bool::weighted(0.1).prop_map(|fails| Step::Read { fails }),
+        6 => (prop::bool::weighted(0.1), any::<bool>()).prop_map(|(fails, early)| Step::Read { fails, early }),
         6 => ending.clone().prop_map(Step::Finish),
         1 => Just(Step::LogIn),
         1 => any::<bool>().prop_map(Step::Pause),
@@ -513,7 +528,8 @@ struct World {
     /// How often it had been when this process first heard of a generation.
     heard: BTreeMap<i64, usize>,
     set_back: usize,
-    reading: bool,
+    /// What was there when the read under way was asked for.
+    reading: Option<View>,
     refreshing: Option<Start>,
     /// How the refresh under way ended, where nobody was told yet.
     landed: Option<Outcome>,
@@ -542,7 +558,7 @@ impl World {
             ends: [(1, (BootTime(now.boot.0 + LIFETIME), 0))].into(),
             heard: BTreeMap::new(),
             set_back: 0,
-            reading: false,
+            reading: None,
             refreshing: None,
             landed: None,
             paused: false,
@@ -582,8 +598,8 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Read => {
-                    assert!(!self.reading, "two reads at once");
-                    self.reading = true;
+                    assert!(self.reading.is_none(), "two reads at once");
+                    self.reading = Some(self.read());
                 }
                 Effect::Refresh(start) => {
                     assert!(self.refreshing.is_none(), "two refreshes at once");
@@ -620,7 +636,7 @@ impl World {
         }
         assert!(
             self.waiting.is_empty()
-                || self.reading
+                || self.reading.is_some()
                 || self.refreshing.is_some()
                 || self.account.wake_at(self.now, &self.weather).is_some(),
             "waiters nobody thinks of: {:?}",
@@ -739,12 +755,12 @@ impl World {
                     self.rejected = Some(generation);
                 }
             }
-            Step::Read { fails } if self.reading => {
-                self.reading = false;
-                let read = if fails { Err("down".to_owned()) } else { Ok(Some(self.read())) };
-                self.input(Input::Read(read));
+            Step::Read { fails, early } => {
+                if let Some(was) = self.reading.take() {
+                    let read = if early { was } else { self.read() };
+                    self.input(Input::Read(if fails { Err("down".to_owned()) } else { Ok(Some(read)) }));
+                }
             }
-            Step::Read { .. } => {}
             Step::Finish(ending) => self.finish(ending),
             Step::LogIn => {
                 self.put(self.stored.epoch.0 + 1, self.stored.generation.0 + 1, LIFETIME);
@@ -771,7 +787,7 @@ impl World {
                 }
                 let rules = Rules { buffer: BUFFER, ahead: true, rotation_grace: Duration::ZERO };
                 self.account = Account::new("alice".to_owned(), rules, self.paused);
-                (self.reading, self.rejected) = (false, None);
+                (self.reading, self.rejected) = (None, None);
                 self.heard.clear();
                 self.waiting.clear();
             }
@@ -811,7 +827,7 @@ proptest! {
         // Another daemon's lease has lapsed by then.
         world.take(Step::Pass(120));
         for _ in 0..40 {
-            world.take(Step::Read { fails: false });
+            world.take(Step::Read { fails: false, early: false });
             world.take(Step::Finish(Ending::Tokens { lifetime: 3_600 }));
             if world.waiting.is_empty() {
                 break;

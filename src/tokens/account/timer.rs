@@ -40,7 +40,9 @@ impl Account {
             // Another daemon's refresh is looked at until it ends or lapses, however long its doubt is left alone then.
             now.boot
         } else if let Some(refusal) = &view.refusal {
-            now.boot_of(refusal.next_try_at?)
+            // A daemon that died in its try of a dead login leaves a doubt too.
+            let try_at = now.boot_of(refusal.next_try_at?);
+            self.strangers_until(view, now, weather).map_or(try_at, |until| until.max(try_at))
         } else if view.doubt.is_some() || view.on_record.is_some() {
             self.strangers_until(view, now, weather).unwrap_or(now.boot)
         } else {

@@ -91,7 +91,12 @@ impl Slot {
     ///
     /// # Errors
     /// In words: what is wrong with it.
-    pub fn answer(&self, file: &impl FileExt, user: UserId, vault: &Vault) -> Result<Zeroizing<Vec<u8>>, String> {
+    pub fn answer(
+        &self,
+        file: &impl FileExt,
+        user: UserId,
+        vault: &Vault,
+    ) -> Result<Zeroizing<Vec<u8>>, String> {
         let length = self.length();
         let mut sealed = vec![0; length];
         let (near, far) = sealed.split_at_mut(length.min(NEAR - HEAD));
