@@ -27,6 +27,9 @@ struct Args {
     /// Nothing goes wrong.
     #[arg(long)]
     calm: bool,
+    /// How many times as often as the table says something happens to everyone.
+    #[arg(long, default_value_t = 1.0)]
+    haste: f64,
     /// Writes all that happens to this file.
     #[arg(long)]
     log: Option<std::path::PathBuf>,
@@ -40,7 +43,7 @@ fn main() -> std::process::ExitCode {
     println!("{}\n", rates::printed());
     let mut failed = 0;
     for seed in args.seed..args.seed + args.seeds {
-        let setup = Setup { seed, users: args.users, days: args.days, calm: args.calm };
+        let setup = Setup { seed, users: args.users, days: args.days, calm: args.calm, haste: args.haste };
         let log = args.log.as_ref().map(|path| {
             let file = std::fs::File::create(path).expect("the log can be written");
             Box::new(std::io::BufWriter::new(file)) as _
@@ -72,8 +75,8 @@ fn main() -> std::process::ExitCode {
         if !report.found.is_empty() {
             failed += 1;
             println!(
-                "  replay: cargo run --release --example thirty_days -- --seed {seed} --users {} --days {} --log history.txt",
-                args.users, args.days
+                "  replay: cargo run --release --example thirty_days -- --seed {seed} --users {} --days {} --haste {} --log history.txt",
+                args.users, args.days, args.haste
             );
         }
     }

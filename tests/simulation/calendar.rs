@@ -128,6 +128,7 @@ impl Calendar {
 fn calendar_times(setup: &Setup, ill: Ill, in_a_month: f64, end: Timestamp) -> Vec<Timestamp> {
     // Each ill has its own stream: another rate of one moves no other.
     let dice = Dice::new(setup.seed, 1_000 + ill as u64);
+    let in_a_month = in_a_month * setup.haste;
     let (mut at, mut times) = (START + HOUR, Vec::new());
     loop {
         at = at + dice.until_next(in_a_month.max(1e-9), DAY * 30);

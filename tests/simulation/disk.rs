@@ -36,12 +36,27 @@ impl Store {
 }
 
 fn of_a_refresh(doing: &str) -> bool {
-    matches!(doing, "announcing a refresh" | "committing new tokens" | "closing a refresh")
+    committed(doing).is_some() || matches!(doing, "announcing a refresh" | "closing a refresh")
+}
+
+/// Whose new tokens are committed.
+fn committed(doing: &str) -> Option<UserId> {
+    doing.strip_prefix("committing new tokens of user ")?.parse().ok().map(UserId)
 }
 
 #[async_trait]
 impl Around for Store {
     async fn before(&self, doing: &str) -> Stored<()> {
+        if let Some(user) = committed(doing) {
+            let state = self.0.state();
+            let person = state.ids.get(&user).map(|who| &state.people[*who]);
+            let unspooled = person.is_some_and(|person| matches!(person.newest, Newest::Delivered(_)));
+            drop(state);
+            if unspooled {
+                self.0
+                    .found(&format!("user {}: tokens are committed before the spool has the answer", user.0));
+            }
+        }
         if of_a_refresh(doing) {
             self.0.step(&format!("before {doing}")).await;
         }

@@ -47,6 +47,8 @@ pub struct Setup {
     pub days: u32,
     /// Nothing goes wrong.
     pub calm: bool,
+    /// How many times as often as the table says something happens to everyone: for fewer days than thirty.
+    pub haste: f64,
 }
 
 /// What came of it.

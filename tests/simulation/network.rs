@@ -117,12 +117,12 @@ impl World {
         let numbers: Vec<u64> = self.state().flights.keys().copied().collect();
         for number in numbers {
             let world = Arc::clone(self);
-            tokio::spawn(async move { drop(world.land(number, true).await) });
+            tokio::spawn(async move { drop(world.land(number, || true).await) });
         }
     }
 
-    /// Spotify's commit, and what is seen of it.
-    async fn land(&self, number: u64, orphan: bool) -> Option<Outcome> {
+    /// Spotify's commit, and what is seen of it. `orphan`: whether whoever asked has given up or is no more.
+    async fn land(&self, number: u64, orphan: impl Fn() -> bool) -> Option<Outcome> {
         let at = self.state().flights.get(&number)?.commit_at;
         self.clock.sleep(at.since(self.now())).await;
         let Flight { call, who, fate, .. } = self.state().flights.remove(&number)?;
@@ -138,7 +138,7 @@ impl World {
             }
             _ => {}
         }
-        let sent = refresh_token(&call);
+        let (sent, orphan) = (refresh_token(&call), orphan());
         let outcome = self.spotify.answer(call).await;
         if let (Some(who), Some(sent), Outcome::Whole(reply)) = (who, &sent, &outcome) {
             self.committed(who, sent, reply, orphan);
@@ -208,7 +208,7 @@ impl World {
             return Some("revoked by the user");
         }
         if orphan {
-            return Some("a request of a dead process came late");
+            return Some("a request came late, after whoever sent it had given up");
         }
         match (person.newest, person.rotation) {
             (Newest::Unspooled, _) => Some("the spool failed, and then the store"),
@@ -268,7 +268,7 @@ impl Transport for Network {
         };
         let flying = Arc::clone(world);
         tokio::spawn(async move {
-            let outcome = flying.land(number, false).await;
+            let outcome = flying.land(number, || landed.is_closed()).await;
             let _ = landed.send(outcome);
         });
         let answered = async {

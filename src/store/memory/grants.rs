@@ -77,7 +77,8 @@ impl GrantStore for MemoryStore {
     }
 
     async fn commit_tokens(&self, tokens: &NewTokens, when: CommitIf) -> Result<bool> {
-        self.writing("committing new tokens", |rows, now| commit(rows, tokens, when, now)).await
+        let doing = format!("committing new tokens of user {}", tokens.user.0);
+        self.writing(&doing, |rows, now| commit(rows, tokens, when, now)).await
     }
 
     async fn close_attempt(
