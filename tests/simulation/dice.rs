@@ -22,18 +22,19 @@ impl Dice {
 
     /// From `least` to `most`, in whole milliseconds.
     pub fn between(&self, least: Duration, most: Duration) -> Duration {
-        let span = most.saturating_sub(least).as_secs_f64() * self.unit();
-        Duration::from_millis(((least.as_secs_f64() + span) * 1_000.0) as u64)
+        whole(least + most.saturating_sub(least).mul_f64(self.unit()))
     }
 
     /// The same, short ones as likely as long ones.
     pub fn about(&self, least: Duration, most: Duration) -> Duration {
         let (low, high) = (least.as_secs_f64().ln(), most.as_secs_f64().ln());
-        Duration::from_millis(((low + (high - low) * self.unit()).exp() * 1_000.0) as u64)
+        whole(Duration::from_secs_f64((low + (high - low) * self.unit()).exp()))
     }
 
+    /// One of so many.
     pub fn below(&self, count: usize) -> usize {
-        ((self.unit() * count as f64) as usize).min(count.saturating_sub(1))
+        let drawn = Duration::from_millis(count as u64).mul_f64(self.unit()).as_millis();
+        usize::try_from(drawn).unwrap_or(0).min(count.saturating_sub(1))
     }
 
     /// How long until the next of something that comes so often in a period.
@@ -41,4 +42,8 @@ impl Dice {
         let draw = (1.0 - self.unit()).max(1e-9);
         Duration::from_secs_f64(-draw.ln() * period.as_secs_f64() / times)
     }
+}
+
+fn whole(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

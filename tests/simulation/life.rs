@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use longplay::clock::{BootTime, Clock, PausedClock, Reading};
 use longplay::config::TokenKey;
-use longplay::control::Service;
 use longplay::daemon::{Bare, CoreError, Current, Ground, Outside};
 use longplay::domain::{Event, EventKind, Owner};
 use longplay::oauth::Transport;
@@ -205,7 +204,7 @@ async fn happens(world: &Arc<World>, host: &PausedClock, bare: &Bare, what: Happ
             host.suspend(long);
             world.trouble(now, now + long + READY, "the host was suspended");
         }
-        Happening::Step(by) => world.step_clock(Some(host), by),
+        Happening::Step(by) => world.step_clock(host, by),
         Happening::Revoke(who) => {
             let account = world.state().people[who].account.clone();
             world.spotify.revoke(&account);
@@ -248,9 +247,4 @@ fn hear(world: &World, event: &Event) {
         }
         _ => {}
     }
-}
-
-/// The service, where the store was within reach.
-pub fn service(bare: &Bare) -> Option<Service> {
-    bare.service()
 }

@@ -246,7 +246,7 @@ impl World {
     /// A fault that met this user.
     pub fn met(&self, who: Option<usize>, long: Duration, why: &'static str) {
         let from = self.now();
-        self.note(why, format_args!("{}", who.map_or(-1, |who| who as i64)));
+        self.note(why, format_args!("{who:?}"));
         if let Some(who) = who {
             self.state().people[who].troubles.push(Trouble { from, to: from + long, why });
         }
@@ -276,12 +276,10 @@ impl World {
         }
     }
 
-    /// What the host's clocks show at the beginning of a life.
-    pub fn step_clock(&self, host: Option<&PausedClock>, by: i64) {
+    /// Steps the host's wall clock.
+    pub fn step_clock(&self, host: &PausedClock, by: i64) {
         let now = self.now();
-        if let Some(host) = host {
-            host.step_wall(by);
-        }
+        host.step_wall(by);
         self.note("clock stepped", format_args!("{by}"));
         let mut state = self.state();
         (state.ahead, state.stepped) = (state.ahead + by, now);
