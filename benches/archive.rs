@@ -1,15 +1,6 @@
 //! How many users a second are archived: fetched, parsed and stored by what the daemon runs, against a bare loop of the
 //! same HTTP client, the same parsing and the same set-based insert, one transaction a page.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "a program that measures real time, and prints small numbers"
-)]
-
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
 mod measure;
@@ -17,7 +8,7 @@ mod measure;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use longplay::clock::{Clock as _, SystemClock};
 use longplay::daemon::Core;
@@ -26,7 +17,7 @@ use longplay::spotify::Client;
 use measure::crowd::{self, Crowd};
 use measure::database::{Connections, Kind};
 use measure::pages::{PAGE, Pages};
-use measure::{Args, Rounds, Table, Wanted, since, wired};
+use measure::{Args, Rounds, Table, Wanted, begin, count_of, since, wired};
 
 /// How many users are archived at once: the default of `archive.concurrency`.
 const AT_ONCE: usize = 16;
@@ -67,17 +58,17 @@ async fn measured(args: &Args, pages: &Pages, kind: Kind, new: usize) -> Rounds 
     let mut rounds = Rounds::default();
     for _ in 0..count {
         pages.hear(new);
-        let began = Instant::now();
+        let began = begin();
         bare.archive_all().await;
         let baseline = since(began);
-        let began = Instant::now();
+        let began = begin();
         archive_all(&core, users).await;
         rounds.add(users as f64 / baseline, users as f64 / since(began));
     }
-    let plays = (users * (PAGE + new * count)) as i64;
+    let plays = count_of(users * (PAGE + new * count));
     assert_eq!(bare.connections.number("SELECT count(*) FROM plays").await, plays, "the bare loop's plays");
     assert_eq!(stored.number("SELECT count(*) FROM plays").await, plays, "longplay's plays");
-    assert_eq!(stored.number("SELECT count(*) FROM runs").await, (users * (count + 1)) as i64);
+    assert_eq!(stored.number("SELECT count(*) FROM runs").await, count_of(users * (count + 1)));
     core.service.finish(measure::PATIENCE).await;
     rounds
 }

@@ -1,27 +1,18 @@
 //! How much more two daemons archive than one, on one PostgreSQL, where Spotify takes 100 ms to answer.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "a program that measures real time, and prints small numbers"
-)]
-
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
 mod measure;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fixture::{Daemon, Host};
 use longplay::clock::{Clock as _, SystemClock};
 use measure::crowd::Crowd;
 use measure::database::{Connections, Kind};
 use measure::pages::Pages;
-use measure::{Args, PATIENCE, Rounds, Table, Wanted};
+use measure::{Args, PATIENCE, Rounds, Table, Wanted, begin, count_of, since};
 
 /// How long Spotify takes.
 const LATENCY: Duration = Duration::from_millis(100);
@@ -65,7 +56,10 @@ fn archived(pages: &Pages, daemons: usize, users: usize) -> f64 {
         let connections = database.connect().await;
         until_all_ran(&connections, users).await;
         let last = connections.number("SELECT max(finished_at) FROM runs").await;
-        assert_eq!(connections.number("SELECT count(*) FROM runs WHERE result = 'ok'").await, users as i64);
+        assert_eq!(
+            connections.number("SELECT count(*) FROM runs WHERE result = 'ok'").await,
+            count_of(users)
+        );
         connections.close().await;
         (last - due.as_millis()) as f64 / 1e3
     });
@@ -74,9 +68,11 @@ fn archived(pages: &Pages, daemons: usize, users: usize) -> f64 {
 }
 
 async fn until_all_ran(connections: &Connections, users: usize) {
-    let began = Instant::now();
-    while connections.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL").await < users as i64 {
-        assert!(began.elapsed() < PATIENCE, "not everyone was archived");
+    let began = begin();
+    while connections.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL").await
+        < count_of(users)
+    {
+        assert!(since(began) < PATIENCE.as_secs_f64(), "not everyone was archived");
         SystemClock.sleep(Duration::from_millis(200)).await;
     }
 }

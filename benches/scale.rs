@@ -1,23 +1,14 @@
 //! What many users cost a daemon that has nothing to do, how long it takes to start with them, and whether each of them
 //! runs in time when all have the same hour.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "a program that measures real time, and prints small numbers"
-)]
-
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
 mod measure;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use fixture::notified::Notified;
 use fixture::{Daemon, Host};
@@ -26,7 +17,7 @@ use longplay::domain::{UserId, UserName};
 use longplay::schedule::{Scheduler, spread};
 use measure::crowd::{self, Crowd};
 use measure::database::Kind;
-use measure::{Args, Table, Wanted, shown, since};
+use measure::{Args, Table, Wanted, begin, count_of, shown, since, stand_still};
 
 const FEW: usize = 1_000;
 const MANY: usize = 100_000;
@@ -40,6 +31,9 @@ fn main() -> ExitCode {
     let mut table = Table::new(&args, "Many users");
     for kind in args.stores().into_iter().filter(|kind| args.wants(kind.name())) {
         idle(&args, &mut table, kind);
+    }
+    if args.wants("spool") {
+        spooled(&args, &mut table);
     }
     if args.wants("schedule") {
         measure::runtime().block_on(one_hour_of_all(&args, &mut table));
@@ -60,8 +54,13 @@ fn started(kind: Kind, users: usize) -> (Started, f64) {
     let database = kind.make(folder.path(), "longplay");
     measure::runtime().block_on(Crowd::at_rest(users).settle(&database));
     let host = Host::new().on(&database.url);
+    ready(host, folder)
+}
+
+/// Starts a daemon on what is there, and waits until it is ready.
+fn ready(host: Host, folder: tempfile::TempDir) -> (Started, f64) {
     let notified = Notified::at(&host.path("notify.sock"));
-    let began = Instant::now();
+    let began = begin();
     let ready = std::thread::spawn(move || {
         notified.next_with("READY=1");
         (since(began), notified)
@@ -80,19 +79,19 @@ fn idle(args: &Args, table: &mut Table, kind: Kind) {
     let (settled, watched) = (args.size(SETTLED, Duration::ZERO), args.size(60, 1));
     let name = kind.name();
     let (started_few, _) = started(kind, few);
-    std::thread::sleep(settled);
+    stand_still(settled);
     let small = resident(&started_few.daemon);
     drop(started_few);
     let what = format!("{name}: resident with {few} users, MB");
     table.row(&what, "", &format!("{:.1} MB", small / 1e6), small / 1e6, Wanted::AtMost(40.0));
 
     let (Started { daemon, host, _folder }, ready) = started(kind, many);
-    std::thread::sleep(settled);
+    stand_still(settled);
     let further = (resident(&daemon) - small) / (many - few) as f64;
     let what = format!("{name}: per further user, up to {many}, bytes");
     table.row(&what, "", &format!("{further:.0} B"), further, Wanted::AtMost(2_048.0));
     let before = busy(&daemon);
-    std::thread::sleep(Duration::from_secs(watched));
+    stand_still(Duration::from_secs(watched));
     let share = 100.0 * (busy(&daemon) - before) / watched as f64;
     let what = format!("{name}: processor while idle with {many}, % of a core");
     table.row(&what, "", &format!("{share:.2} %"), share, Wanted::AtMost(2.0));
@@ -101,6 +100,23 @@ fn idle(args: &Args, table: &mut Table, kind: Kind) {
     // Last, since an answer of many megabytes is none of an idle daemon's.
     let known = host.get("/v1/users").json().as_array().map_or(0, Vec::len);
     assert_eq!(known, many, "everyone is known");
+}
+
+/// A start that finds an answer of everyone in the spool, all applied long ago. The files are still in the page cache.
+fn spooled(args: &Args, table: &mut Table) {
+    let users = args.size(MANY, 200);
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = Kind::Sqlite.make(folder.path(), "longplay");
+    let host = Host::new().on(&database.url);
+    measure::runtime().block_on(async {
+        let crowd = Crowd::at_rest(users);
+        crowd.settle(&database).await;
+        crowd.answer(&database, &host.path("state/spool")).await;
+    });
+    let (started, took) = ready(host, folder);
+    assert_eq!(started.host.get("/healthz").status, 200);
+    let what = format!("spool: from start to READY with {users} answers in it, s");
+    table.row(&what, "", &shown(took), took, Wanted::AtMost(10.0));
 }
 
 /// The bytes of memory that a process has.
@@ -125,18 +141,19 @@ fn busy(daemon: &Daemon) -> f64 {
 async fn one_hour_of_all(args: &Args, table: &mut Table) {
     let (users, window) = (args.size(MANY, 200), args.size(Duration::from_secs(60), Duration::from_secs(1)));
     let fired: Arc<Vec<AtomicU64>> = Arc::new((0..users).map(|_| AtomicU64::new(0)).collect());
-    let latest = Arc::new(AtomicI64::new(0));
+    let latest = Arc::new(AtomicU64::new(0));
     let (seen, late) = (Arc::clone(&fired), Arc::clone(&latest));
     let fire = move |user: UserId, due| {
         seen[usize::try_from(user.0).expect("a user")].fetch_add(1, Ordering::Relaxed);
-        late.fetch_max(SystemClock.now().since(due).as_millis() as i64, Ordering::Relaxed);
+        let by = SystemClock.now().since(due).as_millis();
+        late.fetch_max(u64::try_from(by).expect("a time"), Ordering::Relaxed);
     };
     let started = Scheduler::start(Arc::new(SystemClock), fire, || usize::MAX).await;
     let scheduler = started.expect("the schedule starts");
     let start = SystemClock.now() + Duration::from_secs(2);
     for n in 0..users {
         let name: UserName = crowd::name(n).parse().expect("a name");
-        scheduler.set(UserId(n as i64), start + spread::offset(&name, window));
+        scheduler.set(UserId(count_of(n)), start + spread::offset(&name, window));
     }
     // What is lost on the way is handed out again after half a minute.
     let end = start + window + args.size(Duration::from_secs(35), Duration::from_secs(3));

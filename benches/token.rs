@@ -1,15 +1,6 @@
 //! What a cached token costs: from the actor against a bare actor, over the socket against a bare echo, while another
 //! user's refresh hangs, and as a process.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "a program that measures real time, and prints small numbers"
-)]
-
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
 mod measure;
@@ -17,7 +8,7 @@ mod measure;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fixture::Host;
 use longplay::domain::UserId;
@@ -25,7 +16,7 @@ use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection};
 use longplay::tokens::{Member, Need, TokenKeeper, TokenSource as _};
 use measure::crowd::{self, Crowd};
 use measure::database::Kind;
-use measure::{Args, Rounds, Table, Wanted, median, quantile, shown, since, wired};
+use measure::{Args, Rounds, Table, Wanted, begin, count_of, median, quantile, shown, since, wired};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
@@ -63,7 +54,7 @@ async fn of_the_actor(args: &Args, table: &mut Table) {
     let (keeper, _actor) =
         longplay::tokens::start(Arc::clone(&core.exchange), settings.apps.clone(), settings.tokens.clone());
     let member = |n: usize| Member {
-        id: UserId(n as i64 + 1),
+        id: UserId(count_of(n) + 1),
         name: crowd::name(n).parse().expect("a name"),
         app: "default".parse().expect("a name"),
         paused: false,
@@ -75,10 +66,10 @@ async fn of_the_actor(args: &Args, table: &mut Table) {
         ask_keeper(&keeper, callers, 64).await;
         let mut measured = Rounds::default();
         for _ in 0..rounds {
-            let began = Instant::now();
+            let began = begin();
             ask_bare(&bare, callers, calls).await;
             let baseline = since(began);
-            let began = Instant::now();
+            let began = begin();
             ask_keeper(&keeper, callers, calls).await;
             measured.add(baseline / calls as f64, since(began) / calls as f64);
         }
@@ -95,7 +86,7 @@ async fn ask_keeper(keeper: &TokenKeeper, callers: usize, calls: usize) {
         let keeper = keeper.clone();
         tasks.spawn(async move {
             for _ in 0..calls / callers {
-                let token = keeper.token(UserId(caller as i64 + 1), Need::default()).await;
+                let token = keeper.token(UserId(count_of(caller) + 1), Need::default()).await;
                 std::hint::black_box(token.expect("a token"));
             }
         });
@@ -171,7 +162,7 @@ impl Kept {
     async fn tokens(&mut self, calls: usize) -> Vec<f64> {
         let mut times = Vec::with_capacity(calls);
         for _ in 0..calls {
-            let began = Instant::now();
+            let began = begin();
             std::hint::black_box(self.token("alice", "").await);
             times.push(since(began));
         }
@@ -182,7 +173,7 @@ impl Kept {
     async fn echoes(&mut self, line: &str, calls: usize) -> Vec<f64> {
         let mut times = Vec::with_capacity(calls);
         for _ in 0..calls {
-            let began = Instant::now();
+            let began = begin();
             self.stream.write_all(line.as_bytes()).await.expect("the line is sent");
             let mut answer = String::new();
             self.stream.read_line(&mut answer).await.expect("a line");
@@ -280,7 +271,7 @@ fn as_a_process(args: &Args, table: &mut Table, host: &Host) {
 }
 
 fn run(command: &mut Command) -> f64 {
-    let began = Instant::now();
+    let began = begin();
     let status = command.stdout(Stdio::null()).status().expect("the program runs");
     let took = since(began);
     assert!(status.success());

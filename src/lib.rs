@@ -5,7 +5,6 @@
     expect(
         clippy::cast_possible_truncation,
         clippy::cast_possible_wrap,
-        clippy::cast_sign_loss,
         reason = "the numbers that tests make up are small"
     )
 )]

@@ -117,6 +117,7 @@ async fn check_archive(store: &dyn Store, name: &str, page: Page) {
             result: RunResult::Ok,
             reason: None,
             plays,
+            newest: page.plays.iter().map(|play| play.played_at).max(),
             gaps: Vec::new(),
             at,
             release,

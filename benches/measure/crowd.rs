@@ -1,14 +1,17 @@
 //! Many users with logins, put into a store as they stand after years of use: with sealed tokens, and with their next
 //! runs spread over the time to come.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use longplay::clock::{Clock as _, SystemClock};
 use longplay::config::TokenKey;
-use longplay::domain::{Epoch, Generation, UserId};
+use longplay::domain::{AttemptId, Cause, Epoch, Generation, UserId};
+use longplay::oauth::RawAnswer;
 use longplay::random::Random;
-use longplay::tokens::{Label, Vault};
+use longplay::tokens::{FileSpool, Kept, Label, Spool as _, Vault};
 use serde_json::json;
 
 use super::database::Database;
@@ -16,6 +19,8 @@ use crate::fixture::TOKEN_KEY;
 
 /// How many users go in with one statement.
 const AT_ONCE: usize = 1_000;
+/// How many answers are kept side by side: each waits for the disk.
+const WRITERS: usize = 64;
 
 /// A crowd to be put into a store.
 pub struct Crowd {
@@ -44,12 +49,45 @@ impl Crowd {
         Self { first_run, spread: Duration::ZERO, ..Self::at_rest(users) }
     }
 
+    /// Keeps an answer of everyone in a spool, as it stays there after a refresh.
+    pub async fn answer(&self, database: &Database, folder: &Path) {
+        let store = longplay::store::open(&database.url, Arc::new(SystemClock)).expect("a store's URL");
+        let vault = vault(store.open().await.expect("the store opens"));
+        let users = store.users().await.expect("the users are read");
+        store.close().await;
+        std::fs::create_dir_all(folder).expect("a folder");
+        let (random, now) = (Arc::new(Random::seeded(2)), SystemClock.now());
+        let spool = FileSpool::new(folder.to_owned(), Arc::new(vault), Arc::clone(&random));
+        stream::iter(users)
+            .for_each_concurrent(WRITERS, async |user| {
+                let body = format!(r#"{{"access_token":"{}","expires_in":3600}}"#, token(user.name.as_str()));
+                let kept = Kept {
+                    user: user.id,
+                    epoch: Epoch(1),
+                    sent: Generation(0),
+                    refresh_token: "x".repeat(180).into(),
+                    attempt: AttemptId(random.uuid()),
+                    cause: Cause::Expiry,
+                    sent_at: now,
+                    received_at: now,
+                    answer: RawAnswer {
+                        status: 200,
+                        retry_after: None,
+                        date: None,
+                        body: body.into_bytes().into(),
+                    },
+                };
+                spool.prepare(user.id).await.expect("there is room");
+                spool.keep(&kept).await.expect("the answer is kept");
+            })
+            .await;
+    }
+
     /// Puts them in. The store is made first where it is empty.
     pub async fn settle(&self, database: &Database) {
         let store = longplay::store::open(&database.url, Arc::new(SystemClock)).expect("a store's URL");
         let deployment = store.open().await.expect("the store opens");
-        let key = TokenKey::from_base64(TOKEN_KEY).expect("a key");
-        let (vault, random) = (Vault::new(deployment, &key, None), Random::seeded(1));
+        let (vault, random) = (vault(deployment), Random::seeded(1));
         store.keep_key_probe(vault.probe(&random)).await.expect("the probe is kept");
         store.close().await;
         let (now, connections) = (SystemClock.now(), database.connect().await);
@@ -104,6 +142,10 @@ impl Crowd {
         }
         connections.close().await;
     }
+}
+
+fn vault(deployment: uuid::Uuid) -> Vault {
+    Vault::new(deployment, &TokenKey::from_base64(TOKEN_KEY).expect("a key"), None)
 }
 
 /// The name of the user of this number.

@@ -1,5 +1,13 @@
 //! What the programs that measure have in common: their arguments, rounds that take turns, and the table they print.
 #![allow(dead_code, reason = "each program uses its part")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "what measures does so in real time, and prints small numbers"
+)]
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -145,6 +153,21 @@ pub fn quantile(values: &[f64], part: f64) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let at = (sorted.len().saturating_sub(1)) as f64 * part;
     sorted.get(at.round() as usize).copied().unwrap_or(f64::NAN)
+}
+
+/// Now, to count from.
+pub fn begin() -> Instant {
+    Instant::now()
+}
+
+/// Does nothing for so long.
+pub fn stand_still(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// A number of things, as databases count them.
+pub fn count_of(things: usize) -> i64 {
+    things as i64
 }
 
 /// Seconds from then to now.

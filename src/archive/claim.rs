@@ -12,7 +12,7 @@ use super::fault::{Fault, Waits};
 use super::run::Run;
 use super::{Archiver, Outcome};
 use crate::clock::BootTime;
-use crate::domain::{RunId, Timestamp, UserId};
+use crate::domain::{RunId, RunResult, Timestamp, UserId, said};
 use crate::store::{Claimed, RunClaim, StoreError};
 
 /// How long a claim holds that is not renewed.
@@ -27,19 +27,20 @@ const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// Why a run that was due was not made here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Yielded {
-    /// Another daemon makes it.
-    Taken {
-        /// When its claim lapses, unless it is renewed.
-        until: Timestamp,
-    },
-    /// Another daemon has made it, or something else moved it.
-    NotDue {
-        /// When the next one is due.
+    /// Another daemon makes it or has made it, or something else moved it.
+    Later {
+        /// When to look again: the next one is due, or the claim lapses unless it is renewed.
         next: Option<Timestamp>,
+        /// Whether Spotify refuses the user, as far as it is on record.
+        blocked: bool,
     },
     /// The user was removed or paused.
     Gone,
 }
+
+/// The user was removed or paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
 
 /// How a run begins.
 pub(super) enum Begun {
@@ -111,6 +112,7 @@ impl Archiver {
         if held.is_empty() {
             return Ok(());
         }
+        held.sort_unstable();
         let users: Vec<UserId> = held.iter().map(|(user, _)| *user).collect();
         let lapses = BootTime(with.clock.boot().0 + LEASE);
         let renewed: HashSet<UserId> =
@@ -141,12 +143,13 @@ impl Run<'_> {
             self.take_place().await?;
             match (self.claim().await?, self.due) {
                 (Claimed::Begun(run), _) => return Ok(Begun::Here(run)),
-                (Claimed::Gone, Some(_)) => return Ok(Begun::Yielded(Yielded::Gone)),
-                (Claimed::Gone, None) => return Err(Fault::gone()),
-                (Claimed::Taken { until, .. }, Some(_)) => {
-                    return Ok(Begun::Yielded(Yielded::Taken { until }));
+                (Claimed::Gone, _) => return Ok(Begun::Yielded(Yielded::Gone)),
+                (Claimed::Taken { until, blocked, .. }, Some(_)) => {
+                    return Ok(Begun::Yielded(Yielded::Later { next: Some(until), blocked }));
                 }
-                (Claimed::NotDue { next }, _) => return Ok(Begun::Yielded(Yielded::NotDue { next })),
+                (Claimed::NotDue { next, blocked }, _) => {
+                    return Ok(Begun::Yielded(Yielded::Later { next, blocked }));
+                }
                 (Claimed::Taken { run, .. }, None) => {
                     if let Some(outcome) = self.wait_for(run).await? {
                         return Ok(Begun::Elsewhere(outcome));
@@ -190,7 +193,8 @@ impl Run<'_> {
         }
     }
 
-    /// Waits a while for the end of another daemon's run, without a place; answers its outcome.
+    /// Waits a while for the end of another daemon's run, without a place; answers its outcome. One that was broken off
+    /// has none: the user is to be had.
     async fn wait_for(&mut self, run: RunId) -> Result<Option<Outcome>, Fault> {
         let (with, user) = (&self.shared.with, self.who.id);
         self.place = None;
@@ -200,21 +204,35 @@ impl Run<'_> {
             (pause, waited) = (pause * 2, waited + pause);
             // A store that can't be read now may be later; whether to go on waiting is asked of it anyway.
             let runs = with.store.runs(user, 8).await.unwrap_or_default();
-            let Some(ended) = runs.into_iter().find(|one| one.id == run && one.result.is_some()) else {
-                continue;
-            };
+            let Some(ended) = runs.into_iter().find(|one| one.id == run) else { continue };
+            let Some(result) = ended.result else { continue };
+            if result == RunResult::Cancelled {
+                return Ok(None);
+            }
             let known = with.store.user(&self.who.name).await.ok().flatten();
-            return Ok(ended.result.map(|result| Outcome {
+            return Ok(Some(Outcome {
                 result,
                 reason: ended.reason,
                 new_plays: usize::try_from(ended.new_plays).unwrap_or(0),
                 gaps: Vec::new(),
                 run: Some(run),
-                retry_at: None,
+                retry_at: self.held_elsewhere(result).await,
                 next_run_at: known.and_then(|user| user.next_run_at),
             }));
         }
         Ok(None)
+    }
+
+    /// Until when calls are held for which another daemon's run was not made.
+    async fn held_elsewhere(&self, result: RunResult) -> Option<Timestamp> {
+        if result != RunResult::RateLimited {
+            return None;
+        }
+        let (gate, app) = (&self.shared.with.gate, &self.who.app);
+        if let Err(error) = gate.reread(app).await {
+            tracing::debug!(app = %app, "what is known of app {app} is not read: {}", said(&error));
+        }
+        gate.held_until(app)
     }
 
     /// Whether the user is still this daemon's, as far as it can tell; what comes after a run needs no claim.

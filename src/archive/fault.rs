@@ -49,11 +49,6 @@ impl Fault {
         )
     }
 
-    /// There is nobody to run.
-    pub fn gone() -> Self {
-        Self::new(RunResult::Cancelled, "the user was removed or paused meanwhile")
-    }
-
     /// Another daemon's run does not end.
     pub fn elsewhere() -> Self {
         Self::new(

@@ -17,9 +17,9 @@ pub(super) struct Flight {
 }
 
 impl Archiver {
-    /// Joins the user's run, or makes one, and waits for its end.
-    pub(super) async fn fly(&self, who: &Who, trigger: Trigger, due: Option<Timestamp>) -> Landed {
-        let Some(mut outcome) = self.board(who, trigger, due) else {
+    /// Joins the user's run, or starts one, and waits for its end.
+    pub(super) async fn join_or_start(&self, who: &Who, trigger: Trigger, due: Option<Timestamp>) -> Landed {
+        let Some(mut outcome) = self.flight(who, trigger, due) else {
             return Ok(Outcome::never_begun("longplay was stopping"));
         };
         let landed = outcome.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
@@ -27,8 +27,8 @@ impl Archiver {
         landed.unwrap_or_else(|| Ok(Outcome::never_begun(broke_off)))
     }
 
-    /// Joins the user's run, or starts one; `None` while stopping.
-    fn board(
+    /// What tells of the end of the user's run, which is started where there is none; `None` while stopping.
+    fn flight(
         &self,
         who: &Who,
         trigger: Trigger,

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::claim::Claims;
-pub use self::claim::Yielded;
+pub use self::claim::{Gone, Yielded};
 use self::flight::{Flight, Waiting};
 use self::top::Tried;
 use crate::clock::Clock;
@@ -132,7 +132,7 @@ type Landed = Result<Outcome, Yielded>;
 
 impl Outcome {
     /// A run that was over before it began.
-    fn never_begun(reason: &str) -> Self {
+    pub(crate) fn never_begun(reason: &str) -> Self {
         Self {
             result: RunResult::Cancelled,
             reason: Some(reason.to_owned()),
@@ -179,22 +179,20 @@ impl Archiver {
     }
 
     /// Runs, or joins the run under way, also another daemon's. The run goes on if the caller leaves.
-    pub async fn archive(&self, who: Who, trigger: Trigger) -> Outcome {
+    pub async fn archive(&self, who: Who, trigger: Trigger) -> Result<Outcome, Gone> {
         loop {
-            match self.fly(&who, trigger, None).await {
-                Ok(outcome) => return outcome,
-                Err(Yielded::Gone) => {
-                    return Outcome::never_begun("the user was removed or paused meanwhile");
-                }
+            match self.join_or_start(&who, trigger, None).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(Yielded::Gone) => return Err(Gone),
                 // It was one by schedule that was joined, and that was not made here.
-                Err(_) => {}
+                Err(Yielded::Later { .. }) => {}
             }
         }
     }
 
     /// Makes a run that was due then, unless another daemon does.
     pub async fn archive_due(&self, who: &Who, due: Timestamp) -> Result<Outcome, Yielded> {
-        self.fly(who, Trigger::Schedule, Some(due)).await
+        self.join_or_start(who, Trigger::Schedule, Some(due)).await
     }
 
     /// How many more runs that are due should be asked for: what is due keeps cheaper than what waits here.

@@ -212,13 +212,14 @@ mod tests {
             oldest in any::<Option<i64>>(),
             already_stored in 0usize..3,
             newest_stored in any::<Option<i64>>(),
+            last in any::<Option<i64>>(),
             now in any::<i64>(),
         ) {
-            let (oldest, newest_stored) = (oldest.map(at), newest_stored.map(at));
-            let facts = Facts { items, oldest, already_stored, newest_stored, now: at(now), ..disjoint() };
+            let (oldest, newest_stored, last_archived_at) = (oldest.map(at), newest_stored.map(at), last.map(at));
+            let facts = Facts { items, oldest, already_stored, newest_stored, last_archived_at, now: at(now), ..disjoint() };
             if let Some(gap) = gap_before(&facts) {
                 prop_assert!(items >= 50 && already_stored == 0);
-                prop_assert_eq!((Some(gap.from), Some(gap.to)), (newest_stored, oldest));
+                prop_assert_eq!((Some(gap.from), Some(gap.to)), (newest_stored.or(last_archived_at), oldest));
                 prop_assert!(gap.from < gap.to && gap.at_most >= 1);
             }
         }

@@ -34,7 +34,7 @@ impl Run<'_> {
         let before = overlap::gap_before(&overlap::Facts {
             items: page.items(),
             oldest: page.plays.iter().map(|play| play.played_at).min(),
-            already_stored: facts.known,
+            already_stored: page.plays.len().saturating_sub(facts.unknown.len()),
             newest_stored: facts.newest_stored,
             runs_since: &facts.results_since,
             last_archived_at: facts.last_archived_at,
@@ -58,7 +58,8 @@ impl Run<'_> {
             run,
             result,
             reason,
-            plays: page.plays.clone(),
+            plays: facts.unknown.iter().filter_map(|n| page.plays.get(*n)).cloned().collect(),
+            newest: page.plays.iter().map(|play| play.played_at).max(),
             gaps: before.into_iter().chain(within).collect(),
             at: now,
             release: self.release(&Ended { result, look_again_in, retry_at: None }),

@@ -1,10 +1,10 @@
 //! Runs against a simulated Spotify, in simulated time.
 
-mod kept;
+mod faults;
 mod order;
+mod record;
 mod results;
 mod scene;
-mod sqlite;
 mod stopping;
 mod two;
 

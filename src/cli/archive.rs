@@ -4,11 +4,11 @@ use clap::Args;
 use futures_util::StreamExt as _;
 
 use super::connect::{Needs, connect};
-use super::exit::{CliError, Exit, about, word};
+use super::exit::{CliError, Exit, about};
 use super::output::{count, note, print_line};
 use super::time::{Show, to_the_minute};
 use crate::config::Place;
-use crate::control::api::Archived;
+use crate::control::api::{Archived, Word};
 use crate::control::client::ClientError;
 use crate::domain::UserName;
 
@@ -85,7 +85,7 @@ impl Outcome {
         let archived = match answer {
             Ok(archived) => archived,
             Err(ClientError::Problem(problem)) => {
-                let set_aside = matches!(word(&problem), "blocked" | "paused");
+                let set_aside = matches!(problem.word(), Some(Word::Blocked | Word::Paused));
                 let error = CliError::from(*problem);
                 return Self { exit: (!set_aside).then_some(error.exit), notes: error.lines, news: None };
             }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::exit::{CliError, Exit};
 use super::output::{count, note, print_json, print_line};
 use crate::clock::SystemClock;
-use crate::config::{self, Fault, Faults, Place, Settings};
+use crate::config::{self, Fault, Faults, Place, STORE_URL, Settings};
 
 /// Check the configuration as the daemon would load it
 ///
@@ -68,7 +68,7 @@ fn supported(settings: Settings) -> Result<Settings, Faults> {
         Err(error) => {
             let from = settings.shown.iter().find(|shown| shown.key == "store.url");
             let file = from.map_or("default", |shown| shown.from.as_str()).to_owned();
-            let (got, accepted) = (error.to_string(), "sqlite:// and an absolute path".to_owned());
+            let (got, accepted) = (error.to_string(), STORE_URL.to_owned());
             Err(Faults(vec![Fault { file, key: "store.url".to_owned(), got, accepted }]))
         }
     }

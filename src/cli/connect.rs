@@ -40,6 +40,7 @@ async fn local(place: &Place) -> Result<Client, CliError> {
         LocalError::State(_) => CliError::new(Exit::Unavailable, said(&error)),
         LocalError::Core(ref core) if core.passes() => CliError::new(Exit::Unavailable, said(&error)),
         LocalError::Core(_) => CliError::new(Exit::Configuration, said(&error)),
+        LocalError::Start(problem) => CliError::from(*problem),
     })?;
     Ok(Client::in_process(local.router(), local))
 }

@@ -1,7 +1,7 @@
 //! How a command ends: the exit codes that scripts rely on, and errors with their lines for people.
 
 use crate::config::Faults;
-use crate::control::api::Problem;
+use crate::control::api::{Problem, Word};
 use crate::control::client::ClientError;
 use crate::domain::{RunResult, UserName, said};
 
@@ -48,21 +48,15 @@ impl Exit {
 
     /// How a refusal of the daemon counts.
     pub fn of_problem(problem: &Problem) -> Self {
-        match word(problem) {
-            "needs_login" => Self::NeedsLogin,
-            "waiting" | "in_doubt" | "store" | "stopping" => Self::TryLater,
-            "valid_for_too_long" | "bad_request" => Self::Usage,
-            "configuration" => Self::Configuration,
-            "unknown_user" | "exists" | "blocked" | "paused" | "fresh_rejected" | "file_user" => Self::Failed,
+        match problem.word() {
+            Some(Word::NeedsLogin) => Self::NeedsLogin,
+            Some(Word::Waiting | Word::InDoubt | Word::Store | Word::Stopping) => Self::TryLater,
+            Some(Word::ValidForTooLong | Word::BadRequest) => Self::Usage,
+            Some(Word::Configuration) => Self::Configuration,
             _ if problem.status == 503 => Self::TryLater,
             _ => Self::Failed,
         }
     }
-}
-
-/// The word at the end of a problem's type.
-pub fn word(problem: &Problem) -> &str {
-    problem.kind.rsplit(':').next().unwrap_or_default()
 }
 
 /// Why a command failed: its exit code, and a line for each error, with the cure.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::connect::{Needs, connect};
 use super::exit::{CliError, Exit};
-use super::output::{note, print_line};
+use super::output::{note, plain, print_line};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Place;
 use crate::control::api::{LoginBegun, LoginQuestion, LoginState, Progress};
@@ -65,11 +65,10 @@ impl Login {
         if state.progress != Progress::Done {
             return Err(CliError::failed(format!("{user} is not logged in: {}", state.message)));
         }
-        let then = match without_daemon {
-            true => format!("archive with `longplay archive {user}`, or start the daemon"),
-            false => "an archive run comes at once".to_owned(),
-        };
-        note(&format!("{user} is logged in; {then}"));
+        note(&plain(&state.message));
+        if without_daemon {
+            note(&format!("no daemon runs: archive with `longplay archive {user}`, or start it"));
+        }
         Ok(Exit::Done)
     }
 }

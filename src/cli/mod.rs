@@ -107,6 +107,8 @@ enum Command {
 
 /// Runs a command to its end.
 pub fn run(cli: Cli) -> ExitCode {
+    // Before any token or secret is read.
+    crate::daemon::be_private();
     let exit = dispatched(cli).unwrap_or_else(|error| {
         error.print();
         error.exit

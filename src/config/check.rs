@@ -110,6 +110,9 @@ impl<'a> Check<'a> {
             (None, None) => {
                 let url = form::sqlite_url(&state_dir.join("longplay.db"));
                 section.show("url", url.clone(), "default");
+                if let Err(why) = form::without_options(url.clone()) {
+                    section.fault("url", "default", format!("{url:?}"), format!("{} ({why})", form.accepted));
+                }
                 url
             }
         };

@@ -106,7 +106,11 @@ pub(super) fn months() -> Form<Option<u32>> {
 pub(super) fn choice<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> Form<T> {
     let all: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
     let parse = move |text: &str| bare(words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value));
-    Form::new(all.join(" or "), parse)
+    // What is longer than any of the words was put there by mistake, and may be a secret.
+    Form::new(all.join(" or "), parse).showing(|text| match text.chars().count() {
+        length @ 17.. => format!("{length} characters"),
+        _ => format!("{text:?}"),
+    })
 }
 
 /// A client id or another identifier: printable, without spaces.
@@ -203,32 +207,36 @@ pub(super) fn redirect() -> Form<String> {
     })
 }
 
+/// What a store's URL may be.
+pub const STORE_URL: &str = "\"sqlite://PATH\", or a \"postgres://\" URL";
+
 /// A store. A relative path of SQLite starts from `base`.
 pub(super) fn store_url(base: &Path) -> Form<String> {
     let base = base.to_owned();
-    let accepted = "\"sqlite://PATH\", or a \"postgres://\" URL";
-    let form = Form::new(accepted, move |text| match text.split_once("://") {
-        Some(("sqlite", path)) => {
-            let file = path.split('?').next().unwrap_or_default();
-            match file {
-                ":memory:" => Err("an archive in memory keeps nothing".into()),
-                folder if folder.is_empty() || folder.ends_with('/') => Err("with the path of a file".into()),
-                absolute if absolute.starts_with('/') => Ok(text.to_owned()),
-                _ => Ok(format!("{}/{path}", sqlite_url(&base))),
-            }
-        }
+    let form = Form::new(STORE_URL, move |text| match text.split_once("://") {
+        Some(("sqlite", path)) => match path {
+            ":memory:" => Err("an archive in memory keeps nothing".into()),
+            folder if folder.is_empty() || folder.ends_with('/') => Err("with the path of a file".into()),
+            absolute if absolute.starts_with('/') => without_options(text.to_owned()),
+            _ => without_options(format!("{}/{path}", sqlite_url(&base))),
+        },
         Some(("postgres" | "postgresql", _)) => {
             Url::parse(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
         }
         _ => Err(String::new()),
     });
     form.showing(|text| match text.split_once("://") {
-        Some(("sqlite", _)) => format!("{:?}", cut(text)),
+        Some(("sqlite", path)) if !path.contains('?') => format!("{:?}", cut(text)),
         Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => {
             format!("\"{}://(hidden)\"", cut(scheme))
         }
         _ => "(hidden)".into(),
     })
+}
+
+/// The URL of an SQLite file, which is nothing but its path.
+pub(super) fn without_options(url: String) -> Parsed<String> {
+    if url.contains('?') { Err("without \"?\": SQLite takes no options".into()) } else { Ok(url) }
 }
 
 /// A store's URL as it may be shown: all of it, unless it holds a password.
@@ -242,8 +250,7 @@ pub(super) fn store_shown(text: &str) -> String {
     if open || text.starts_with("sqlite:") { text.into() } else { "(hidden)".into() }
 }
 
-/// The URL of an SQLite file.
+/// The URL of an SQLite file: its path as it stands.
 pub(super) fn sqlite_url(path: &Path) -> String {
-    let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
-    format!("sqlite://{}", escaped.trim_end_matches('/'))
+    format!("sqlite://{}", path.display().to_string().trim_end_matches('/'))
 }

@@ -24,6 +24,7 @@ mod tests;
 
 pub use credential::TokenKey;
 pub use fault::{Fault, Faults};
+pub use form::STORE_URL;
 pub use place::Place;
 
 /// Everything that is configured, checked.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub use super::word::Word;
 use crate::domain::{AppName, Gap, Generation, Origin, RunResult, Timestamp, TopKind, UserName, UserState};
 
 /// `GET /v1/status`.
@@ -260,14 +261,15 @@ pub struct Health {
     /// What is wrong; absent when nothing is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// What people must do though the daemon is well: who must log in. Absent when nobody must do anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attention: Vec<String>,
 }
 
 /// An error (RFC 9457).
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// `urn:longplay:` and a word: `unknown_user`, `needs_login`, `blocked`, `paused`, `fresh_rejected`, `waiting`,
-    /// `in_doubt`, `valid_for_too_long`, `file_user`, `exists`, `other_account`, `bad_request`, `too_large`, `timeout`,
-    /// `configuration`, `store`, `stopping`.
+    /// `urn:longplay:` and a word: see `Word`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The word again, for people.

@@ -1,101 +1,98 @@
-//! Logins that come to their age are told of 30, 7 and 1 days before.
+//! The consent clock: a login that comes to its age is told of 30, 7 and 1 days before and at the end, each once over
+//! all daemons and restarts; and how many are about to end is counted.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::{DateTime, Months, Utc};
+use chrono::Months;
 
-use crate::domain::{EventKind, Timestamp};
+use crate::domain::{EventKind, Timestamp, UserName};
+use crate::store::LoginGiven;
 use crate::telemetry::Note;
 use crate::tokens::login_ends;
 
 use super::api::Problem;
+use super::attention::Whom;
 use super::service::Service;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// How many days before the end it is told.
-const DAYS_BEFORE: [u32; 3] = [30, 7, 1];
+/// How many days before the end it is told, the farthest first.
+const DAYS_BEFORE: [u32; 4] = [30, 7, 1, 0];
+/// Within so many days the end is near enough for the status line.
+const SOON: u32 = 7;
 /// What months of unequal length make of one moment, forth and back: from the 31st the 28th, and from there the 28th.
 const MONTHS_DIFFER: Duration = Duration::from_secs(4 * 24 * 3_600);
+/// How many logins are read at a time.
+const BITE: i64 = 1_000;
 
 impl Service {
-    /// Tells of the logins that came nearer than one of those days since `from`.
-    pub async fn tell_of_ending_logins(&self, from: Timestamp, to: Timestamp) -> Result<(), Problem> {
-        let settings = self.settings();
-        let lifetimes: BTreeSet<u32> = settings.apps.values().filter_map(|app| app.login_lifetime).collect();
-        for (months, days) in lifetimes.iter().flat_map(|months| DAYS_BEFORE.map(|days| (*months, days))) {
-            let Some((after, until)) = given(months, days, from, to) else { continue };
-            for login in self.parts().store.logins_given(after, until).await? {
-                let app = settings.apps.get(&login.app).filter(|app| app.login_lifetime == Some(months));
-                let ends = app.and_then(|app| login_ends(app, Some(login.at)));
-                if ends.and_then(|ends| due(ends, from, to)) != Some(days) {
-                    continue;
+    /// Tells of the logins that came nearer to their end than one of those days, and counts them.
+    pub async fn look_at_ending_logins(&self) -> Result<(), Problem> {
+        let (mut soon, mut counts) = (Whom::default(), [0; DAYS_BEFORE.len()]);
+        let shortest = self.settings().apps.values().filter_map(|app| app.login_lifetime).min();
+        let until = shortest.and_then(|months| given_until(self.now(), months));
+        let mut after = None;
+        while let Some(until) = until {
+            let logins = self.parts().store.logins_given(until, after, BITE).await?;
+            for login in &logins {
+                let Some(days) = self.look_at_ending_login(login).await? else { continue };
+                DAYS_BEFORE
+                    .iter()
+                    .zip(&mut counts)
+                    .for_each(|(bound, count)| *count += u64::from(days <= *bound));
+                if days <= SOON {
+                    soon.add(&login.name);
                 }
-                let name = &login.name;
-                let unit = if days == 1 { "a day" } else { &format!("{days} days") };
-                let message =
-                    format!("the login of {name} ends in {unit}: run `longplay login {name}` before that");
-                self.parts().events.tell(EventKind::LoginEnding, Note::of(name, &login.app), message);
             }
+            let Some(last) = logins.last() else { break };
+            after = Some(last.user);
         }
+        for (days, count) in DAYS_BEFORE.into_iter().zip(counts) {
+            self.parts().metrics.set_logins_ending(days, count);
+        }
+        self.0.attention.set_ending(soon);
         Ok(())
+    }
+
+    /// Tells of a login, unless that was done; answers within how many days it ends.
+    async fn look_at_ending_login(&self, login: &LoginGiven) -> Result<Option<u32>, Problem> {
+        let settings = self.settings();
+        let ends = settings.apps.get(&login.app).and_then(|app| login_ends(app, Some(login.at)));
+        let near = ends.and_then(|ends| Some((ends, within(ends, self.now())?)));
+        let Some((ends, days)) = near else { return Ok(None) };
+        if login.told.is_none_or(|told| told > days)
+            && self.parts().store.note_ending(login.user, login.epoch, days).await?
+        {
+            let kind = if days == 0 { EventKind::LoginEnded } else { EventKind::LoginEnding };
+            self.parts().events.tell(
+                kind,
+                Note::of(&login.name, &login.app),
+                sentence(&login.name, days, ends),
+            );
+        }
+        Ok(Some(days))
     }
 }
 
-/// When a login was given, at most, that lasts so many months and is told of so many days before its end between
-/// `from` and `to`.
-fn given(months: u32, days: u32, from: Timestamp, to: Timestamp) -> Option<(Timestamp, Timestamp)> {
-    let back = |at: Timestamp| {
-        let began: DateTime<Utc> = (at + DAY * days).utc().checked_sub_months(Months::new(months))?;
-        Some(Timestamp::from(began))
-    };
-    Some((back(from)? - MONTHS_DIFFER, back(to)? + MONTHS_DIFFER))
+/// When a login of this lifetime was given, at the latest, that is to be told of now.
+fn given_until(now: Timestamp, months: u32) -> Option<Timestamp> {
+    let farthest = now + DAY * DAYS_BEFORE[0];
+    let given = farthest.utc().checked_sub_months(Months::new(months))?;
+    Some(Timestamp::from(given) + MONTHS_DIFFER)
 }
 
-/// How many days before its end a login was told of last between `from` (not included) and `to`.
-fn due(ends: Timestamp, from: Timestamp, to: Timestamp) -> Option<u32> {
-    DAYS_BEFORE.into_iter().rev().find(|days| {
-        let at = ends - DAY * *days;
-        from < at && at <= to
-    })
+/// The fewest of those days within which a login ends; `None`: later.
+fn within(ends: Timestamp, now: Timestamp) -> Option<u32> {
+    DAYS_BEFORE.into_iter().rev().find(|days| ends <= now + DAY * *days)
+}
+
+fn sentence(name: &UserName, days: u32, ends: Timestamp) -> String {
+    let when = match days {
+        0 => format!("has come to its age on {ends}, and Spotify refuses it from then on"),
+        1 => format!("ends within a day, on {ends}"),
+        days => format!("ends within {days} days, on {ends}"),
+    };
+    format!("the login of {name} {when}: run `longplay login {name}`")
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn an_end_is_told_of_once_at_each_of_its_days() {
-        let ends = Timestamp::parse("2026-07-01T00:00:00Z").unwrap();
-        let mut told = Vec::new();
-        let mut from = ends - DAY * 60;
-        while from < ends + DAY * 2 {
-            let to = from + DAY / 24;
-            told.extend(due(ends, from, to));
-            from = to;
-        }
-        assert_eq!(told, DAYS_BEFORE);
-        assert_eq!(due(ends, ends - DAY * 60, ends), Some(1), "after a long sleep only what is nearest");
-    }
-
-    proptest! {
-        #[test]
-        fn whoever_is_told_of_is_among_those_who_are_asked_for(
-            given_at in 1_600_000_000_000..2_000_000_000_000_i64,
-            months in 1..40_u32,
-            days in proptest::sample::select(DAYS_BEFORE.to_vec()),
-            before in 0..200_000_000_i64,
-            length in 1..100_000_000_i64,
-        ) {
-            let login_at = Timestamp::from_millis(given_at);
-            let ends = Timestamp::from(login_at.utc().checked_add_months(Months::new(months)).unwrap());
-            let from = (ends - DAY * days).offset_millis(-1 - before % length);
-            let to = from.offset_millis(length);
-            prop_assert!(due(ends, from, to).is_some());
-            let (after, until) = given(months, days, from, to).unwrap();
-            prop_assert!(after < login_at && login_at <= until, "{after} {login_at} {until}");
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
-use super::api::Problem;
+use super::api::{Problem, Word};
 
 /// No request is longer.
 const LONGEST_BODY: usize = 64 * 1024;
@@ -24,7 +24,8 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 pub async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    let broken = |_| Problem::new("fault", 500, "this broke off: it is a fault of longplay; see the journal");
+    let broken =
+        |_| Problem::new(Word::Fault, 500, "this broke off: it is a fault of longplay; see the journal");
     tokio::spawn(work).await.map_err(broken)?
 }
 
@@ -65,7 +66,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> axum::extract::FromRequest<S
         let read = tokio::time::timeout(BODY_WITHIN, whole(request.into_body()));
         let slow = |_| {
             let detail = format!("the request's body did not come within {} s", BODY_WITHIN.as_secs());
-            Problem::new("timeout", 408, detail)
+            Problem::new(Word::Timeout, 408, detail)
         };
         let bytes = read.await.map_err(slow)??;
         match bytes.trim_ascii() {
@@ -95,7 +96,7 @@ async fn whole(body: Body) -> Result<Vec<u8>, Problem> {
     }
     if came > LONGEST_BODY {
         let detail = format!("no request's body is longer than {LONGEST_BODY} bytes");
-        return Err(Problem::new("too_large", 413, detail));
+        return Err(Problem::new(Word::TooLarge, 413, detail));
     }
     Ok(bytes)
 }

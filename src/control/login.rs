@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::config::AppSettings;
 use crate::domain::{EventKind, Timestamp, UserName};
-use crate::oauth::{Reading, TokenRequest, Tokens, authorize, missing_scopes, read, read_callback};
+use crate::oauth::{NO_TOKEN, Reading, TokenRequest, Tokens, authorize, missing_scopes, read, read_callback};
 use crate::spotify::ApiError;
 use crate::store::{LoginProgress, NewUser, PendingLogin};
 use crate::telemetry::Note;
-use crate::tokens::{Label, LoginGrant};
+use crate::tokens::{Label, LoginGrant, login_ends};
 
-use super::api::{LoginBegun, LoginQuestion, LoginState, Problem, Progress};
+use super::api::{LoginBegun, LoginQuestion, LoginState, Problem, Progress, Word};
 use super::roster::Known;
 use super::service::Service;
 
@@ -46,8 +46,8 @@ impl Failure {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Refused(message) => Self::new("refused", 409, message),
-            Failure::Outage(message) => Self::later("waiting", message, OUTAGE),
+            Failure::Refused(message) => Self::new(Word::Refused, 409, message),
+            Failure::Outage(message) => Self::later(Word::Waiting, message, OUTAGE),
         }
     }
 }
@@ -131,7 +131,7 @@ impl Service {
         match outcome {
             Ok(message) => Ok(LoginState { progress: Progress::Done, message }),
             Err(Failure::Refused(message)) => Ok(LoginState { progress: Progress::Failed, message }),
-            Err(Failure::Outage(message)) => Err(Problem::later("waiting", message, OUTAGE)),
+            Err(Failure::Outage(message)) => Err(Problem::later(Word::Waiting, message, OUTAGE)),
         }
     }
 
@@ -159,9 +159,15 @@ impl Service {
             answer: Some((tokens, sent_at)),
         };
         self.parts().tokens.login(user.id, login).await.map_err(|e| e.to_string())?;
-        let message = format!("{name} is logged in; the history is archived from now on");
+        let until = login_ends(app, Some(sent_at)).map_or(String::new(), |ends| format!(" until {ends}"));
+        let message = format!("{name} is logged in{until}; the history is archived from now on");
         self.parts().events.tell(EventKind::LoggedIn, Note::of(name, &app.name), message.clone());
         self.run_soon(user);
+        let service = self.clone();
+        self.spawn(async move {
+            // The next regular look makes up for one that failed.
+            let _ = service.look_at_ending_logins().await;
+        });
         Ok(message)
     }
 
@@ -225,9 +231,8 @@ impl Service {
                 app.name
             )
             .into()),
-            Reading::Unclear(what) => {
-                Err(Failure::Outage(format!("Spotify's token endpoint failed ({what}): log in again")))
-            }
+            Reading::NewRefreshToken(_) => Err(unclear(NO_TOKEN)),
+            Reading::Unclear(what) => Err(unclear(&what)),
         }
     }
 
@@ -251,6 +256,10 @@ impl Service {
         self.refresh_users().await?;
         self.find(&pending.user).await
     }
+}
+
+fn unclear(what: &str) -> Failure {
+    Failure::Outage(format!("Spotify's token endpoint failed ({what}): log in again"))
 }
 
 fn unknown_state() -> String {

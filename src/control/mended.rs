@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::domain::{AppName, Trigger, UserId};
 
-use crate::tokens::{Need, TokenSource as _};
+use crate::tokens::{Need, TokenError, TokenSource as _};
 
 use super::roster::Known;
 use super::service::Service;
@@ -26,20 +26,32 @@ impl Service {
             }
         }
         self.retry_soon(blocked);
-        for (app, mut users) in refused {
-            let Some(first) = users.pop() else { continue };
+        for (app, users) in refused {
             let service = self.clone();
-            self.spawn(async move {
-                // Asked of the token endpoint, also where the present token is still valid; the run tells the rest.
-                let fresh = Need { fresh: true, ..Need::default() };
-                let _ = service.parts().tokens.token(first.id, fresh).await;
-                if let Err(problem) = service.run(&first, Trigger::Schedule).await {
-                    tracing::warn!(user = %first.name, "no run: {}", problem.detail);
-                }
-                if service.parts().gate.fault(&app).is_none() {
-                    service.retry_soon(users.into_iter().map(|user| user.id).collect());
-                }
-            });
+            self.spawn(async move { service.retry_refused(&app, users).await });
+        }
+    }
+
+    /// Asks the token endpoint for one user, also where the present token is still valid: the first whose login can be
+    /// sent.
+    async fn retry_refused(&self, app: &AppName, mut users: Vec<Arc<Known>>) {
+        let fresh = Need { fresh: true, ..Need::default() };
+        while let Some(user) = users.pop() {
+            let outcome = self.parts().tokens.token(user.id, fresh).await;
+            let mended = self.parts().gate.fault(app).is_none();
+            let is_dead = |error: &TokenError| {
+                matches!(error, TokenError::NeedsLogin(_) | TokenError::Paused | TokenError::UnknownUser)
+            };
+            if !mended && outcome.as_ref().is_err_and(is_dead) {
+                continue; // nothing was sent
+            }
+            if let Err(problem) = self.run(&user, Trigger::Schedule).await {
+                tracing::warn!(user = %user.name, "no run: {}", problem.detail);
+            }
+            if mended {
+                self.retry_soon(users.into_iter().map(|user| user.id).collect());
+            }
+            return;
         }
     }
 

@@ -2,6 +2,7 @@
 //! client is what the command line uses, with or without a daemon.
 
 pub mod api;
+mod attention;
 pub mod client;
 mod ending;
 mod extract;
@@ -21,6 +22,7 @@ mod status;
 mod taking_in;
 mod tally;
 mod users;
+mod word;
 
 pub use routes::routes;
 pub use service::{Parts, Reload, Service, limits};

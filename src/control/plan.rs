@@ -17,8 +17,9 @@ use super::roster::Known;
 const KEPT: usize = 512;
 /// How many rhythms are kept, of some 100 bytes each, since one costs far more to find than an expression to read.
 const RHYTHMS: usize = 16_384;
+const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What a user says of the own schedule.
+/// A user's own words on when to run.
 #[derive(Clone, Copy)]
 pub struct Wish<'a> {
     name: &'a UserName,
@@ -140,8 +141,16 @@ impl Schedules {
         let in_force = plan.schedule.to_string();
         let rhythm = kept(&self.rhythms, RHYTHMS, &in_force, || spread::rhythm(&plan.schedule));
         let offset = spread::offset(user.name, rhythm.unwrap_or_default().window);
-        (Times { plan, offset, longest: rhythm.map(|rhythm| rhythm.longest) }, fault)
+        let longest = rhythm.map(|rhythm| longest(&rhythm, plan.zone));
+        (Times { plan, offset, longest }, fault)
     }
+}
+
+/// The longest time between two firings in a zone: a pause of more than an hour takes one more in the night when its
+/// clocks go back.
+fn longest(rhythm: &Rhythm, zone: Tz) -> Duration {
+    let shifts = zone != Tz::UTC && rhythm.longest > HOUR;
+    rhythm.longest + if shifts { HOUR } else { Duration::ZERO }
 }
 
 /// What was made of a text, once; all is forgotten where there is no more room.
@@ -164,8 +173,16 @@ mod tests {
 
     fn times(schedule: &str, offset: Duration) -> Times {
         let plan = Plan { schedule: schedule.parse().unwrap(), zone: Tz::UTC };
-        let longest = spread::rhythm(&plan.schedule).map(|rhythm| rhythm.longest);
+        let longest = spread::rhythm(&plan.schedule).map(|rhythm| longest(&rhythm, plan.zone));
         Times { plan, offset, longest }
+    }
+
+    #[test]
+    fn a_pause_of_more_than_an_hour_takes_one_more_where_clocks_go_back() {
+        let rhythm = |hours| Rhythm { longest: HOUR * hours, ..Rhythm::default() };
+        let hours = |zone| [1, 2, 24].map(|hours| longest(&rhythm(hours), zone).as_secs() / 3_600);
+        assert_eq!(hours(Tz::UTC), [1, 2, 24]);
+        assert_eq!(hours(Tz::Europe__Berlin), [1, 3, 25]);
     }
 
     fn at(text: &str) -> Timestamp {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use crate::domain::{AppName, Origin, User, UserId, UserName};
 
+use super::plan::Since;
+
 /// How many faults are told one by one.
 const FAULTS_TOLD: usize = 20;
 
@@ -45,6 +47,8 @@ pub struct Roster {
     names: HashSet<Named>,
     apps: HashSet<Arc<AppName>>,
     texts: HashSet<Arc<str>>,
+    /// Whose next run is not reckoned yet from their present words, and why it is to be.
+    pub unplanned: HashMap<UserId, Since>,
     /// What is wrong with somebody's row.
     faults: BTreeMap<UserId, String>,
     /// The store's number of the newest change that is in here.
@@ -71,6 +75,7 @@ impl Roster {
     pub fn put(&mut self, user: &User) -> Option<Arc<Known>> {
         self.leave(user.id);
         if !user.active {
+            self.unplanned.remove(&user.id);
             return None;
         }
         let known = Arc::new(self.known(user));
@@ -82,6 +87,7 @@ impl Roster {
     /// Lets go of a user.
     pub fn remove(&mut self, id: UserId) {
         self.mended(id);
+        self.unplanned.remove(&id);
         self.leave(id);
     }
 
@@ -117,11 +123,14 @@ impl Roster {
         let app = self.apps.get(&user.app).map_or_else(|| Arc::new(user.app.clone()), Arc::clone);
         self.apps.insert(Arc::clone(&app));
         Known {
+            id: user.id,
+            name: user.name.clone(),
             app,
             schedule: user.schedule.as_deref().map(|text| self.text(text)),
             timezone: user.timezone.as_deref().map(|text| self.text(text)),
+            origin: user.origin,
+            paused: user.paused,
             blocked: user.blocked.as_deref().map(|text| self.text(text)),
-            ..Known::from(user)
         }
     }
 
@@ -136,21 +145,6 @@ impl Roster {
         let text: Arc<str> = text.into();
         self.texts.insert(Arc::clone(&text));
         text
-    }
-}
-
-impl From<&User> for Known {
-    fn from(user: &User) -> Self {
-        Self {
-            id: user.id,
-            name: user.name.clone(),
-            app: Arc::new(user.app.clone()),
-            schedule: user.schedule.as_deref().map(Arc::from),
-            timezone: user.timezone.as_deref().map(Arc::from),
-            origin: user.origin,
-            paused: user.paused,
-            blocked: user.blocked.as_deref().map(Arc::from),
-        }
     }
 }
 
@@ -182,26 +176,7 @@ mod tests {
     use super::*;
 
     fn user(id: i64, name: &str) -> User {
-        User {
-            id: UserId(id),
-            name: name.parse().unwrap(),
-            app: "default".parse().unwrap(),
-            schedule: Some("5 * * * *".to_owned()),
-            timezone: None,
-            origin: Origin::Store,
-            paused: false,
-            active: true,
-            next_run_at: None,
-            running: false,
-            last_run_at: None,
-            last_run_result: None,
-            last_run_reason: None,
-            last_archived_at: None,
-            blocked: None,
-            top_fetched_at: None,
-            plays: 0,
-            gaps: 0,
-        }
+        User { schedule: Some("5 * * * *".to_owned()), ..User::named(id, name) }
     }
 
     #[test]
@@ -221,7 +196,7 @@ mod tests {
     fn a_name_is_found_under_its_present_number() {
         let mut roster = Roster::default();
         roster.put(&user(1, "alice"));
-        // Purged and added again, and both are told of in one bite, the new one first.
+        // Purged and added again, and both are told of in one batch, the new one first.
         roster.put(&user(2, "alice"));
         roster.remove(UserId(1));
         let name = "alice".parse().unwrap();

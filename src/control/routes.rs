@@ -54,9 +54,9 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/openapi.json", get(openapi))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
-        .fallback(async || Problem::new("not_found", 404, "there is no such route: see /v1/openapi.json"))
+        .fallback(async || Problem::new(Word::NotFound, 404, "there is no such route: see /v1/openapi.json"))
         .method_not_allowed_fallback(async || {
-            Problem::new("method_not_allowed", 405, "this route takes another method: see /v1/openapi.json")
+            Problem::new(Word::MethodNotAllowed, 405, "this route takes another method: see /v1/openapi.json")
         })
         .with_state(Context { service, stop })
 }
@@ -90,7 +90,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         metrics,
         healthz
     ),
-    components(schemas(Event, Problem))
+    components(schemas(Event, Problem, Word))
 )]
 struct Description;
 
@@ -155,34 +155,36 @@ async fn remove_user(
 #[utoipa::path(post, path = "/v1/users/{name}/archive", params(("name" = String, Path)),
     responses((status = 200, body = Archived), (status = 409, body = Problem), (status = 503, body = Problem)))]
 async fn archive(State(context): State<Context>, Named(name): Named) -> Answer<Archived> {
-    Ok(Json(context.service.archive(&known(&name)?).await?))
+    let name = known(&name)?;
+    Ok(Json(to_its_end(async move { context.service.archive(&name).await }).await?))
 }
 
 /// Suspends a user: no runs, no refreshes, no tokens.
 #[utoipa::path(post, path = "/v1/users/{name}/pause", params(("name" = String, Path)), responses((status = 204)))]
 async fn pause(State(context): State<Context>, Named(name): Named) -> Result<StatusCode, Problem> {
-    context.service.set_paused(Some(&known(&name)?), true).await?;
-    Ok(StatusCode::NO_CONTENT)
+    set_paused(context, Some(known(&name)?), true).await
 }
 
 /// Lets a user go on.
 #[utoipa::path(post, path = "/v1/users/{name}/resume", params(("name" = String, Path)), responses((status = 204)))]
 async fn resume(State(context): State<Context>, Named(name): Named) -> Result<StatusCode, Problem> {
-    context.service.set_paused(Some(&known(&name)?), false).await?;
-    Ok(StatusCode::NO_CONTENT)
+    set_paused(context, Some(known(&name)?), false).await
 }
 
 /// Suspends everyone.
 #[utoipa::path(post, path = "/v1/pause", responses((status = 204)))]
 async fn pause_all(State(context): State<Context>) -> Result<StatusCode, Problem> {
-    context.service.set_paused(None, true).await?;
-    Ok(StatusCode::NO_CONTENT)
+    set_paused(context, None, true).await
 }
 
 /// Lets everyone go on.
 #[utoipa::path(post, path = "/v1/resume", responses((status = 204)))]
 async fn resume_all(State(context): State<Context>) -> Result<StatusCode, Problem> {
-    context.service.set_paused(None, false).await?;
+    set_paused(context, None, false).await
+}
+
+async fn set_paused(context: Context, name: Option<UserName>, paused: bool) -> Result<StatusCode, Problem> {
+    to_its_end(async move { context.service.set_paused(name.as_ref(), paused).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -330,7 +332,7 @@ async fn healthz(State(context): State<Context>) -> Response {
 
 /// A name that must be somebody's: what can't be a name is nobody's.
 fn known(name: &str) -> Result<UserName, Problem> {
-    name.parse().map_err(|e| Problem::new("unknown_user", 404, format!("there is no such user: {e}")))
+    name.parse().map_err(|e| Problem::new(Word::UnknownUser, 404, format!("there is no such user: {e}")))
 }
 
 fn new_name(name: &str) -> Result<UserName, Problem> {

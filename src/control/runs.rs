@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::archive::{Ended, Outcome, Who, Yielded};
+use crate::archive::{Ended, Gone, Outcome, Who, Yielded};
 use crate::domain::{RunResult, Timestamp, Trigger, UserId, UserName};
 use crate::spotify::ApiError;
-use crate::tokens::{Need, TokenSource as _};
+use crate::tokens::{Need, TokenError, TokenSource as _};
 
-use super::api::{Archived, Problem};
+use super::api::{Archived, Problem, Word};
 use super::roster::Known;
 use super::service::Service;
 
@@ -17,6 +17,8 @@ use super::service::Service;
 const AFTER_HOLD: Duration = Duration::from_secs(30);
 /// How soon a user that Spotify refuses (403) is looked at again.
 const BLOCKED_PAUSE: Duration = Duration::from_secs(6 * 3_600);
+/// How soon who asked for a run should ask again where the user was changed in that moment.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How soon a run is made again that was cancelled, though not because longplay stops.
 const CANCELLED_PAUSE: Duration = Duration::from_secs(60);
 /// How soon a user is looked at again whom another daemon runs, at the earliest.
@@ -29,7 +31,7 @@ impl Service {
     pub async fn archive(&self, name: &UserName) -> Result<Archived, Problem> {
         let user = self.find(name).await?;
         if user.paused {
-            return Err(crate::tokens::TokenError::Paused.into());
+            return Err(TokenError::Paused.into());
         }
         if self.parts().gate.fault(&user.app).is_some() {
             // A person asks: the app is tried too, whose present token may still be valid. The run tells the rest.
@@ -41,7 +43,11 @@ impl Service {
             let Outcome { result, reason, new_plays, gaps, .. } = outcome;
             return Ok(Archived { result, reason, new_plays, gaps });
         }
-        Err(Problem::of_run(outcome, self.now()))
+        // It may have been begun before the pause.
+        if self.known(user.id).is_some_and(|user| user.paused) {
+            return Err(TokenError::Paused.into());
+        }
+        Err(Problem::of_run(outcome, self.now(), self.0.stopping.load(Ordering::Relaxed)))
     }
 
     /// How many more runs that are due can be taken on now.
@@ -59,11 +65,16 @@ impl Service {
                 self.parts().metrics.run_late(late);
                 self.after(&user, &outcome).await;
             }
-            // Not at once, should the store's clock be behind ours.
-            Err(Yielded::Taken { until: next } | Yielded::NotDue { next: Some(next) }) => {
-                self.schedule(vec![(id, next.max(again))]).await;
+            Err(Yielded::Later { next, blocked }) => {
+                match next {
+                    // Not at once, should the store's clock be behind ours.
+                    Some(next) => self.schedule(vec![(id, next.max(again))]).await,
+                    None => self.plan_anew(&user).await,
+                }
+                if blocked != user.blocked.is_some() {
+                    self.look_again(&user.name).await;
+                }
             }
-            Err(Yielded::NotDue { next: None }) => self.plan_anew(&user).await,
             // The change that made it so is on its way here.
             Err(Yielded::Gone) => {}
         }
@@ -72,9 +83,28 @@ impl Service {
     /// A run for whatever reason, now.
     pub(super) async fn run(&self, user: &Arc<Known>, trigger: Trigger) -> Result<Outcome, Problem> {
         let who = self.who(user)?;
-        let outcome = self.parts().archiver.archive(who, trigger).await;
-        self.after(user, &outcome).await;
-        Ok(outcome)
+        match self.parts().archiver.archive(who, trigger).await {
+            Ok(outcome) => {
+                self.after(user, &outcome).await;
+                Ok(outcome)
+            }
+            Err(Gone) => Err(self.gone(&user.name).await),
+        }
+    }
+
+    /// Why there was nobody to run: another daemon or program paused or removed the user.
+    async fn gone(&self, name: &UserName) -> Problem {
+        if let Err(problem) = self.refresh_users().await {
+            return problem;
+        }
+        match self.roster().find(name) {
+            None => Problem::unknown_user(name),
+            Some(user) if user.paused => TokenError::Paused.into(),
+            // Added or resumed by now.
+            Some(_) => {
+                Problem::later(Word::Waiting, format!("{name} was changed just now: ask again"), AGAIN)
+            }
+        }
     }
 
     fn who(&self, user: &Arc<Known>) -> Result<Who, Problem> {
@@ -111,7 +141,7 @@ impl Service {
     }
 
     /// Whether Spotify refuses a user is learnt by runs, which are no changes that the roster is told of.
-    async fn look_again(&self, name: &UserName) {
+    pub(super) async fn look_again(&self, name: &UserName) {
         // What is taken in meanwhile is newer than what is read here.
         let _one = self.0.refreshing.lock().await;
         match self.parts().store.user(name).await {
@@ -168,7 +198,7 @@ impl Service {
         let user = self.known(id).filter(|user| !user.paused)?;
         let (now, settings) = (self.now(), self.settings());
         if self.0.stopping.load(Ordering::Relaxed) && ended.result == RunResult::Cancelled {
-            // Made up at once, here or by another daemon.
+            // Made up at once, by another daemon or after the start.
             return Some(now);
         }
         if let Some(at) = ended.retry_at.filter(|at| *at > now) {

@@ -21,7 +21,8 @@ use crate::store::{NewUser, Store};
 use crate::telemetry::{Events, Metrics, Note};
 use crate::tokens::{Spool, TokenKeeper, Vault};
 
-use super::api::{Problem, Reloaded};
+use super::api::{Problem, Reloaded, Word};
+use super::attention::Attention;
 use super::plan::Schedules;
 use super::roster::{Known, Roster};
 use super::tally::LastTally;
@@ -92,6 +93,7 @@ pub(super) struct Inner {
     /// Until when, by the store's clock, what others did is known; `None`: from the start on.
     pub(super) caught_up: tokio::sync::Mutex<Option<Timestamp>>,
     pub tally: tokio::sync::Mutex<LastTally>,
+    pub attention: Attention,
 }
 
 impl Service {
@@ -115,6 +117,7 @@ impl Service {
             reckon: AtomicBool::new(false),
             caught_up: tokio::sync::Mutex::default(),
             tally: tokio::sync::Mutex::new(tally),
+            attention: Attention::default(),
         }))
     }
 
@@ -166,8 +169,13 @@ impl Service {
             self.0.reckon.store(true, Ordering::SeqCst);
         }
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
-        self.0.owes.store(true, Ordering::SeqCst);
+        self.owe();
         self.settle_debt().await
+    }
+
+    /// Notes that the settings in force were not wholly taken into use.
+    pub fn owe(&self) {
+        self.0.owes.store(true, Ordering::SeqCst);
     }
 
     /// Whether the settings in force were not wholly taken into use.
@@ -312,13 +320,13 @@ impl Service {
             "{} is declared in {file}, and the file wins: change it there, then `longplay reload`",
             user.name
         );
-        Err(Problem::new("file_user", 409, detail))
+        Err(Problem::new(Word::FileUser, 409, detail))
     }
 }
 
 fn no_app(user: &Known) -> Problem {
     let app = &user.app;
-    Problem::new("blocked", 409, format!("app {app} is not configured: add [apps.{app}] and reload"))
+    Problem::new(Word::Blocked, 409, format!("app {app} is not configured: add [apps.{app}] and reload"))
 }
 
 /// What the settings say of runs.

@@ -25,7 +25,7 @@ pub struct Facts<'a> {
     pub app: &'a AppSeen<'a>,
     /// Why the last refresh failed, where it is to be tried again.
     pub backing_off: Option<&'a str>,
-    /// Now.
+    /// When the store had it so, by its clock.
     pub now: Timestamp,
 }
 

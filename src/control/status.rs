@@ -1,7 +1,7 @@
 //! How everyone is, and the daemon.
 
 use crate::config::Settings;
-use crate::domain::{Login, UserName};
+use crate::domain::UserName;
 use crate::store::UserSeen;
 use crate::telemetry::{USERS_SHOWN, UsersSeen};
 use crate::tokens::login_ends;
@@ -31,17 +31,16 @@ impl Service {
 
     async fn see(&self, name: &UserName) -> Result<UserSeen, Problem> {
         let store = &self.parts().store;
-        let user = store.user(name).await?.filter(|user| user.active);
-        let user = user.ok_or_else(|| Problem::unknown_user(name))?;
-        let login = store.grant(user.id).await?.as_ref().and_then(Login::of);
-        Ok(UserSeen { user, login, newest_played: None })
+        let user = store.user(name).await?.ok_or_else(|| Problem::unknown_user(name))?;
+        let seen = store.users_seen_of(&[user.id]).await?.pop();
+        seen.ok_or_else(|| Problem::unknown_user(name))
     }
 
     fn user_status(&self, settings: &Settings, seen: &UserSeen, backing_off: Option<&str>) -> UserStatus {
-        let UserSeen { user, login, .. } = seen;
+        let UserSeen { user, login, read_at, .. } = seen;
         let login = login.as_ref();
         let app = self.app_seen(settings, &user.app);
-        let (state, reason) = standing(&Facts { user, login, app: &app, backing_off, now: self.now() });
+        let (state, reason) = standing(&Facts { user, login, app: &app, backing_off, now: *read_at });
         let plan = self.0.schedules.times(user, settings).0.plan;
         let login_at = login.and_then(|login| login.login_at);
         UserStatus {
@@ -78,7 +77,7 @@ impl Service {
     /// Whether nothing is wrong with the daemon.
     pub fn health(&self) -> Health {
         let problems = self.problems();
-        Health { healthy: problems.is_empty(), problems }
+        Health { healthy: problems.is_empty(), problems, attention: self.attention() }
     }
 
     /// Events from now on.
@@ -99,14 +98,23 @@ impl Service {
     /// Prometheus text.
     pub async fn metrics(&self) -> String {
         // Without the store the counters are still worth having, and everyone as they were.
-        let (tally, users) = match self.tally().await {
+        let mut seen = UsersSeen { problems: self.problems().len(), ..UsersSeen::default() };
+        match self.tally().await {
             Ok(tally) if tally.users() <= USERS_SHOWN => {
-                (tally, self.parts().store.users().await.unwrap_or_default())
+                seen.tally = tally;
+                let settings = self.settings();
+                let each = |UserSeen { user, login, .. }: UserSeen| {
+                    let app = settings.apps.get(&user.app);
+                    let ends = app.zip(login).and_then(|(app, login)| login_ends(app, login.login_at));
+                    seen.logins_end.extend(ends.map(|ends| (user.name.clone(), ends)));
+                    seen.archived.extend(user.last_archived_at.map(|at| (user.name, at)));
+                };
+                // What was read before the store went away is worth having too.
+                let _ = self.look_at_everyone(each).await;
             }
-            Ok(tally) => (tally, Vec::new()),
-            Err(_) => (self.0.tally.lock().await.latest(), Vec::new()),
-        };
-        let archived = users.into_iter().filter_map(|user| Some((user.name, user.last_archived_at?)));
-        self.parts().metrics.render(&UsersSeen { archived: archived.collect(), tally })
+            Ok(tally) => seen.tally = tally,
+            Err(_) => seen.tally = self.0.tally.lock().await.latest(),
+        }
+        self.parts().metrics.render(&seen)
     }
 }

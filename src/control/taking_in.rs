@@ -1,4 +1,4 @@
-//! Taking in who was added, changed or removed, by whichever program, in bites however many they are; and putting each
+//! Taking in who was added, changed or removed, by whichever program, in batches however many they are; and putting each
 //! user's next run on record and into the schedule. The store's next time is the truth: what another daemon has moved
 //! is followed, never overwritten.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::archive::Archiver;
-use crate::domain::{Timestamp, UserId, said};
+use crate::domain::{Timestamp, User, UserId, said};
 use crate::store::{Changes, PlannedRun, StoreError};
 use crate::tokens::Member;
 
@@ -17,14 +17,14 @@ use super::roster::Known;
 use super::service::Service;
 
 /// How many users are taken in at a time, with one transaction and one message.
-const BITE: u16 = 1_000;
+const BATCH: u16 = 1_000;
 /// How long a run may be due before the sweep looks after it.
 const OVERDUE: Duration = Duration::from_secs(60);
 
 impl Service {
-    /// How often [`Service::sweep`] and [`Service::renew_claims`] are to be called.
+    /// How often [`Service::sweep`] is to be called.
     pub const SWEEP: Duration = Duration::from_secs(60);
-    /// See there.
+    /// How often [`Service::renew_claims`] is to be called.
     pub const RENEW: Duration = Archiver::RENEW;
 
     /// Takes in who was added, changed or removed, by whichever program.
@@ -46,12 +46,12 @@ impl Service {
 
     async fn take_in_since(&self, mut since: i64, reckon: bool) -> Result<(), Problem> {
         loop {
-            let changes = self.parts().store.users_changed(since, i64::from(BITE)).await?;
+            let changes = self.parts().store.users_changed(since, i64::from(BATCH)).await?;
             let (upto, more) = (changes.upto, changes.more);
             let nothing = changes == Changes { upto: since, ..Changes::default() };
             if !nothing {
                 // Else the next look would not see that these are still to be planned.
-                self.take_bite(changes, reckon).await?;
+                self.take_batch(changes, reckon).await?;
                 let faults = self.roster().faults();
                 self.set_problems("users", faults);
             }
@@ -63,9 +63,12 @@ impl Service {
         }
     }
 
-    async fn take_bite(&self, changes: Changes, reckon: bool) -> Result<(), Problem> {
+    async fn take_batch(&self, changes: Changes, reckon: bool) -> Result<(), Problem> {
         let (settings, now) = (self.settings(), self.now());
-        let (mut gone, mut members) = (changes.purged.clone(), Vec::new());
+        let mut gone = changes.purged.clone();
+        // First, so that whoever is found here can be asked about there.
+        let active = changes.users.iter().filter(|user| user.active);
+        self.parts().tokens.members(active.map(member).collect()).await;
         changes.purged.iter().for_each(|id| self.roster().remove(*id));
         let (mut times, mut plans) = (Vec::new(), Vec::new());
         for (id, what) in changes.refused {
@@ -80,28 +83,30 @@ impl Service {
                 gone.push(user.id);
                 continue;
             };
-            let (app, name) = ((*known.app).clone(), known.name.clone());
-            members.push(Member { id: user.id, name, app, paused: user.paused });
             let (own, fault) = self.times(&known);
             if let Some(fault) = fault {
                 self.roster().fault(user.id, fault);
+            }
+            // Until a time reckoned so is on record: what fails, or is left half-way, is repeated, and then the roster
+            // has the new words already.
+            let schedule = match before {
+                None => Since::Unknown,
+                Some(before) if reckon || known.runs_otherwise(&before) => Since::Changed,
+                Some(_) => self.roster().unplanned.get(&user.id).copied().unwrap_or(Since::Same),
+            };
+            if schedule != Since::Same {
+                self.roster().unplanned.insert(user.id, schedule);
             }
             if user.paused || !settings.apps.contains_key(&user.app) {
                 self.unschedule(user.id);
                 continue;
             }
-            let schedule = match before {
-                None => Since::Unknown,
-                Some(before) if !reckon && !known.runs_otherwise(&before) => Since::Same,
-                Some(_) => Since::Changed,
-            };
             let at = own.resume(user.next_run_at, now, settings.archive.max_interval, schedule);
             match user.next_run_at == Some(at) {
                 true => times.push((user.id, at)),
                 false => plans.push(PlannedRun { user: user.id, seen: user.next_run_at, at }),
             }
         }
-        self.parts().tokens.members(members).await;
         for id in gone {
             self.parts().tokens.remove(id).await;
             self.unschedule(id);
@@ -112,6 +117,12 @@ impl Service {
         let planned = self.try_to_plan(&plans).await;
         let unplanned = || plans.iter().map(|plan| (plan.user, plan.at)).collect();
         times.extend(planned.as_ref().map_or_else(|_| unplanned(), Clone::clone));
+        if planned.is_ok() {
+            let mut roster = self.roster();
+            for (user, _) in &times {
+                roster.unplanned.remove(user);
+            }
+        }
         self.schedule(times).await;
         Ok(planned.map(drop)?)
     }
@@ -176,9 +187,9 @@ impl Service {
     /// Lets users be due now, whenever they were to be.
     pub(super) async fn bring_forward(&self, users: &[UserId]) {
         let Some(scheduler) = &self.parts().scheduler else { return };
-        for bite in users.chunks(usize::from(BITE)) {
+        for batch in users.chunks(usize::from(BATCH)) {
             let at = self.now();
-            let mut plans: Vec<_> = bite
+            let mut plans: Vec<_> = batch
                 .iter()
                 .map(|user| PlannedRun { user: *user, seen: scheduler.next_for(*user), at })
                 .collect();
@@ -200,8 +211,8 @@ impl Service {
     pub async fn sweep(&self) -> Result<(), Problem> {
         let (mut after, mut found) = (None, 0);
         loop {
-            let overdue = self.parts().store.overdue(OVERDUE, after, i64::from(BITE)).await?;
-            let more = overdue.len() == usize::from(BITE);
+            let overdue = self.parts().store.overdue(OVERDUE, after, i64::from(BATCH)).await?;
+            let more = overdue.len() == usize::from(BATCH);
             after = overdue.last().copied();
             let times: Vec<_> = overdue
                 .into_iter()
@@ -251,4 +262,8 @@ impl Service {
     pub(super) fn known(&self, id: UserId) -> Option<Arc<Known>> {
         self.roster().get(id)
     }
+}
+
+fn member(user: &User) -> Member {
+    Member { id: user.id, name: user.name.clone(), app: user.app.clone(), paused: user.paused }
 }

@@ -7,10 +7,11 @@ use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
 use crate::clock::BootTime;
 use crate::config::Settings;
-use crate::domain::{AppName, Event, EventKind, Footing, Tally, UserId};
+use crate::domain::{AppName, Event, EventKind, Footing, Tally, UserId, UserState};
 use crate::store::{Result as Stored, UserSeen};
 
 use super::api::Problem;
+use super::attention::Whom;
 use super::service::Service;
 use super::standing::{AppSeen, state};
 
@@ -23,10 +24,10 @@ const HOLDS_AFTER_NEWS: u32 = 20;
 /// However long it took, once, a tally holds no longer than this; and after news than that.
 const AT_MOST: Duration = Duration::from_secs(120);
 const AT_MOST_AFTER_NEWS: Duration = Duration::from_secs(15);
-/// So many users who back off are looked at one by one; of more it is enough to be right after a while.
-const ONE_BY_ONE: usize = 500;
+/// Of so many users who back off each is counted in the present state; the others as if they did not.
+const MOST_BACKING_OFF: usize = 500;
 /// How many users are read at once.
-const BITE: i64 = 1_000;
+const BATCH: i64 = 1_000;
 
 /// The last tally.
 pub struct LastTally {
@@ -70,7 +71,11 @@ impl LastTally {
 fn moves_somebody(kind: EventKind) -> bool {
     !matches!(
         kind,
-        EventKind::Archived | EventKind::GapFound | EventKind::TokenRefreshed | EventKind::LoginEnding
+        EventKind::Archived
+            | EventKind::GapFound
+            | EventKind::TokenRefreshed
+            | EventKind::LoginEnding
+            | EventKind::LoginEnded
     )
 }
 
@@ -95,16 +100,25 @@ impl Service {
         let (settings, mut tally) = (self.settings(), Tally::default());
         // The actor is this process's own; without an answer it is stopping.
         let backing_off = self.parts().tokens.health().await.unwrap_or_default().backing_off;
+        let mut must_log_in = Whom::default();
         for alike in self.parts().store.tally().await? {
             let state = state(&alike.footing, &self.app_seen(&settings, &alike.footing.app), false);
-            tally.add(state, alike.users, alike.oldest_archived, alike.newest_played);
+            // Who is paused is not archived on purpose.
+            let archived = alike.oldest_archived.filter(|_| state != UserState::Paused);
+            tally.add(state, alike.users, archived, alike.newest_played);
+            if state == UserState::NeedsLogin {
+                must_log_in.users += alike.users;
+                must_log_in.one = [must_log_in.one, Some(alike.first)].into_iter().flatten().min();
+            }
         }
+        self.0.attention.set_must_log_in(must_log_in);
         // Only the actor knows who these are.
-        let now = self.now();
-        for user in backing_off.keys().take(ONE_BY_ONE) {
-            let bite = self.parts().store.users_seen(Some(UserId(user.0.saturating_sub(1))), 1).await?;
-            let Some(seen) = bite.users.into_iter().find(|seen| seen.user.id == *user) else { continue };
-            let footing = Footing::of(&seen.user, seen.login.as_ref(), now);
+        let backing_off: Vec<UserId> = backing_off.keys().copied().take(MOST_BACKING_OFF).collect();
+        if backing_off.is_empty() {
+            return Ok(tally);
+        }
+        for seen in self.parts().store.users_seen_of(&backing_off).await? {
+            let footing = Footing::of(&seen.user, seen.login.as_ref(), seen.read_at);
             let app = self.app_seen(&settings, &footing.app);
             tally.moves(state(&footing, &app, false), state(&footing, &app, true));
         }
@@ -115,9 +129,9 @@ impl Service {
     pub(super) async fn look_at_everyone(&self, mut each: impl FnMut(UserSeen)) -> Stored<()> {
         let mut after: Option<UserId> = None;
         loop {
-            let bite = self.parts().store.users_seen(after, BITE).await?;
-            bite.users.into_iter().for_each(&mut each);
-            after = bite.next;
+            let batch = self.parts().store.users_seen(after, BATCH).await?;
+            batch.users.into_iter().for_each(&mut each);
+            after = batch.next;
             if after.is_none() {
                 return Ok(());
             }

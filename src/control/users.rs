@@ -11,7 +11,7 @@ use crate::store::NewUser;
 use crate::telemetry::Note;
 use crate::tokens::{LoginGrant, Need, TokenSource as _};
 
-use super::api::{Problem, PutUser, TokenAnswer, TokenQuestion, UserEntry};
+use super::api::{Problem, PutUser, TokenAnswer, TokenQuestion, UserEntry, Word};
 use super::login::Failure;
 use super::roster::Known;
 use super::service::Service;
@@ -58,13 +58,13 @@ impl Service {
             if put.add && (changes || put.refresh_token.is_none()) {
                 let detail =
                     format!("there is a user {name} already: `longplay users set {name}` changes them");
-                return Err(Problem::new("exists", 409, detail));
+                return Err(Problem::new(Word::Exists, 409, detail));
             }
             if put.refresh_token.is_some() && self.has_login(user).await? {
                 let detail = format!(
                     "{name} has a login already: `longplay login {name}` renews it, `longplay users remove {name}` ends it"
                 );
-                return Err(Problem::new("exists", 409, detail));
+                return Err(Problem::new(Word::Exists, 409, detail));
             }
         }
         let old = known.as_deref();
@@ -201,8 +201,7 @@ impl Service {
 
     /// A token for a program.
     pub async fn token(&self, name: &UserName, question: TokenQuestion) -> Result<TokenAnswer, Problem> {
-        let user = self.find(name).await?;
-        self.not_blocked(&user)?;
+        let user = self.find_unblocked(name).await?;
         let need = Need {
             valid_for: Duration::from_secs(question.valid_for.unwrap_or(0)),
             fresh: question.fresh.unwrap_or(false),
@@ -217,16 +216,22 @@ impl Service {
         })
     }
 
-    /// Refuses who is blocked: with a token that is still valid they would only be refused by Spotify.
-    fn not_blocked(&self, user: &Known) -> Result<(), Problem> {
-        if user.paused {
-            return Ok(()); // the actor says so
+    /// The user of this name; refuses who is blocked: with a token that is still valid they would only be refused by
+    /// Spotify. Another daemon may have found since that they are so no more.
+    async fn find_unblocked(&self, name: &UserName) -> Result<Arc<Known>, Problem> {
+        let mut user = self.find(name).await?;
+        if user.blocked.is_some() && !user.paused {
+            self.look_again(name).await;
+            user = self.find(name).await?;
         }
-        self.has_app(user)?;
+        if user.paused {
+            return Ok(user); // the actor says so
+        }
+        self.has_app(&user)?;
         let fault = self.parts().gate.fault(&user.app).map(|fault| fault.reason);
         match fault.or_else(|| user.blocked.as_deref().map(str::to_owned)) {
-            Some(reason) => Err(Problem::new("blocked", 409, reason)),
-            None => Ok(()),
+            Some(reason) => Err(Problem::new(Word::Blocked, 409, reason)),
+            None => Ok(user),
         }
     }
 
@@ -234,19 +239,18 @@ impl Service {
     pub async fn rejected(&self, name: &UserName, generation: Generation) -> Result<(), Problem> {
         if generation < Generation(1) {
             return Err(Problem::new(
-                "bad_request",
+                Word::BadRequest,
                 422,
                 format!("generation {generation} was never given out"),
             ));
         }
-        let user = self.find(name).await?;
-        self.not_blocked(&user)?;
+        let user = self.find_unblocked(name).await?;
         Ok(self.parts().tokens.rejected(user.id, generation).await?)
     }
 }
 
 fn unconfigured(detail: impl Into<String>) -> Problem {
-    Problem::new("configuration", 409, detail)
+    Problem::new(Word::Configuration, 409, detail)
 }
 
 fn check(put: &PutUser) -> Result<(), Problem> {

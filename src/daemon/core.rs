@@ -1,7 +1,7 @@
 //! What stands once the store is within reach: key, spool, actor, archiver, service. Built in one order, by the daemon
 //! and by a command without one.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::schedule::Scheduler;
 use crate::spotify::Gate;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Events, Metrics};
-use crate::tokens::{Exchange, Subject, Vault, offer_spool};
+use crate::tokens::{Exchange, SpoolFault, Subject, Vault, offer_spool};
 
 use super::outside::Outside;
 
@@ -89,6 +89,7 @@ pub struct Core {
     pub exchange: Arc<Exchange>,
     /// The actor's task.
     pub actor: JoinHandle<()>,
+    spool_faults: Mutex<Vec<SpoolFault>>,
 }
 
 impl Core {
@@ -102,7 +103,7 @@ impl Core {
         let vault = Arc::new(vault(ground, deployment).await?);
         let (outside, owner) = (&ground.outside, ground.outside.owner());
         let spool = outside.spool(&vault, &ground.random);
-        let (client, transport) = (outside.client()?, outside.transport()?);
+        let (client, transport) = (outside.client()?, outside.transport(&ground.clock)?);
         let gate = Gate::new(Arc::clone(&ground.clock), store.clone(), ground.events.clone());
         gate.load(settings.apps.keys()).await?;
         let exchange = Arc::new(Exchange {
@@ -154,8 +155,20 @@ impl Core {
             owner,
         };
         let service = Service::new(parts, Arc::clone(&settings));
-        service.set_problems("spool", faults);
-        Ok(Self { service, exchange, actor })
+        let core = Self { service, exchange, actor, spool_faults: Mutex::default() };
+        core.spool_is(faults);
+        Ok(core)
+    }
+
+    /// What of the spool could not be read when it was last looked at.
+    pub fn spool_faults(&self) -> Vec<SpoolFault> {
+        self.spool_faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes and shows what of the spool can't be read.
+    pub fn spool_is(&self, faults: Vec<SpoolFault>) {
+        self.service.set_problems("spool", faults.iter().map(|fault| fault.what.clone()).collect());
+        *self.spool_faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 }
 
@@ -164,7 +177,7 @@ pub async fn offer(
     exchange: &Exchange,
     store: &Arc<dyn Store>,
     settings: &Settings,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<SpoolFault>, StoreError> {
     let subject = |user: User| {
         let app = Arc::new(settings.apps.get(&user.app)?.clone());
         Some(Subject { user: user.id, name: user.name, app })

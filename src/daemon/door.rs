@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::control::api::{Health, Problem};
+use crate::control::api::{Health, Problem, Word};
 use crate::control::routes;
 
 use super::core::Core;
@@ -90,9 +90,10 @@ impl Door {
             Behind::Starting => Vec::new(),
         };
         if request.uri().path() == "/healthz" {
-            let health = Health { healthy: false, problems };
+            let health = Health { healthy: false, problems, attention: Vec::new() };
             return (axum::http::StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
         }
-        Problem { retry_after: Some(2), ..Problem::new("store", 503, problems.join("; ")) }.into_response()
+        Problem { retry_after: Some(2), ..Problem::new(Word::Store, 503, problems.join("; ")) }
+            .into_response()
     }
 }

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Faults, Place, RefreshMode, load};
-use crate::control::api::Problem;
+use crate::control::api::{Problem, Word};
 use crate::control::{Service, routes};
 use crate::random::Random;
 use crate::telemetry::{Events, Metrics};
@@ -44,6 +44,9 @@ pub enum LocalError {
     /// The store or its key.
     #[error(transparent)]
     Core(#[from] CoreError),
+    /// The users could not be taken in.
+    #[error("{}", .0.detail)]
+    Start(Box<Problem>),
 }
 
 /// The daemon's work without the daemon, on a thread of its own: dropped, it finishes what was begun, the first run of
@@ -122,9 +125,8 @@ fn here(routes: Router, runtime: Handle) -> Router {
             match runtime.spawn(routes.oneshot(request)).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
-                Err(_) => {
-                    Problem::new("fault", 500, "this broke off: it is a fault of longplay").into_response()
-                }
+                Err(_) => Problem::new(Word::Fault, 500, "this broke off: it is a fault of longplay")
+                    .into_response(),
             }
         }
     })
@@ -150,7 +152,7 @@ async fn build(place: &Place) -> Result<(Service, Arc<dyn Outside>), LocalError>
         service.take_file_users(&service.settings()).await?;
         service.refresh_users().await
     };
-    started.await.map_err(|problem: Problem| CoreError::Host(problem.detail))?;
+    started.await.map_err(|problem: Problem| LocalError::Start(Box::new(problem)))?;
     keep_claims(service.clone(), Arc::clone(&ground.clock));
     Ok((service, ground.outside))
 }

@@ -8,6 +8,7 @@ mod lifecycle;
 mod local;
 mod notify;
 mod outside;
+mod privacy;
 mod reload;
 mod serve;
 mod state;
@@ -18,6 +19,7 @@ pub use bare::Bare;
 pub use core::{Core, CoreError, Current, Ground};
 pub use local::{LocalError, LocalMode};
 pub use outside::Outside;
+pub use privacy::be_private;
 pub use serve::{ServeError, serve};
 pub use state::{StateDir, StateError, become_owner};
 

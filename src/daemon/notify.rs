@@ -33,9 +33,11 @@ pub fn stopping(status: &str) {
     tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
-/// Alive.
+/// Alive, where systemd wants to hear it.
 pub fn alive() {
-    tell(&[NotifyState::Watchdog]);
+    if watchdog().is_some() {
+        tell(&[NotifyState::Watchdog]);
+    }
 }
 
 /// How often systemd wants to hear [`alive`]: half of what it grants. `None`: it doesn't.

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret as _;
 
+use crate::clock::Clock;
 use crate::config::TokenKey;
 use crate::domain::{Owner, Secret};
 use crate::oauth::{HttpTransport, Transport};
@@ -43,7 +44,7 @@ pub trait Outside: Send + Sync + 'static {
     ///
     /// # Errors
     /// Where the host lacks something.
-    fn transport(&self) -> Result<Arc<dyn Transport>, CoreError>;
+    fn transport(&self, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Transport>, CoreError>;
 }
 
 impl Outside for StateDir {
@@ -82,8 +83,8 @@ impl Outside for StateDir {
         Client::new().map_err(|error| no_client(&error))
     }
 
-    fn transport(&self) -> Result<Arc<dyn Transport>, CoreError> {
-        Ok(Arc::new(HttpTransport::new().map_err(|error| no_client(&error))?))
+    fn transport(&self, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Transport>, CoreError> {
+        Ok(Arc::new(HttpTransport::new(Arc::clone(clock)).map_err(|error| no_client(&error))?))
     }
 }
 

@@ -79,6 +79,7 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
         clock,
         random,
     };
+    ground.metrics.started(ground.clock.now());
     let stop = CancellationToken::new();
     let door = Door::new();
     let (fire, room) = firing(&door);

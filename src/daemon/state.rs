@@ -116,7 +116,9 @@ pub fn become_owner(path: &Path) -> io::Result<()> {
     rustix::thread::set_thread_groups(&[gid])?;
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     let uid = Uid::from_raw(folder.uid());
-    Ok(rustix::thread::set_thread_res_uid(uid, uid, uid)?)
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    super::privacy::forbid_core_images();
+    Ok(())
 }
 
 /// A file that is durable before anyone relies on it.

@@ -7,7 +7,7 @@ use crate::domain::{Tally, Timestamp, UserState};
 
 use super::door::Door;
 
-/// "3 users: 2 ok, 1 must log in; last play 2 min ago", and what is wrong with the daemon.
+/// "3 users: 2 ok, 1 must log in; last play 2 min ago", what people must do, and what is wrong with the daemon.
 pub async fn line(door: &Door, now: Timestamp) -> String {
     match door.core() {
         Some(core) => of_service(&core.service, now).await,
@@ -24,6 +24,9 @@ async fn of_service(service: &Service, now: Timestamp) -> String {
         Ok(tally) => counted(&tally, now),
         Err(problem) => return format!("degraded: {}", problem.detail),
     };
+    for sentence in service.attention() {
+        line.push_str(&format!("; {sentence}"));
+    }
     let problems = service.problems();
     if !problems.is_empty() {
         line.push_str(&format!("; degraded: {}", problems.join("; ")));

@@ -3,15 +3,18 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::BootTime;
 use crate::control::api::Problem;
 use crate::control::{Reload, Service};
-use crate::domain::{AppName, EventKind, Timestamp, said};
+use crate::domain::{AppName, EventKind, UserId, said};
 use crate::schedule::Scheduler;
+use crate::tokens::still_faulty;
 
 use super::core::{Core, CoreError, Ground, offer};
 use super::door::Door;
@@ -28,13 +31,14 @@ const WRONG_CLOCK: i64 = 30_000;
 /// Events and runs are kept for so long.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How often the logins' ends are looked at.
-const LOGINS: Duration = Duration::from_secs(3_600);
+const LOGINS: Duration = Duration::from_secs(300);
 /// How often what has had its time is forgotten.
 const PRUNE: Duration = Duration::from_secs(3_600);
-/// What fell into so long a standstill is told of.
-const STANDSTILL: Duration = Duration::from_secs(24 * 3_600);
 /// A clock that was set back by more makes every time that was reckoned doubtful.
 const SET_BACK: i64 = 60_000;
+
+/// So many events are kept in one commit.
+const EVENTS_AT_ONCE: usize = 500;
 
 /// What is looked after, and what was seen last. Each look is a job of the scheduler's: one that hangs holds up no other.
 pub struct Upkeep {
@@ -46,7 +50,8 @@ pub struct Upkeep {
     page_problem: Option<String>,
     store_was_away: AtomicBool,
     status: Mutex<String>,
-    logins_seen: Mutex<Timestamp>,
+    /// When the logins' ends were looked at.
+    logins_seen: Mutex<Option<BootTime>>,
     /// By how many milliseconds the wall clock was ahead of the boot clock when last looked at.
     ahead: Mutex<Option<i64>>,
 }
@@ -61,8 +66,6 @@ impl Upkeep {
         reload: Reload,
         page_problem: Option<String>,
     ) -> Arc<Self> {
-        // What fell into a day of standstill is told of again rather than not at all.
-        let logins_seen = Mutex::new(ground.clock.now() - STANDSTILL);
         let (store_was_away, status) = (AtomicBool::new(false), Mutex::default());
         Arc::new(Self {
             ground,
@@ -73,7 +76,7 @@ impl Upkeep {
             page_problem,
             store_was_away,
             status,
-            logins_seen,
+            logins_seen: Mutex::new(None),
             ahead: Mutex::new(None),
         })
     }
@@ -189,6 +192,7 @@ impl Upkeep {
             service.wake_troubled().await
         };
         if let Err(problem) = started.await {
+            service.owe();
             self.store_is_away(&service, &problem);
         }
         heard::start(service, Arc::clone(&self.ground.store), Arc::clone(&self.ground.clock));
@@ -204,7 +208,8 @@ impl Upkeep {
         let mut told = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         if line != *told {
             notify::status(&line);
-            tracing::info!("{line}");
+            // How long ago the last play was is no news; what is news is told by events.
+            tracing::debug!("{line}");
             *told = line;
         }
     }
@@ -225,15 +230,19 @@ impl Upkeep {
             let _ = self.ground.store.probe().await;
             return;
         }
-        if !self.store_was_away.load(Ordering::SeqCst) && !service.owes() {
-            return;
-        }
-        match self.welcome_store(&core).await {
-            Ok(()) => {
+        let was_away = self.store_was_away.load(Ordering::SeqCst);
+        let looked = match was_away {
+            true => self.welcome_store(&core).await,
+            false if service.owes() => service.settle_debt().await,
+            false => self.look_at_spool(&core).await,
+        };
+        match looked {
+            Ok(()) if was_away => {
                 service.set_problems("store", Vec::new());
                 self.store_was_away.store(false, Ordering::SeqCst);
                 tracing::info!("the store is within reach again");
             }
+            Ok(()) => {}
             Err(problem) => self.store_is_away(service, &problem),
         }
     }
@@ -261,15 +270,41 @@ impl Upkeep {
     async fn welcome_store(&self, core: &Core) -> Result<(), Problem> {
         let service = &core.service;
         self.ground.store.probe().await?;
-        let faults = offer(&core.exchange, &self.ground.store, &service.settings()).await?;
-        service.set_problems("spool", faults);
+        self.offer_spool(core).await?;
         service.take_back().await?;
-        match service.owes() {
-            true => service.settle_debt().await?,
-            // The numbers of changes may have gone back with the store.
-            false => service.take_in_everyone(false).await?,
+        let current = self.ground.settings.get();
+        if !Arc::ptr_eq(&current, &service.settings()) {
+            service.apply(current).await?;
+        } else if service.owes() {
+            service.settle_debt().await?;
+        } else {
+            // Users, and the numbers of changes, may have gone back with the store.
+            service.take_file_users(&current).await?;
+            service.take_in_everyone(false).await?;
         }
         service.wake_troubled().await
+    }
+
+    async fn offer_spool(&self, core: &Core) -> Result<(), Problem> {
+        let faults = offer(&core.exchange, &self.ground.store, &core.service.settings()).await?;
+        core.spool_is(faults);
+        Ok(())
+    }
+
+    /// What could not be read may have been replaced meanwhile, or be nobody's any more.
+    async fn look_at_spool(&self, core: &Core) -> Result<(), Problem> {
+        let faults = core.spool_faults();
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let Some(users) = faults.iter().map(|fault| fault.user).collect::<Option<Vec<_>>>() else {
+            return self.offer_spool(core).await;
+        };
+        let there: Vec<UserId> = self.ground.store.users_of(&users).await?.iter().map(|u| u.id).collect();
+        let mut faults = still_faulty(&core.exchange, faults).await;
+        faults.retain(|fault| fault.user.is_some_and(|user| there.contains(&user)));
+        core.spool_is(faults);
+        Ok(())
     }
 
     /// A clock that was set back leaves the next runs as far in the future as it was ahead: all are reckoned anew.
@@ -277,28 +312,27 @@ impl Upkeep {
         let clock = &self.ground.clock;
         let boot = i64::try_from(clock.boot().0.as_millis()).unwrap_or(i64::MAX);
         let ahead = clock.now().as_millis().saturating_sub(boot);
-        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).replace(ahead);
-        let Some(back) = before.map(|before| before - ahead).filter(|back| *back > SET_BACK) else { return };
-        let back = Duration::from_millis(back.unsigned_abs());
-        tracing::warn!("the clock was set back by {} s: the next runs are reckoned anew", back.as_secs());
-        if let Err(problem) = service.take_in_everyone(true).await {
-            self.store_is_away(service, &problem);
+        let before = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(back) = before.map(|before| before - ahead).filter(|back| *back > SET_BACK) {
+            if let Err(problem) = service.take_in_everyone(true).await {
+                // The next look finds the same step.
+                return self.store_is_away(service, &problem);
+            }
+            tracing::warn!("the clock was set back by {} s: the next runs are reckoned anew", back / 1_000);
         }
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
     }
 
     async fn look_at_logins(&self, service: &Service) {
-        let (from, now) = (*self.seen(), self.ground.clock.now());
-        if now.since(from) < LOGINS {
+        let now = self.ground.clock.boot();
+        let seen = || self.logins_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen().is_some_and(|at| now.since(at) < LOGINS) {
             return;
         }
-        match service.tell_of_ending_logins(from, now).await {
-            Ok(()) => *self.seen() = now,
+        match service.look_at_ending_logins().await {
+            Ok(()) => *seen() = Some(now),
             Err(problem) => tracing::debug!("logins are not looked at: {}", problem.detail),
         }
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Timestamp> {
-        self.logins_seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn prune(&self) {
@@ -326,22 +360,34 @@ async fn look_at_clock(service: &Service) {
     service.set_problems("clock", health.skew.iter().filter_map(wrong).collect());
 }
 
-/// Keeps events of note in the store.
+/// Keeps events of note in the store: those that came during one commit go with the next.
 fn keep_events(service: &Service, ground: &Ground) {
     let (mut events, store) = (service.events(), Arc::clone(&ground.store));
     tokio::spawn(async move {
-        use tokio::sync::broadcast::error::RecvError;
         loop {
+            let mut kept = Vec::new();
             match events.recv().await {
-                Ok(event) if event.kind == EventKind::TokenRefreshed => {}
-                Ok(event) => {
-                    if let Err(error) = store.add_event(&event).await {
-                        tracing::debug!("an event is not kept: {}", said(&error));
-                    }
-                }
+                Ok(event) => kept.push(event),
                 Err(RecvError::Lagged(missed)) => tracing::warn!("{missed} events are not kept"),
                 Err(RecvError::Closed) => return,
+            }
+            while kept.len() < EVENTS_AT_ONCE {
+                match events.try_recv() {
+                    Ok(event) => kept.push(event),
+                    Err(TryRecvError::Lagged(missed)) => tracing::warn!("{missed} events are not kept"),
+                    Err(_) => break,
+                }
+            }
+            kept.retain(|event| event.kind != EventKind::TokenRefreshed);
+            if kept.is_empty() {
+                continue;
+            }
+            if let Err(error) = store.add_events(&kept).await {
+                tracing::debug!("{} events are not kept: {}", kept.len(), said(&error));
             }
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

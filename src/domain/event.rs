@@ -1,8 +1,12 @@
 //! Events of note: what `longplay watch`, the journal and the store tell of.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{AppName, Timestamp, UserName};
+
+/// The namespace of the journal's message ids.
+const MESSAGES: Uuid = Uuid::from_u128(0x5f0e_4c1d_9a5b_4f0e_8d53_6c6f_6e67_706c);
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -26,6 +30,8 @@ pub enum EventKind {
     LoginLost,
     /// A login is about to end.
     LoginEnding,
+    /// A login has come to its age.
+    LoginEnded,
     /// Retry-After holds an app.
     RateLimited,
     /// The token endpoint refuses an app.
@@ -49,6 +55,30 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 20] = [
+        Self::Archived,
+        Self::RunFailed,
+        Self::GapFound,
+        Self::TokenRefreshed,
+        Self::RefreshFailed,
+        Self::InDoubt,
+        Self::LoggedIn,
+        Self::LoginLost,
+        Self::LoginEnding,
+        Self::LoginEnded,
+        Self::RateLimited,
+        Self::AppRefused,
+        Self::AppAccepted,
+        Self::UserBlocked,
+        Self::Paused,
+        Self::Resumed,
+        Self::UserAdded,
+        Self::UserRemoved,
+        Self::Reloaded,
+        Self::Problem,
+    ];
+
     /// The word used in JSON, the store and the journal's `LONGPLAY_EVENT`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,6 +91,7 @@ impl EventKind {
             Self::LoggedIn => "logged_in",
             Self::LoginLost => "login_lost",
             Self::LoginEnding => "login_ending",
+            Self::LoginEnded => "login_ended",
             Self::RateLimited => "rate_limited",
             Self::AppRefused => "app_refused",
             Self::AppAccepted => "app_accepted",
@@ -72,6 +103,16 @@ impl EventKind {
             Self::Reloaded => "reloaded",
             Self::Problem => "problem",
         }
+    }
+
+    /// Back from the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// What the journal's `MESSAGE_ID` is for this kind of event (systemd.journal-fields(7)); it never changes.
+    pub fn message_id(self) -> Uuid {
+        Uuid::new_v5(&MESSAGES, self.as_str().as_bytes())
     }
 }
 

@@ -54,7 +54,7 @@ pub enum RunResult {
     BadAnswer,
     /// The archive could not be read or written.
     StoreError,
-    /// The daemon stopped first.
+    /// Broken off: the daemon stopped, the claim lapsed, or the user was gone.
     Cancelled,
 }
 

@@ -79,6 +79,14 @@ impl Schedule {
         let next = cron.find_next_occurrence(&from, false).ok()?;
         Some(Timestamp::from(next.to_utc()))
     }
+
+    /// The last time of a cron expression that lies at `until` or before it.
+    pub fn last_until(&self, until: Timestamp, zone: Tz) -> Option<Timestamp> {
+        let Self::Cron(cron) = self else { return None };
+        let from = until.utc().with_timezone(&zone);
+        let last = cron.find_previous_occurrence(&from, true).ok()?;
+        Some(Timestamp::from(last.to_utc()))
+    }
 }
 
 impl fmt::Display for Schedule {

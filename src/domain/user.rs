@@ -69,6 +69,33 @@ pub struct User {
     pub gaps: i64,
 }
 
+#[cfg(test)]
+impl User {
+    /// One of whom nothing is known but the name.
+    pub fn named(id: i64, name: &str) -> Self {
+        Self {
+            id: UserId(id),
+            name: name.parse().unwrap(),
+            app: "default".parse().unwrap(),
+            schedule: None,
+            timezone: None,
+            origin: Origin::Store,
+            paused: false,
+            active: true,
+            next_run_at: None,
+            running: false,
+            last_run_at: None,
+            last_run_result: None,
+            last_run_reason: None,
+            last_archived_at: None,
+            blocked: None,
+            top_fetched_at: None,
+            plays: 0,
+            gaps: 0,
+        }
+    }
+}
+
 /// How a user is, as `status` says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -17,6 +17,8 @@ const USUAL_LIFETIME: Duration = Duration::from_secs(3_600);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 /// How much of a provider's words is repeated to a person.
 const QUOTED: usize = 120;
+/// What is said of an answer that brought nothing.
+pub const NO_TOKEN: &str = "status 200 without an access token";
 
 /// What a successful answer brought (RFC 6749, section 5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Tokens {
 pub enum Reading {
     /// The request was granted.
     Granted(Tokens),
+    /// A new refresh token came, and no access token that can be read: the old refresh token may be spent.
+    NewRefreshToken(RefreshToken),
     /// 429: nothing happened. How long to wait, where it says so.
     RateLimited(Option<Duration>),
     /// `invalid_grant`: the refresh token, or the code, is dead.
@@ -64,10 +68,7 @@ pub fn read(answer: &RawAnswer, now: Timestamp) -> Reading {
     let body = mended.as_deref().map_or_else(|| std::str::from_utf8(&answer.body), |text| Ok(text.as_str()));
     let fields = body.ok().and_then(Fields::read);
     match (answer.status, fields) {
-        (200, Some(fields)) => granted(&fields).map_or_else(
-            || Reading::Unclear("status 200 without an access token".to_owned()),
-            Reading::Granted,
-        ),
+        (200, Some(fields)) => granted(&fields),
         (200, None) => Reading::Unclear("status 200 with a body that is no JSON object".to_owned()),
         (400..=499, Some(fields)) => refused(answer.status, &fields),
         (status, _) => Reading::Unclear(format!("status {status}")),
@@ -97,13 +98,18 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn granted(fields: &Fields<'_>) -> Option<Tokens> {
-    Some(Tokens {
-        access_token: fields.token("access_token")?.into(),
-        refresh_token: fields.token("refresh_token").map(RefreshToken::from),
-        lifetime: lifetime(fields),
-        scope: fields.words("scope"),
-    })
+fn granted(fields: &Fields<'_>) -> Reading {
+    let refresh_token = fields.token("refresh_token").map(RefreshToken::from);
+    match (fields.token("access_token"), refresh_token) {
+        (Some(access_token), refresh_token) => Reading::Granted(Tokens {
+            access_token: access_token.into(),
+            refresh_token,
+            lifetime: lifetime(fields),
+            scope: fields.words("scope"),
+        }),
+        (None, Some(refresh_token)) => Reading::NewRefreshToken(refresh_token),
+        (None, None) => Reading::Unclear(NO_TOKEN.to_owned()),
+    }
 }
 
 fn lifetime(fields: &Fields<'_>) -> Duration {
@@ -237,7 +243,7 @@ mod tests {
             let answer = format!(r#"{{"access_token":"a","refresh_token":{odd}}}"#);
             assert_eq!(tokens(&answer).refresh_token, None, "{odd}");
             let answer = format!(r#"{{"access_token":{odd},"refresh_token":"r"}}"#);
-            assert!(matches!(of(200, &answer), Reading::Unclear(_)), "{odd}");
+            assert_eq!(of(200, &answer), Reading::NewRefreshToken("r".to_owned().into()), "{odd}");
         }
     }
 
@@ -263,7 +269,7 @@ mod tests {
             (200, ""),
             (200, "<html></html>"),
             (200, r#"{"access_token":"a","#),
-            (200, r#"{"access_token":null,"refresh_token":"r"}"#),
+            (200, r#"{"access_token":null,"refresh_token":""}"#),
             (200, r#"[]"#),
             (302, ""),
             (400, "<html></html>"),

@@ -1,15 +1,21 @@
 //! Requests to the token endpoint (RFC 6749, sections 4.1.3 and 6). A fresh connection each, no redirects and no
 //! retries in the client: whoever sends must know whether a request may have reached the provider.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, RETRY_AFTER};
+use futures_util::stream;
+use reqwest::Body;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderMap, RETRY_AFTER};
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
+use crate::clock::{BootTime, Clock};
 use crate::config::{AppSettings, Auth};
 use crate::domain::{RefreshToken, Secret, said};
 
@@ -20,6 +26,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const LAST_LOOK: Duration = Duration::from_secs(3);
 /// No token answer is longer.
 const LONGEST_BODY: usize = 64 * 1024;
+/// Why nothing was sent although the connection stood.
+const TOO_LATE: &str = "the intent is too old, nothing was sent";
 
 /// An answer as it came, unread.
 #[derive(Clone)]
@@ -57,12 +65,18 @@ pub struct TokenRequest {
     url: String,
     authorization: Option<Secret>,
     form: Secret,
+    before: Option<BootTime>,
 }
 
 impl TokenRequest {
     /// The refresh token grant (RFC 6749, section 6).
     pub fn refresh(app: &AppSettings, token: &RefreshToken) -> Self {
         Self::new(app, &[("grant_type", "refresh_token"), ("refresh_token", token.expose())])
+    }
+
+    /// The same, but sent before this moment or not at all, however long connecting takes or this process stands still.
+    pub fn before(self, moment: BootTime) -> Self {
+        Self { before: Some(moment), ..self }
     }
 
     /// The authorization code grant with its PKCE verifier (RFC 6749, section 4.1.3; RFC 7636, section 4.5).
@@ -76,11 +90,6 @@ impl TokenRequest {
                 ("code_verifier", verifier.expose_secret()),
             ],
         )
-    }
-
-    /// The `Authorization` header.
-    pub fn authorization(&self) -> Option<&str> {
-        self.authorization.as_ref().map(|header| header.expose_secret())
     }
 
     /// The body, a form.
@@ -103,7 +112,8 @@ impl TokenRequest {
                 Some(Secret::from(format!("Basic {}", STANDARD.encode(pair.as_bytes()))))
             }
         };
-        Self { url: app.token_url.clone(), authorization, form: Secret::from(form.as_str()) }
+        let form = Secret::from(form.as_str());
+        Self { url: app.token_url.clone(), authorization, form, before: None }
     }
 }
 
@@ -119,14 +129,17 @@ pub trait Transport: Send + Sync + 'static {
 }
 
 /// The real transport.
-pub struct HttpTransport(reqwest::Client);
+pub struct HttpTransport {
+    client: reqwest::Client,
+    clock: Arc<dyn Clock>,
+}
 
 impl HttpTransport {
     /// Needs a rustls crypto provider to be installed for the process.
     ///
     /// # Errors
     /// Where the host's TLS certificates can't be loaded.
-    pub fn new() -> Result<Self, reqwest::Error> {
+    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .http1_only()
             .pool_max_idle_per_host(0)
@@ -136,7 +149,7 @@ impl HttpTransport {
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("longplay/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self(client))
+        Ok(Self { client, clock })
     }
 }
 
@@ -158,16 +171,20 @@ impl Transport for HttpTransport {
 
 impl HttpTransport {
     async fn exchange(&self, request: TokenRequest) -> Result<RawAnswer, PostError> {
+        let form = request.form.expose_secret().to_owned();
+        let too_late = Arc::new(AtomicBool::new(false));
         let mut builder = self
-            .0
+            .client
             .post(&request.url)
             .header("content-type", "application/x-www-form-urlencoded")
             .header("accept", "application/json")
-            .body(request.form.expose_secret().to_owned());
+            .header(CONTENT_LENGTH, form.len());
+        builder = builder.body(self.body(form, request.before, Arc::clone(&too_late)));
         if let Some(authorization) = &request.authorization {
             builder = builder.header(AUTHORIZATION, authorization.expose_secret());
         }
         let mut response = builder.send().await.map_err(|error| match error.is_connect() {
+            _ if too_late.load(Ordering::SeqCst) => PostError::NotSent(TOO_LATE.to_owned()),
             true => PostError::NotSent(words(error)),
             false => PostError::Lost(words(error)),
         })?;
@@ -192,6 +209,21 @@ impl HttpTransport {
     }
 }
 
+impl HttpTransport {
+    /// The form, which holds all that can be spent. It is asked for once the connection stands, just before it is written;
+    /// the time is looked at there.
+    fn body(&self, form: String, before: Option<BootTime>, too_late: Arc<AtomicBool>) -> Body {
+        let clock = Arc::clone(&self.clock);
+        Body::wrap_stream(stream::once(async move {
+            if before.is_some_and(|moment| clock.boot() >= moment) {
+                too_late.store(true, Ordering::SeqCst);
+                return Err(io::Error::other(TOO_LATE));
+            }
+            Ok(form)
+        }))
+    }
+}
+
 /// The error in words, without the address: it is no secret, but said elsewhere.
 fn words(error: reqwest::Error) -> String {
     said(&error.without_url())
@@ -199,7 +231,11 @@ fn words(error: reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+    use crate::clock::SimulatedClock;
+    use crate::domain::Timestamp;
 
     fn app(auth: Auth) -> AppSettings {
         AppSettings {
@@ -234,5 +270,51 @@ mod tests {
         let expected = format!("Basic {}", STANDARD.encode("id%261:s%3A%25"));
         assert_eq!(request.authorization.as_ref().unwrap().expose_secret(), expected);
         assert!(!format!("{request:?}").contains("s:%"));
+    }
+
+    /// Posts once, at this time of the boot clock; the outcome, and what came over the wire.
+    async fn posted(seconds: u64, before: Option<u64>) -> (Result<RawAnswer, PostError>, String) {
+        // Another test may have done so; one is enough.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let token_url = format!("http://{}/api/token", listener.local_addr().unwrap());
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            // Until the client has gone, or the form is there.
+            while stream.read_buf(&mut seen).await.is_ok_and(|read| read > 0) {
+                if seen.ends_with(b"client_id=id%261") {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                    stream.write_all(answer).await.unwrap();
+                    break;
+                }
+            }
+            String::from_utf8(seen).unwrap()
+        });
+        let clock = Arc::new(SimulatedClock::new(Timestamp::from_millis(0)));
+        clock.advance(Duration::from_secs(seconds));
+        let app = AppSettings { token_url, ..app(Auth::Pkce) };
+        let mut request = TokenRequest::refresh(&app, &RefreshToken::from("spent".to_owned()));
+        if let Some(before) = before {
+            request = request.before(BootTime(Duration::from_secs(before)));
+        }
+        let outcome = HttpTransport::new(clock).unwrap().post(request).await;
+        (outcome, served.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn once_the_connection_stands_it_may_be_too_late_to_send_what_can_be_spent() {
+        for before in [Some(25), Some(26)] {
+            let (outcome, seen) = posted(26, before).await;
+            assert!(matches!(&outcome, Err(PostError::NotSent(why)) if why == TOO_LATE), "{outcome:?}");
+            assert!(!seen.contains("spent"), "{seen}");
+        }
+        for before in [Some(27), None] {
+            let (outcome, seen) = posted(26, before).await;
+            assert_eq!(outcome.unwrap().status, 200);
+            let form = "grant_type=refresh_token&refresh_token=spent&client_id=id%261";
+            assert!(seen.contains(&format!("content-length: {}\r\n", form.len())), "{seen}");
+            assert!(seen.ends_with(form) && !seen.contains("transfer-encoding"), "{seen}");
+        }
     }
 }

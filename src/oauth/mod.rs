@@ -4,6 +4,6 @@ mod answer;
 mod endpoint;
 mod login;
 
-pub use answer::{Reading, Tokens, read};
+pub use answer::{NO_TOKEN, Reading, Tokens, read};
 pub use endpoint::{HttpTransport, PostError, RawAnswer, TokenRequest, Transport};
 pub use login::{Authorization, Callback, CallbackError, SCOPES, authorize, missing_scopes, read_callback};

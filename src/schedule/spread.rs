@@ -10,8 +10,15 @@ use crate::domain::{Schedule, Timestamp, UserName};
 const WIDEST: Duration = Duration::from_secs(60);
 /// How much of the shortest time between two firings the window takes at most.
 const PART: u32 = 10;
-/// How many firings are looked at for the shortest and the longest time between two.
+/// How many firings are looked at for the shortest time between two.
 const LOOKED_AT: usize = 256;
+/// The longest time between two is looked for around moments that are so far apart: first those of two days, of which
+/// every day on which a schedule fires is one, then the midnights of a year and more.
+const PROBES: [(Duration, Duration); 2] = [
+    (Duration::from_secs(1_800), Duration::from_secs(2 * DAY)),
+    (Duration::from_secs(DAY), Duration::from_secs(400 * DAY)),
+];
+const DAY: u64 = 24 * 3_600;
 /// From when on: 2026-01-01, so that it is the same in every release.
 const FROM: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
@@ -27,18 +34,34 @@ pub struct Rhythm {
 
 /// The rhythm of a schedule; an adaptive one has none: its users part by themselves.
 pub fn rhythm(schedule: &Schedule) -> Option<Rhythm> {
-    let mut last: Option<Timestamp> = None;
-    let (mut shortest, mut longest) = (WIDEST * PART, Duration::ZERO);
-    let mut next = schedule.next_after(FROM - Duration::from_millis(1), Tz::UTC);
-    for _ in 0..LOOKED_AT {
-        let Some(at) = next else { break };
-        if let Some(last) = last.replace(at) {
-            shortest = shortest.min(at.since(last));
-            longest = longest.max(at.since(last));
-        }
-        next = schedule.next_after(at, Tz::UTC);
+    let mut last = schedule.next_after(FROM - Duration::from_millis(1), Tz::UTC)?;
+    let mut shortest = WIDEST * PART;
+    for _ in 1..LOOKED_AT {
+        let Some(at) = schedule.next_after(last, Tz::UTC) else { break };
+        shortest = shortest.min(at.since(last));
+        last = at;
     }
-    last.map(|_| Rhythm { window: shortest / PART, longest })
+    Some(Rhythm { window: shortest / PART, longest: longest(schedule) })
+}
+
+/// The fields of an expression say what they say of every day: a pause within a day is one of every day on which it
+/// fires, and one over days holds a midnight.
+fn longest(schedule: &Schedule) -> Duration {
+    let mut longest = Duration::ZERO;
+    for (step, until) in PROBES {
+        let mut at = FROM;
+        while at < FROM + until {
+            let Some(next) = schedule.next_after(at, Tz::UTC) else { break };
+            // Where there was no firing since the probe before, that one has found this pause.
+            if next.since(at) + step > longest
+                && let Some(last) = schedule.last_until(at, Tz::UTC)
+            {
+                longest = longest.max(next.since(last));
+            }
+            at = (at + step).max(next);
+        }
+    }
+    longest
 }
 
 /// How far into the window this user belongs: below `window`, to the millisecond, and the same on every machine and in
@@ -110,6 +133,16 @@ mod tests {
     fn the_longest_pause_is_that_of_nights_and_weekends_too() {
         let hours = |schedule: &str| rhythm(&schedule.parse().unwrap()).unwrap().longest.as_secs() / 3_600;
         assert_eq!(["5 * * * *", "0 8-22 * * *", "0 12 * * 1-5"].map(hours), [1, 10, 72]);
+        // More firings in a day than are looked at one by one; and what keeps to some days of the month or months.
+        let minutes = |schedule: &str| rhythm(&schedule.parse().unwrap()).unwrap().longest.as_secs() / 60;
+        assert_eq!(minutes("* 8-20 * * *"), 11 * 60 + 1);
+        assert_eq!(minutes("*/10 8-20 * * *"), 11 * 60 + 10);
+        assert_eq!(minutes("* * * * *"), 1);
+        assert_eq!(minutes("* 9-17 * * 1-5"), (2 * 24 + 15) * 60 + 1);
+        assert_eq!(minutes("* * 1-9,20 * *"), (31 - 20) * 24 * 60 + 1);
+        assert_eq!(minutes("* * * 6 *"), (365 - 30) * 24 * 60 + 1);
+        assert_eq!(minutes("0 0 29 2 *"), (4 * 365 + 1) * 24 * 60);
+        assert_eq!(rhythm(&"*/20 * 7 * * *".parse().unwrap()).unwrap().longest.as_secs(), 23 * 3_600 + 20);
         assert_eq!(rhythm(&Schedule::Adaptive), None);
     }
 

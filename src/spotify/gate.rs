@@ -19,13 +19,35 @@ const LONGEST_HOLD: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// How long an app that the token endpoint refuses is left alone.
 const FAULT_PAUSE: Duration = Duration::from_secs(6 * 3_600);
 
+type Change = Arc<dyn Fn(&mut AppState) + Send + Sync>;
+
+/// What is known of an app, and by which changes it is ahead of the store.
+#[derive(Default)]
+struct Known {
+    state: AppState,
+    /// In their order; few, since they are of those that changed something.
+    unsaved: Vec<Change>,
+}
+
+impl Known {
+    /// Takes over what the store has, and makes the changes that it lacks to that. A hold is never shortened.
+    fn take_over(&mut self, stored: AppState) {
+        let held = std::mem::replace(&mut self.state, stored.clone()).hold_until;
+        self.unsaved.iter().for_each(|change| change(&mut self.state));
+        self.state.hold_until = self.state.hold_until.max(held);
+        if self.state == stored {
+            self.unsaved.clear();
+        }
+    }
+}
+
 /// The gates of all apps; clones share them.
 #[derive(Clone)]
 pub struct Gate {
     clock: Arc<dyn Clock>,
     store: Arc<dyn GrantStore>,
     events: Events,
-    states: Arc<Mutex<HashMap<AppName, AppState>>>,
+    apps: Arc<Mutex<HashMap<AppName, Known>>>,
     /// Held while a state is saved, so that an older one never overtakes a newer one.
     saving: Arc<tokio::sync::Mutex<()>>,
 }
@@ -33,7 +55,7 @@ pub struct Gate {
 impl Gate {
     /// Knows nothing yet: call [`Gate::load`].
     pub fn new(clock: Arc<dyn Clock>, store: Arc<dyn GrantStore>, events: Events) -> Self {
-        Self { clock, store, events, states: Arc::default(), saving: Arc::default() }
+        Self { clock, store, events, apps: Arc::default(), saving: Arc::default() }
     }
 
     /// Reads what the store remembers of apps that are not known here yet: of the others memory is newer. A fault may be
@@ -41,17 +63,18 @@ impl Gate {
     pub async fn load<'a>(&self, apps: impl IntoIterator<Item = &'a AppName>) -> Result<(), StoreError> {
         let now = self.clock.now();
         let (known, new): (Vec<AppName>, Vec<AppName>) = {
-            let states = self.states();
-            apps.into_iter().cloned().partition(|app| states.contains_key(app))
+            let known = self.apps();
+            apps.into_iter().cloned().partition(|app| known.contains_key(app))
         };
         let mut stored: HashMap<AppName, AppState> = match new.is_empty() {
             true => HashMap::new(),
             false => self.store.app_states(&new).await?.into_iter().collect(),
         };
-        let mut states = self.states();
+        let mut apps = self.apps();
         for app in known.into_iter().chain(new) {
-            let stored = stored.remove(&app).unwrap_or_default();
-            if let Some(fault) = &mut states.entry(app).or_insert(stored).fault {
+            let state = stored.remove(&app).unwrap_or_default();
+            let known = apps.entry(app).or_insert(Known { state, unsaved: Vec::new() });
+            if let Some(fault) = &mut known.state.fault {
                 fault.retry_at = now;
             }
         }
@@ -59,12 +82,14 @@ impl Gate {
     }
 
     /// Takes in what another daemon on the same store has learnt; a hold that is known here is never shortened. An older
-    /// version is of a store that lost its last commits.
+    /// version is of a store that lost its last commits. While something is being saved nothing is learnt: that may be
+    /// what was read, and its save finds out what else the store has.
     pub fn learn(&self, app: &AppName, stored: AppState) {
-        if let Some(known) = self.states().get_mut(app)
-            && stored.version != known.version
+        let Ok(_nothing_is_saved) = self.saving.try_lock() else { return };
+        if let Some(known) = self.apps().get_mut(app)
+            && stored.version != known.state.version
         {
-            *known = after(known, stored);
+            known.take_over(stored);
         }
     }
 
@@ -78,17 +103,17 @@ impl Gate {
     /// Until when the app may not call; `None`: it may.
     pub fn held_until(&self, app: &AppName) -> Option<Timestamp> {
         let now = self.clock.now();
-        self.states().get(app).and_then(|state| state.hold_until).filter(|until| *until > now)
+        self.apps().get(app).and_then(|known| known.state.hold_until).filter(|until| *until > now)
     }
 
     /// Why the token endpoint refuses the app, while it does.
     pub fn fault(&self, app: &AppName) -> Option<AppFault> {
-        self.states().get(app).and_then(|state| state.fault.clone())
+        self.apps().get(app).and_then(|known| known.state.fault.clone())
     }
 
     /// How the app's provider rotates.
     pub fn rotation(&self, app: &AppName) -> Rotation {
-        self.states().get(app).map(|state| state.rotation).unwrap_or_default()
+        self.apps().get(app).map(|known| known.state.rotation).unwrap_or_default()
     }
 
     /// A 429: nobody of the app calls before the answer's moment, whatever reason it gave. A hold is never shortened,
@@ -116,24 +141,25 @@ impl Gate {
             let message = format!("Spotify answered 429: app {app} waits until {until}");
             self.events.tell(EventKind::RateLimited, note, message);
         }
-        until
+        // Longer where that is known here alone.
+        self.held_until(app).map_or(until, |held| held.max(until))
     }
 
     /// An answer that was no 429.
     pub async fn answered(&self, app: &AppName) {
-        if self.states().get(app).is_some_and(|state| state.holds_in_a_row > 0) {
+        if self.apps().get(app).is_some_and(|known| known.state.holds_in_a_row > 0) {
             self.change(app, |state| state.holds_in_a_row = 0).await;
         }
     }
 
     /// The token endpoint refuses the app itself; said loudly once.
     pub async fn refuse(&self, app: &AppName, reason: &str) {
-        let now = self.clock.now();
+        let (now, why) = (self.clock.now(), reason.to_owned());
         let news = self
-            .change(app, |state| {
+            .change(app, move |state| {
                 let since = state.fault.as_ref().map(|fault| fault.since);
                 let fault = AppFault {
-                    reason: reason.to_owned(),
+                    reason: why.clone(),
                     since: since.unwrap_or(now),
                     retry_at: now + FAULT_PAUSE,
                 };
@@ -154,7 +180,7 @@ impl Gate {
         if self.fault(app).is_none() {
             return true;
         }
-        self.change(app, |state| match &mut state.fault {
+        self.change(app, move |state| match &mut state.fault {
             Some(fault) if fault.retry_at > now => false,
             Some(fault) => {
                 fault.retry_at = now + FAULT_PAUSE;
@@ -168,7 +194,7 @@ impl Gate {
     /// The token endpoint accepted the app. `rotated`: whether its answer brought a new refresh token, where it
     /// brought tokens at all. One answer without a new token proves nothing about a provider that has rotated before.
     pub async fn accept(&self, app: &AppName, rotated: Option<bool>) {
-        let learnt = |known| match (known, rotated) {
+        let learnt = move |known| match (known, rotated) {
             (Rotation::Rotates, _) | (_, Some(true)) => Rotation::Rotates,
             (_, Some(false)) => Rotation::Keeps,
             (known, None) => known,
@@ -177,7 +203,7 @@ impl Gate {
             return;
         }
         let mended = self
-            .change(app, |state| {
+            .change(app, move |state| {
                 state.rotation = learnt(state.rotation);
                 state.fault.take().is_some()
             })
@@ -190,55 +216,66 @@ impl Gate {
 
     /// Changes what is known, here at once, and saves it. Where another daemon has changed it meanwhile, the same change is
     /// made to that, and its result counts. What can't be written is written with the next change.
-    async fn change<T>(&self, app: &AppName, change: impl Fn(&mut AppState) -> T) -> T {
-        let (mut result, changed) = self.change_here(app, &change);
-        if !changed {
-            return result;
-        }
+    async fn change<T: Copy + Send + 'static>(
+        &self,
+        app: &AppName,
+        change: impl Fn(&mut AppState) -> T + Send + Sync + 'static,
+    ) -> T {
+        let result = {
+            let mut apps = self.apps();
+            let known = apps.entry(app.clone()).or_default();
+            let before = known.state.clone();
+            let first = change(&mut known.state);
+            if known.state == before {
+                return first;
+            }
+            let result = Arc::new(Mutex::new(first));
+            let newest = Arc::clone(&result);
+            known.unsaved.push(Arc::new(move |state| *locked(&newest) = change(state)));
+            result
+        };
         let _saving = self.saving.lock().await;
+        self.save(app).await;
+        *locked(&result)
+    }
+
+    /// Saves what is ahead of the store, which may be nothing: another's save may have taken it along. `saving` is held.
+    async fn save(&self, app: &AppName) {
         loop {
-            let state = self.states().get(app).cloned().unwrap_or_default();
-            let saved = match self.store.save_app_state(app, &state).await {
+            let ahead = self.apps().get(app).map(|known| (known.state.clone(), known.unsaved.len()));
+            let Some((state, changes)) = ahead.filter(|(_, changes)| *changes > 0) else { return };
+            let stored = match self.store.save_app_state(app, &state).await {
                 Ok(true) => {
-                    if let Some(known) = self.states().get_mut(app) {
-                        known.version = known.version.max(state.version + 1);
+                    if let Some(known) = self.apps().get_mut(app) {
+                        known.state.version = state.version + 1;
+                        known.unsaved.drain(..changes);
                     }
-                    return result;
+                    return;
                 }
                 Ok(false) => self.store.app_state(app).await,
                 Err(error) => Err(error),
             };
-            match saved {
+            match stored {
                 // A version that goes back is of a store that was restored.
                 Ok(stored) => {
-                    if let Some(known) = self.states().get_mut(app) {
-                        *known = after(known, stored);
+                    if let Some(known) = self.apps().get_mut(app) {
+                        known.take_over(stored);
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(app = %app, "what is known of app {app} is not saved: {error}");
-                    return result;
+                    return tracing::warn!(app = %app, "what is known of app {app} is not saved: {error}");
                 }
             }
-            (result, _) = self.change_here(app, &change);
         }
     }
 
-    fn change_here<T>(&self, app: &AppName, change: &impl Fn(&mut AppState) -> T) -> (T, bool) {
-        let mut states = self.states();
-        let state = states.entry(app.clone()).or_default();
-        let before = state.clone();
-        (change(state), *state != before)
-    }
-
-    fn states(&self) -> MutexGuard<'_, HashMap<AppName, AppState>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    fn apps(&self) -> MutexGuard<'_, HashMap<AppName, Known>> {
+        locked(&self.apps)
     }
 }
 
-/// What is known after another daemon's state was read.
-fn after(known: &AppState, stored: AppState) -> AppState {
-    AppState { hold_until: known.hold_until.max(stored.hold_until), ..stored }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -14,14 +14,14 @@ use super::postgres::Server;
 use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Alike, Announcement, Bite, Changed, Changes, Claimed, FileUsers, LoginGiven, LoginProgress,
+    Added, Alike, Announcement, Batch, Changed, Changes, Claimed, FileUsers, LoginGiven, LoginProgress,
     NewUser, PageFacts, PageStored, PendingLogin, PlannedRun, PlayQuery, Result, RunClaim, RunFailed, Store,
-    StoreError,
+    StoreError, UserSeen,
 };
 use super::{claims, events, file_users, footing, gaps, grants, logins, meta, pages, plays, runs, users};
 use crate::domain::{
-    Artist, Event, Gap, Owner, Play, Run, RunId, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry, TopKind,
-    User, UserId, UserName,
+    Artist, Epoch, Event, Gap, Owner, Play, Run, RunId, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry,
+    TopKind, User, UserId, UserName,
 };
 
 /// The database that a store is in.
@@ -61,14 +61,31 @@ impl SqlStore {
     }
 
     pub(super) async fn writing(&self, doing: impl Into<String>) -> Result<Session> {
-        let pool = match &self.database {
-            Database::Sqlite(file) => Pool::Sqlite(file.pools().await?.writer.clone()),
-            Database::Postgres(server) => Pool::Postgres(server.pools().await?.writers.clone()),
-        };
+        let pool = self.writer().await?;
         Session::writing(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
     }
 
-    /// For what concerns tokens: never behind the archive, where the database has more than one writer.
+    /// For what means nothing without this process.
+    pub(super) async fn noting(&self, doing: impl Into<String>) -> Result<Session> {
+        let pool = self.writer().await?;
+        Session::noting(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
+    }
+
+    async fn writer(&self) -> Result<Pool> {
+        Ok(match &self.database {
+            Database::Sqlite(file) => Pool::Sqlite(file.pools().await?.writer.clone()),
+            Database::Postgres(server) => Pool::Postgres(server.pools().await?.writers.clone()),
+        })
+    }
+
+    /// For what concerns tokens: never behind the archive, where the database has more than one connection for each.
+    async fn reading_tokens(&self, doing: impl Into<String>) -> Result<Session> {
+        let Database::Postgres(server) = &self.database else { return self.reading(doing).await };
+        let pool = Pool::Postgres(server.pools().await?.tokens.clone());
+        Session::reading(pool, &self.time, doing.into()).await
+    }
+
+    /// The same for what is written.
     async fn writing_tokens(&self, doing: impl Into<String>) -> Result<Session> {
         let Database::Postgres(server) = &self.database else { return self.writing(doing).await };
         let pool = Pool::Postgres(server.pools().await?.tokens.clone());
@@ -208,14 +225,30 @@ impl Store for SqlStore {
         footing::tally(&mut session).await
     }
 
-    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Bite> {
+    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Batch> {
         let mut session = self.reading("reading how the users are").await?;
         footing::seen(&mut session, after, limit).await
     }
 
-    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>> {
+    async fn users_seen_of(&self, numbers: &[UserId]) -> Result<Vec<UserSeen>> {
+        let mut session = self.reading("reading how some users are").await?;
+        footing::seen_of(&mut session, numbers).await
+    }
+
+    async fn logins_given(
+        &self,
+        until: Timestamp,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<LoginGiven>> {
         let mut session = self.reading("reading when logins were given").await?;
-        footing::logins_given(&mut session, from, to).await
+        footing::logins_given(&mut session, until, after, limit).await
+    }
+
+    async fn note_ending(&self, user: UserId, epoch: Epoch, days: u32) -> Result<bool> {
+        let mut session = self.writing(format!("noting that the login of user {} ends", user.0)).await?;
+        let first = footing::note_ending(&mut session, user, epoch, days).await?;
+        session.commit(first).await
     }
 
     async fn begin_login(&self, login: &PendingLogin) -> Result<()> {
@@ -242,7 +275,7 @@ impl Store for SqlStore {
     }
 
     async fn begin_run(&self, claim: &RunClaim) -> Result<Claimed> {
-        let mut session = self.writing(format!("beginning a run of user {}", claim.user.0)).await?;
+        let mut session = self.noting(format!("beginning a run of user {}", claim.user.0)).await?;
         let claimed = claims::begin(&mut session, claim).await?;
         session.commit(claimed).await
     }
@@ -320,9 +353,9 @@ impl Store for SqlStore {
         gaps::of(&mut session, user).await
     }
 
-    async fn add_event(&self, event: &Event) -> Result<()> {
-        let mut session = self.writing("keeping an event").await?;
-        events::add(&mut session, event).await?;
+    async fn add_events(&self, events: &[Event]) -> Result<()> {
+        let mut session = self.noting("keeping events").await?;
+        events::add(&mut session, events).await?;
         session.commit(()).await
     }
 
@@ -336,7 +369,7 @@ impl Store for SqlStore {
         logins::forget_expired(&mut session).await?;
         users::forget_purged(&mut session, older_than).await?;
         session.commit(()).await?;
-        // Each bite is a transaction of its own, so that a commit of tokens never waits for a day's rows.
+        // Each batch is a transaction of its own, so that a commit of tokens never waits for a day's rows.
         loop {
             let mut session = self.writing("forgetting old runs and events").await?;
             let more_runs = runs::prune(&mut session, older_than).await?;

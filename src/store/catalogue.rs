@@ -26,26 +26,26 @@ pub struct Kept {
     duration_ms: Option<i64>,
     /// Key and name.
     album: Option<(String, String)>,
-    artists: Vec<(String, String)>,
+    /// Key and name, a line each.
+    artists: Vec<String>,
 }
 
 impl Kept {
     pub fn read(row: &Row) -> std::result::Result<Self, sqlx::Error> {
         let album: (Option<String>, Option<String>) = (row.maybe("album_key")?, row.maybe("album_name")?);
-        let keys: Vec<String> = row.list("artist_keys")?;
         Ok(Self {
             name: row.get("name")?,
             isrc: row.maybe("isrc")?,
             duration_ms: row.maybe("duration_ms")?,
             album: album.0.zip(album.1),
-            artists: keys.into_iter().zip(row.list("artist_names")?).collect(),
+            artists: row.list("artists")?,
         })
     }
 
     /// Whether this is it, as Spotify shows it now: there is nothing to be kept of it. What Spotify leaves out stays.
     pub fn is(&self, track: &Track) -> bool {
         let album = track.album.as_ref().map(|album| (album_key(album), album.name.clone()));
-        let artists = track.artists.iter().map(|artist| (artist_key(artist), artist.name.clone()));
+        let artists = track.artists.iter().map(|artist| format!("{}\n{}", artist_key(artist), artist.name));
         self.name == track.name
             && (track.isrc.is_none() || self.isrc == track.isrc)
             && (track.duration_ms.is_none() || self.duration_ms == track.duration_ms)

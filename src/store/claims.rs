@@ -5,31 +5,50 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::sql::{Bind as _, Session, params, table};
+use super::sql::{Bind as _, Dialect, Session, params, table};
 use super::{Claimed, PlannedRun, Release, Result, RunClaim, runs};
 use crate::domain::{Owner, RunId, Timestamp, UserId};
 
+/// Takes the user, if it is to be had; the number of the run.
+macro_rules! claim {
+    () => {
+        "UPDATE users SET run_owner = $2, run_claim = $3, next_run_at = clock($4) + $5, last_run_at = $6, runs = runs + 1
+         WHERE id = $1 AND active AND NOT paused AND run_claim IS DISTINCT FROM $3
+           AND (run_owner IS NULL OR run_owner = $2 OR next_run_at <= clock($4))
+           AND ($7 IS NULL OR next_run_at = $7 OR next_run_at <= clock($4))
+         RETURNING runs"
+    };
+}
+
 pub async fn begin(session: &mut Session, claim: &RunClaim) -> Result<Claimed> {
-    let now = session.now().await?;
-    let run: Option<RunId> = session
-        .first(
-            "UPDATE users SET run_owner = $2, run_claim = $3, next_run_at = $4, last_run_at = $5, runs = runs + 1
-             WHERE id = $1 AND active AND NOT paused AND run_claim IS DISTINCT FROM $3
-               AND (run_owner IS NULL OR run_owner = $2 OR next_run_at <= $6)
-               AND ($7 IS NULL OR next_run_at = $7 OR next_run_at <= $6)
-             RETURNING runs",
-            params![claim.user, claim.owner, claim.claim, now + claim.lease, claim.at, now, claim.due],
-            |row| row.get("runs"),
-        )
-        .await?;
-    if let Some(run) = run {
-        runs::open(session, claim.user, run, claim.trigger, claim.at).await?;
+    if let Some(run) = take(session, claim).await? {
         return Ok(Claimed::Begun(run));
     }
     match repeated(session, claim).await? {
         Some(run) => Ok(Claimed::Begun(run)),
         None => refused(session, claim).await,
     }
+}
+
+/// The claim and the run that it opens. PostgreSQL does both in one statement, which is one journey.
+async fn take(session: &mut Session, claim: &RunClaim) -> Result<Option<RunId>> {
+    let lease = i64::try_from(claim.lease.as_millis()).unwrap_or(i64::MAX);
+    let now = session.given_now();
+    let mut params = params![claim.user, claim.owner, claim.claim, now, lease, claim.at, claim.due];
+    if session.dialect() == Dialect::Postgres {
+        params.push(claim.trigger.bind());
+        let sql = concat!(
+            "WITH claimed AS (",
+            claim!(),
+            ") INSERT INTO runs (user_id, run_id, cause, started_at) SELECT $1, runs, $8, $6 FROM claimed RETURNING run_id"
+        );
+        return session.first(sql, params, |row| row.get("run_id")).await;
+    }
+    let run = session.first(claim!(), params, |row| row.get("runs")).await?;
+    if let Some(run) = run {
+        runs::open(session, claim.user, run, claim.trigger, claim.at).await?;
+    }
+    Ok(run)
 }
 
 /// The run of this very claim, where it is on record already.
@@ -48,16 +67,17 @@ async fn refused(session: &mut Session, claim: &RunClaim) -> Result<Claimed> {
     let (owner, now) = (claim.owner, session.now().await?);
     let found = session
         .first(
-            "SELECT run_owner, next_run_at, runs FROM users WHERE id = $1 AND active AND NOT paused",
+            "SELECT run_owner, next_run_at, runs, blocked IS NOT NULL AS blocked FROM users WHERE id = $1 AND active AND NOT paused",
             params![claim.user],
             |row| {
                 let next: Option<Timestamp> = row.maybe("next_run_at")?;
                 let by: Option<Owner> = row.maybe("run_owner")?;
+                let blocked = row.get("blocked")?;
                 Ok(match next {
                     Some(until) if until > now && by.is_some_and(|by| by != owner) => {
-                        Claimed::Taken { run: row.get("runs")?, until }
+                        Claimed::Taken { run: row.get("runs")?, until, blocked }
                     }
-                    next => Claimed::NotDue { next },
+                    next => Claimed::NotDue { next, blocked },
                 })
             },
         )

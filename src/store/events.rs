@@ -1,18 +1,29 @@
 //! Events of note.
 
 use super::Result;
-use super::sql::{Row, Session, params};
+use super::sql::{Row, Session, params, table};
 use crate::domain::{Event, Timestamp, UserName};
 
 /// How many rows `prune` deletes at a time, so that it never keeps others waiting.
 const PRUNED_AT_ONCE: i64 = 5_000;
 
-pub async fn add(session: &mut Session, event: &Event) -> Result<()> {
+pub async fn add(session: &mut Session, events: &[Event]) -> Result<()> {
     session
         .run(
             "INSERT INTO events (at, kind, user_name, app, run, attempt, message)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            params![event.at, event.kind, &event.user, &event.app, event.run, &event.attempt, &event.message],
+             SELECT at, kind, user_name, app, run, attempt, message
+             FROM rows($1 AS listed: at BIGINT, kind TEXT, user_name TEXT, app TEXT, run BIGINT, attempt TEXT,
+               message TEXT)",
+            vec![table![
+                events;
+                |event| event.at,
+                |event| event.kind,
+                |event| event.user.as_ref(),
+                |event| event.app.as_ref(),
+                |event| event.run,
+                |event| event.attempt.as_deref(),
+                |event| &event.message
+            ]],
         )
         .await?;
     Ok(())

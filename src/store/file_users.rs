@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::sql::{Bind as _, Session, params, table};
+use super::sql::{Bind as _, Session, table};
 use super::{FileUsers, NewUser, Result};
 use crate::domain::{Origin, Owner, UserName};
 
@@ -34,48 +34,66 @@ impl Declared {
 /// file that was away for a moment must not end it.
 pub async fn sync(session: &mut Session, daemon: Owner, users: &[NewUser]) -> Result<FileUsers> {
     let stored = stored(session, daemon, users).await?;
-    let mut outcome = FileUsers::default();
-    for user in users {
-        let wanted = Declared::by(daemon, user);
-        let found = stored.get(user.name.as_str());
-        if found == Some(&wanted) {
-            continue;
-        }
-        session
-            .run(
-                "INSERT INTO users (name, app, schedule, timezone, origin, declared_by)
-                 VALUES ($1, $2, $3, $4, 'file', $5)
-                 ON CONFLICT (name) DO UPDATE SET
-                   app = excluded.app, schedule = excluded.schedule, timezone = excluded.timezone,
-                   origin = excluded.origin, declared_by = excluded.declared_by, active = TRUE",
-                params![&user.name, &user.app, &user.schedule, &user.timezone, daemon],
-            )
-            .await?;
-        if found.is_none_or(|row| !row.active) {
-            outcome.added.push(user.name.clone());
-        }
-    }
+    let new: Vec<&NewUser> = users
+        .iter()
+        .filter(|user| stored.get(user.name.as_str()) != Some(&Declared::by(daemon, user)))
+        .collect();
     let declared: HashSet<&str> = users.iter().map(|user| user.name.as_str()).collect();
     let ours = |row: &Declared| row.active && row.declared_by == Some(daemon);
-    let mut gone: Vec<&String> = stored
+    let gone: Vec<&String> = stored
         .iter()
         .filter(|(name, row)| ours(row) && !declared.contains(name.as_str()))
         .map(|(name, _)| name)
         .collect();
-    gone.sort();
-    for name in gone {
-        // Another daemon may have declared the user since the rows were read.
-        let left = session
-            .run(
-                "UPDATE users SET active = FALSE WHERE name = $1 AND declared_by = $2 AND active",
-                params![name, daemon],
-            )
-            .await?;
-        if left > 0 {
-            outcome.removed.extend(name.parse::<UserName>());
-        }
+    if new.is_empty() && gone.is_empty() {
+        return Ok(FileUsers::default());
     }
-    Ok(outcome)
+    session.lock_many_to_change().await?;
+    put(session, daemon, &new).await?;
+    let came = |user: &&&NewUser| stored.get(user.name.as_str()).is_none_or(|row| !row.active);
+    let added = new.iter().filter(came).map(|user| user.name.clone()).collect();
+    Ok(FileUsers { added, removed: let_go(session, daemon, &gone).await? })
+}
+
+async fn put(session: &mut Session, daemon: Owner, users: &[&NewUser]) -> Result<()> {
+    session
+        .run(
+            "INSERT INTO users (name, app, schedule, timezone, origin, declared_by)
+             SELECT listed.name, listed.app, listed.schedule, listed.timezone, 'file', $1
+             FROM rows($2 AS listed: name TEXT, app TEXT, schedule TEXT, timezone TEXT)
+             WHERE TRUE
+             ON CONFLICT (name) DO UPDATE SET
+               app = excluded.app, schedule = excluded.schedule, timezone = excluded.timezone,
+               origin = excluded.origin, declared_by = excluded.declared_by, active = TRUE",
+            vec![
+                daemon.bind(),
+                table![
+                    users;
+                    |user| &user.name,
+                    |user| &user.app,
+                    |user| &user.schedule,
+                    |user| &user.timezone
+                ],
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Whom another daemon has declared since the rows were read stays.
+async fn let_go(session: &mut Session, daemon: Owner, names: &[&String]) -> Result<Vec<UserName>> {
+    let left: Vec<String> = session
+        .all(
+            "UPDATE users SET active = FALSE WHERE declared_by = $1 AND active
+               AND name IN (SELECT listed.name FROM rows($2 AS listed: name TEXT))
+             RETURNING name",
+            vec![daemon.bind(), table![names; |name| *name]],
+            |row| row.get("name"),
+        )
+        .await?;
+    let mut left: Vec<UserName> = left.iter().filter_map(|name| name.parse().ok()).collect();
+    left.sort();
+    Ok(left)
 }
 
 async fn stored(

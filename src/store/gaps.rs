@@ -5,11 +5,8 @@ use super::sql::{Bind as _, Row, Session, params, table};
 use crate::domain::{Gap, RunId, Timestamp, UserId};
 
 /// Puts gaps on record, or changes those that are: one counts the most plays that were ever missed in it, and is closed
-/// or open as it is given.
+/// or open as it is given. The user tells how many are open.
 pub async fn put(session: &mut Session, user: UserId, run: RunId, gaps: &[Gap]) -> Result<()> {
-    if gaps.is_empty() {
-        return Ok(());
-    }
     session
         .run(
             "INSERT INTO gaps (user_id, run, from_at, to_at, cause, at_most, closed_at)
@@ -24,6 +21,13 @@ pub async fn put(session: &mut Session, user: UserId, run: RunId, gaps: &[Gap]) 
                 run.bind(),
                 table![gaps; |gap| gap.from, |gap| gap.to, |gap| gap.cause, |gap| gap.at_most, |gap| gap.closed_at],
             ],
+        )
+        .await?;
+    session
+        .run(
+            "UPDATE users SET gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL)
+             WHERE id = $1",
+            params![user],
         )
         .await?;
     Ok(())

@@ -125,7 +125,8 @@ pub async fn commit_login(session: &mut Session, login: &NewLogin) -> Result<boo
                committed_at = excluded.committed_at, born_of = NULL,
                attempt = NULL, attempt_owner = NULL, attempt_lease_until = NULL, attempt_cause = NULL,
                doubt_since = NULL, doubt_owner = NULL, doubt_reason = NULL,
-               refusal_since = NULL, refusal_reason = NULL, refusal_tries = NULL, refusal_next_try_at = NULL",
+               refusal_since = NULL, refusal_reason = NULL, refusal_tries = NULL, refusal_next_try_at = NULL,
+               ending_told = NULL",
             params![
                 login.user,
                 &login.client_id,

@@ -30,6 +30,8 @@ mod users;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub mod watched;
 
 use std::time::Duration;
 
@@ -42,11 +44,12 @@ use crate::domain::{
 };
 
 pub use error::StoreError;
+pub use footing::LoginGiven;
 pub use memory::{Around, MemoryStore, Snapshot};
 pub use record::{
-    Added, Alike, Announcement, Bite, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
-    Intent, LoginGiven, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin,
-    PlannedRun, PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
+    Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
+    Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,
+    PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
 };
 pub use url::{UrlError, open};
 
@@ -157,9 +160,20 @@ pub trait Store: GrantStore {
     /// The active users, counted by what decides their state.
     async fn tally(&self) -> Result<Vec<Alike>>;
     /// The next active users after this one, `limit` at most, as `status` tells of them: no token is read.
-    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Bite>;
-    /// The logins of active users that were given after `from` and not after `to`, by name.
-    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>>;
+    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Batch>;
+    /// The same of those of these users who are active, by number.
+    async fn users_seen_of(&self, numbers: &[UserId]) -> Result<Vec<UserSeen>>;
+    /// The logins of active users that were given until then and that the provider does not refuse, by number; after
+    /// this user, `limit` at most.
+    async fn logins_given(
+        &self,
+        until: Timestamp,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<LoginGiven>>;
+    /// Notes that the end of this login is told of so many days before it. True for the first who does, over all daemons
+    /// and restarts; false also where a nearer day was told of, or the login is another.
+    async fn note_ending(&self, user: UserId, epoch: Epoch, days: u32) -> Result<bool>;
 
     /// Remembers a login that was begun, and forgets those that expired.
     async fn begin_login(&self, login: &PendingLogin) -> Result<()>;
@@ -175,7 +189,7 @@ pub trait Store: GrantStore {
     async fn begin_run(&self, claim: &RunClaim) -> Result<Claimed>;
     /// Lets the owner's claims hold for so long again; answers whose were still there.
     async fn renew_runs(&self, owner: Owner, users: &[UserId], lease: Duration) -> Result<Vec<UserId>>;
-    /// Gives up the owner's claims but those on these users: they are due at once. How many.
+    /// Gives up the owner's claims but those on these users: they are due at once. Answers whose.
     async fn release_runs(&self, owner: Owner, but: &[UserId]) -> Result<Vec<UserId>>;
     /// What is known about these plays, since the last page, and of the time that the page covers: `oldest` is its
     /// oldest moment, `None` where it names none.
@@ -210,11 +224,11 @@ pub trait Store: GrantStore {
     async fn top_artists(&self, user: UserId) -> Result<Vec<TopArtist>>;
     /// Where plays may be missing, newest first.
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>>;
-    /// Keeps an event of note.
-    async fn add_event(&self, event: &Event) -> Result<()>;
+    /// Keeps events of note.
+    async fn add_events(&self, events: &[Event]) -> Result<()>;
     /// The last events, newest first.
     async fn events(&self, user: Option<&UserName>, limit: i64) -> Result<Vec<Event>>;
     /// Forgets what has had its time: expired logins, and runs, events and the numbers of purged users older than this;
-    /// never plays and gaps. Run daily. Unlike the others it is many small transactions, so that nobody waits long for it.
+    /// never plays and gaps. Run hourly. Unlike the others it is many small transactions, so that nobody waits long for it.
     async fn prune(&self, older_than: Timestamp) -> Result<()>;
 }

@@ -1,7 +1,7 @@
 //! Spotify's page of recent plays: what is known of it, and how it is stored, with few statements however long it is.
 
 use super::catalogue::{self, Kept};
-use super::sql::{Bind as _, Session, Value, params, table};
+use super::sql::{Bind as _, Session, params, table};
 use super::{Added, PageFacts, PageStored, Result, claims, gaps};
 use crate::domain::{Play, RunId, Timestamp, UserId};
 
@@ -16,12 +16,15 @@ pub async fn facts(
     oldest: Option<Timestamp>,
 ) -> Result<PageFacts> {
     let oldest = oldest.map_or(i64::MAX, Timestamp::as_millis);
-    let facts = session
+    let rows: Vec<(i64, &Play)> = (0..).zip(plays).collect();
+    let page = table![rows; |(n, _)| *n, |(_, play)| play.played_at, |(_, play)| play.track.key()];
+    let (facts, has_gaps) = session
         .one(
             "SELECT
-               (SELECT count(*) FROM rows($5 AS page: n BIGINT, at BIGINT, track TEXT) WHERE EXISTS
-                 (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
-                  WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track)) AS known,
+               EXISTS (SELECT 1 FROM gaps WHERE user_id = $1) AS has_gaps,
+               (SELECT names(page.n ORDER BY page.n) FROM rows($5 AS page: n BIGINT, at BIGINT, track TEXT)
+                WHERE NOT EXISTS (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
+                  WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track)) AS unknown,
                (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api'
                 ORDER BY played_at DESC LIMIT 1) AS newest,
                (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND played_at < $2
@@ -33,65 +36,73 @@ pub async fn facts(
                (SELECT names(result ORDER BY run_id) FROM runs WHERE user_id = $1 AND run_id < $4 AND run_id >
                  (SELECT COALESCE(max(run_id), 0) FROM runs
                   WHERE user_id = $1 AND result IN ('ok', 'partial'))) AS results",
-            vec![user.bind(), oldest.bind(), TOLD.bind(), run.bind(), page(plays)],
+            vec![user.bind(), oldest.bind(), TOLD.bind(), run.bind(), page],
             |row| {
                 let stored: Vec<i64> = row.list("stored")?;
-                Ok(PageFacts {
-                    known: usize::try_from(row.get::<i64>("known")?).unwrap_or(0),
+                let facts = PageFacts {
+                    unknown: row.list("unknown")?,
                     newest_stored: row.maybe("newest")?,
                     before: row.maybe("before")?,
                     last_archived_at: row.maybe("archived")?,
                     stored: stored.into_iter().map(Timestamp::from_millis).collect(),
                     results_since: row.list("results")?,
                     ..PageFacts::default()
-                })
+                };
+                Ok((facts, row.get::<bool>("has_gaps")?))
             },
         )
         .await?;
+    if !has_gaps {
+        return Ok(facts);
+    }
     Ok(PageFacts { gaps: gaps::since(session, user, facts.before, TOLD).await?, ..facts })
 }
 
 /// Answers what was new, and gives the user back. A run that has ended stays as it ended, so that this can be repeated.
 pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
     let new_plays = store_plays(session, page).await?;
-    let ended = session
-        .run(
-            "UPDATE runs SET finished_at = $3, result = $4, reason = $5, new_plays = $6
-             WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL",
-            params![page.user, page.run, page.at, page.result, &page.reason, count(new_plays)],
-        )
-        .await?;
-    if ended == 0 {
-        claims::release(session, page.user, page.release).await?;
-        return recorded(session, page).await;
-    }
-    gaps::put(session, page.user, page.run, &page.gaps).await?;
-    session
+    // The user's row before the run's, as whoever deletes them takes it.
+    let kept = session
         .run(
             "UPDATE users SET plays = plays + $2, last_archived_at = $3, last_run_result = $4,
                last_run_reason = $5, blocked = NULL,
                newest_played_at = CASE WHEN newest_played_at >= $6 THEN newest_played_at
                  ELSE COALESCE($6, newest_played_at) END,
-               gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL),
                run_owner = CASE WHEN run_owner = $7 THEN NULL ELSE run_owner END,
                run_claim = CASE WHEN run_owner = $7 THEN NULL ELSE run_claim END,
                next_run_at = CASE WHEN run_owner = $7 THEN $8 ELSE next_run_at END
-             WHERE id = $1",
+             WHERE id = $1
+               AND EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $9 AND finished_at IS NULL)",
             params![
                 page.user,
                 count(new_plays),
                 page.at,
                 page.result,
                 &page.reason,
-                page.plays.iter().map(|play| play.played_at).max(),
+                page.newest,
                 page.release.owner,
                 page.release.next,
+                page.run,
             ],
+        )
+        .await?;
+    if kept == 0 {
+        claims::release(session, page.user, page.release).await?;
+        return recorded(session, page).await;
+    }
+    session
+        .run(
+            "UPDATE runs SET finished_at = $3, result = $4, reason = $5, new_plays = $6
+             WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL",
+            params![page.user, page.run, page.at, page.result, &page.reason, count(new_plays)],
         )
         .await?;
     let gaps = match page.gaps.is_empty() {
         true => Vec::new(),
-        false => gaps::found_by(session, page.user, page.run).await?,
+        false => {
+            gaps::put(session, page.user, page.run, &page.gaps).await?;
+            gaps::found_by(session, page.user, page.run).await?
+        }
     };
     Ok(Added { plays: usize::try_from(new_plays).unwrap_or(usize::MAX), gaps })
 }
@@ -109,25 +120,23 @@ async fn recorded(session: &mut Session, page: &PageStored) -> Result<Added> {
     Ok(Added { plays: usize::try_from(new_plays.unwrap_or(0)).unwrap_or(0), gaps })
 }
 
-/// What is stored already is sorted out first: most pages bring little that is new, and a read costs no write. Of a run
-/// that has ended nothing is new.
+/// Tracks that are as they are kept are sorted out first: a read costs no write. Of a run that has ended nothing is new.
 async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
+    if page.plays.is_empty() {
+        return Ok(0);
+    }
+    let rows: Vec<(i64, &Play)> = (0..).zip(&page.plays).collect();
     let new: Vec<(i64, Option<Kept>)> = session
         .all(
             "SELECT page.n, tracks.id, tracks.name, tracks.isrc, tracks.duration_ms,
                albums.key AS album_key, albums.name AS album_name,
-               (SELECT names(artists.key ORDER BY track_artists.position)
+               (SELECT names(artists.key || '\n' || artists.name ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
-                WHERE track_artists.track_id = tracks.id) AS artist_keys,
-               (SELECT names(artists.name ORDER BY track_artists.position)
-                FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
-                WHERE track_artists.track_id = tracks.id) AS artist_names
-             FROM rows($3 AS page: n BIGINT, at BIGINT, track TEXT)
+                WHERE track_artists.track_id = tracks.id) AS artists
+             FROM rows($3 AS page: n BIGINT, track TEXT)
                LEFT JOIN tracks ON tracks.key = page.track LEFT JOIN albums ON albums.id = tracks.album_id
-             WHERE EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)
-               AND NOT EXISTS (SELECT 1 FROM plays
-                 WHERE plays.user_id = $1 AND plays.played_at = page.at AND plays.track_id = tracks.id)",
-            vec![page.user.bind(), page.run.bind(), self::page(&page.plays)],
+             WHERE EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)",
+            vec![page.user.bind(), page.run.bind(), table![rows; |(n, _)| *n, |(_, play)| play.track.key()]],
             |row| {
                 let kept = row.maybe::<i64>("id")?.map(|_| Kept::read(row)).transpose()?;
                 Ok((row.get("n")?, kept))
@@ -148,8 +157,8 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
     session
         .run(
             "INSERT INTO plays (user_id, run, source, played_at, track_id, context_uri)
-             SELECT $1, $2, 'api', page.at, tracks.id, page.context
-             FROM rows($3 AS page: at BIGINT, track TEXT, context TEXT) JOIN tracks ON tracks.key = page.track
+             SELECT $1, $2, 'api', page.at, (SELECT id FROM tracks WHERE key = page.track), page.context
+             FROM rows($3 AS page: at BIGINT, track TEXT, context TEXT)
              WHERE TRUE
              ON CONFLICT (user_id, played_at, track_id) DO NOTHING",
             vec![
@@ -164,12 +173,6 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
             ],
         )
         .await
-}
-
-/// The page as a parameter: where in the page, when, what.
-fn page(plays: &[Play]) -> Value {
-    let rows: Vec<(i64, &Play)> = (0..).zip(plays).collect();
-    table![rows; |(n, _)| *n, |(_, play)| play.played_at, |(_, play)| play.track.key()]
 }
 
 fn count(rows: u64) -> i64 {

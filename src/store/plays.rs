@@ -103,6 +103,7 @@ pub async fn save_top_artists(
     artists: &[Artist],
 ) -> Result<()> {
     catalogue::keep_artists(session, artists.iter()).await?;
+    session.run("UPDATE users SET top_fetched_at = $2 WHERE id = $1", params![user, at]).await?;
     session.run("DELETE FROM top_artists WHERE user_id = $1", params![user]).await?;
     let rows: Vec<(i64, String)> = (1..).zip(artists.iter().map(catalogue::artist_key)).collect();
     session
@@ -113,7 +114,6 @@ pub async fn save_top_artists(
             vec![user.bind(), at.bind(), table![rows; |(rank, _)| *rank, |(_, artist)| artist]],
         )
         .await?;
-    session.run("UPDATE users SET top_fetched_at = $2 WHERE id = $1", params![user, at]).await?;
     Ok(())
 }
 

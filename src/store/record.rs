@@ -1,13 +1,17 @@
 //! What the store's methods take and answer, where the domain has no word for it.
 
+mod grant;
+
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::domain::{
-    AccessTimes, AppName, AppState, AttemptId, Cause, Doubt, Epoch, Footing, Gap, Generation, Grant, Login,
-    Owner, Play, Refusal, RunId, RunResult, Sealed, Timestamp, Trigger, User, UserId, UserName,
+    AppName, AppState, Footing, Gap, Generation, Login, Owner, Play, RunId, RunResult, Sealed, Timestamp,
+    Trigger, User, UserId, UserName,
 };
+
+pub use grant::{Close, CommitIf, GrantHead, Intent, NewLogin, NewTokens, STOPPED};
 
 /// A user to be added, or brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,11 +91,15 @@ pub enum Claimed {
         run: RunId,
         /// When its claim lapses, unless it is renewed.
         until: Timestamp,
+        /// Whether Spotify refuses the user, as of the run before.
+        blocked: bool,
     },
     /// The run is due at another time.
     NotDue {
         /// The time on record.
         next: Option<Timestamp>,
+        /// Whether Spotify refuses the user.
+        blocked: bool,
     },
     /// There is no such user any more, or they are paused.
     Gone,
@@ -132,26 +140,6 @@ pub struct Changed {
     pub tokens: Vec<(UserId, Generation)>,
 }
 
-/// Where a grant stands: all that tells whether an answer can still matter to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GrantHead {
-    /// Whose.
-    pub user: UserId,
-    /// The login's number.
-    pub epoch: Epoch,
-    /// The newest generation.
-    pub generation: Generation,
-    /// The try that is on record.
-    pub attempt: Option<AttemptId>,
-}
-
-impl From<&Grant> for GrantHead {
-    fn from(grant: &Grant) -> Self {
-        let attempt = grant.attempt.map(|attempt| attempt.id);
-        Self { user: grant.user, epoch: grant.epoch, generation: grant.generation, attempt }
-    }
-}
-
 /// Users who stand alike, counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alike {
@@ -159,6 +147,8 @@ pub struct Alike {
     pub footing: Footing,
     /// How many they are.
     pub users: u64,
+    /// The first of them by name.
+    pub first: UserName,
     /// The longest ago that one of them was last archived.
     pub oldest_archived: Option<Timestamp>,
     /// When the newest play of one of them ended.
@@ -174,26 +164,17 @@ pub struct UserSeen {
     pub login: Option<Login>,
     /// When their newest play ended.
     pub newest_played: Option<Timestamp>,
+    /// When this was read, by the store's clock.
+    pub read_at: Timestamp,
 }
 
 /// Some of the users, and where to go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bite {
+pub struct Batch {
     /// By number.
     pub users: Vec<UserSeen>,
     /// Whom to go on after; `None`: nobody is left.
     pub next: Option<UserId>,
-}
-
-/// When a user gave their login.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginGiven {
-    /// Whose.
-    pub name: UserName,
-    /// To which app.
-    pub app: AppName,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// A login that was begun: its browser part is under way.
@@ -222,109 +203,11 @@ pub enum LoginProgress {
     Failed(String),
 }
 
-/// Why a try that was replaced is in doubt.
-pub const STOPPED: &str = "longplay was stopped before the answer to a refresh came";
-
-/// Announces a refresh: step 1 of it. Where it replaces a lapsed try, that one is noted as a doubt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Intent {
-    /// Whose grant.
-    pub user: UserId,
-    /// The login it is of.
-    pub epoch: Epoch,
-    /// The generation whose refresh token will be sent.
-    pub generation: Generation,
-    /// The name of this try.
-    pub attempt: AttemptId,
-    /// A lapsed try that this one replaces.
-    pub replaces: Option<AttemptId>,
-    /// Who sends.
-    pub owner: Owner,
-    /// How long the owner may send, from now on the store's clock.
-    pub lease: Duration,
-    /// Why.
-    pub cause: Cause,
-    /// How many tries the refusal that is known had; `None`: none is known. Where another daemon was refused since, the
-    /// intent is refused too: a dead login costs one request.
-    pub refused: Option<u32>,
-    /// Whether an earlier try is known to be in doubt.
-    pub in_doubt: bool,
-}
-
-/// What a refresh or a login brought, sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewTokens {
-    /// Whose grant.
-    pub user: UserId,
-    /// The login it is of.
-    pub epoch: Epoch,
-    /// The number of the new generation.
-    pub generation: Generation,
-    /// The refresh token of the new generation.
-    pub refresh_token: Sealed,
-    /// The access token.
-    pub access_token: Sealed,
-    /// Its times.
-    pub access_times: AccessTimes,
-    /// The granted scope, where the answer names it; `None` leaves what is on record.
-    pub scope: Option<String>,
-    /// The try that brought it.
-    pub attempt: AttemptId,
-    /// Why that try was made.
-    pub cause: Cause,
-}
-
-/// When new tokens may be committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitIf {
-    /// The try is still the one on record.
-    AttemptHolds,
-    /// The store's generation is not newer than the one that was sent, whatever became of the try: for an answer
-    /// offered again from the spool.
-    NotNewerThan(Generation),
-}
-
-/// How a try ended that brought no tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Close {
-    /// Nothing happened at the provider; what was on record stays (an older doubt, a refusal).
-    Nothing,
-    /// It is unknown what happened.
-    Doubt(Doubt),
-    /// The provider refused the refresh token; ends doubt.
-    Refused(Refusal),
-}
-
-/// A login's outcome, to be committed. The account check is the caller's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewLogin {
-    /// Whose.
-    pub user: UserId,
-    /// The grant on record when this was prepared; `None`: there was none. Anything else on record now refuses it.
-    pub replaces: Option<(Epoch, Generation)>,
-    /// The client id it was given to.
-    pub client_id: String,
-    /// The new epoch.
-    pub epoch: Epoch,
-    /// The new generation.
-    pub generation: Generation,
-    /// Spotify's `account_id`, else `id`.
-    pub account_id: Option<String>,
-    /// When the user consented.
-    pub login_at: Option<Timestamp>,
-    /// The granted scope.
-    pub scope: Option<String>,
-    /// The refresh token.
-    pub refresh_token: Sealed,
-    /// The access token and its times, where there is one.
-    pub access: Option<(Sealed, AccessTimes)>,
-}
-
 /// What the archive knows about a page before it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageFacts {
-    /// How many of the page's plays are stored already.
-    pub known: usize,
+    /// Which of the page's plays are not stored yet, by their place in it.
+    pub unknown: Vec<usize>,
     /// The newest play stored from the API.
     pub newest_stored: Option<Timestamp>,
     /// The newest of those that are older than everything on the page.
@@ -350,8 +233,10 @@ pub struct PageStored {
     pub result: RunResult,
     /// What was wrong with the page, if anything.
     pub reason: Option<String>,
-    /// What the page held, in any order; what is stored already is left alone.
+    /// What the page held that was not stored, in any order; what is stored by now is left alone.
     pub plays: Vec<Play>,
+    /// The newest play on the page.
+    pub newest: Option<Timestamp>,
     /// Where it shows that plays may be missing, and gaps on record that it shows to be larger, or to hold nothing more.
     pub gaps: Vec<Gap>,
     /// When the run ended.

@@ -61,7 +61,10 @@ pub async fn commit(session: &mut Session, tokens: &NewTokens, when: CommitIf) -
         CommitIf::AttemptHolds => (Some(tokens.attempt), None),
         CommitIf::NotNewerThan(sent) => (None, Some(sent)),
     };
+    // What is kept of the generation takes the user's row, and it comes first.
+    session.lock_user(tokens.user).await?;
     let now = session.now().await?;
+    let (access_token, times) = tokens.access.clone().unzip();
     let committed = session
         .run(
             "UPDATE grants SET generation = $3, refresh_token = $6, access_token = $7, access_sent_at = $8,
@@ -78,10 +81,10 @@ pub async fn commit(session: &mut Session, tokens: &NewTokens, when: CommitIf) -
                 attempt,
                 sent,
                 &tokens.refresh_token,
-                &tokens.access_token,
-                tokens.access_times.sent_at,
-                tokens.access_times.lifetime,
-                tokens.access_times.expires_at,
+                access_token,
+                times.map(|t| t.sent_at),
+                times.map(|t| t.lifetime),
+                times.map(|t| t.expires_at),
                 &tokens.scope,
                 tokens.cause,
                 now,

@@ -25,6 +25,7 @@ pub async fn open(
 
 /// A run that has ended stays as it ended. Of a user who was run again since, the newer run tells how they are.
 pub async fn fail(session: &mut Session, failed: &RunFailed) -> Result<()> {
+    session.lock_user(failed.user).await?;
     let ended = session
         .run(
             "UPDATE runs SET finished_at = $3, result = $4, reason = $5

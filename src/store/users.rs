@@ -110,6 +110,9 @@ pub async fn put(session: &mut Session, user: &NewUser) -> Result<Option<User>> 
 }
 
 pub async fn set_paused(session: &mut Session, user: Option<UserId>, paused: bool) -> Result<()> {
+    if user.is_none() {
+        session.lock_many_to_change().await?;
+    }
     session
         .run(
             "UPDATE users SET paused = $2 WHERE active AND paused <> $2 AND ($1 IS NULL OR id = $1)",

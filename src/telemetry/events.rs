@@ -85,6 +85,7 @@ fn log(event: &Event) {
         EventKind::AppRefused | EventKind::Problem => at!(error),
         EventKind::LoginLost
         | EventKind::LoginEnding
+        | EventKind::LoginEnded
         | EventKind::UserBlocked
         | EventKind::GapFound
         | EventKind::InDoubt => at!(warn),

@@ -5,6 +5,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+use super::journald::Journald;
+
 /// Where the log goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogTo {
@@ -29,11 +31,8 @@ pub struct Log(Option<reload::Handle<EnvFilter, Registry>>);
 pub fn start_log(to: LogTo, level: &str) -> Result<Log, Box<dyn std::error::Error + Send + Sync>> {
     let (filter, handle) = reload::Layer::new(filter(level)?);
     let layer = match to {
-        LogTo::Journal => match tracing_journald::layer() {
-            Ok(journal) => journal
-                .with_field_prefix(Some("LONGPLAY".to_owned()))
-                .with_syslog_identifier("longplay".to_owned())
-                .boxed(),
+        LogTo::Journal => match Journald::open() {
+            Ok(journal) => journal.boxed(),
             Err(_) => lines(false),
         },
         LogTo::StandardError { colour } => lines(colour),

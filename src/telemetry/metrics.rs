@@ -11,6 +11,8 @@ use crate::domain::{AppName, RunResult, Tally, Timestamp, UserName, UserState};
 const META: Metadata<'static> = Metadata::new("longplay", Level::INFO, None);
 const EXPIRY_BUCKETS: [f64; 6] = [60.0, 180.0, 300.0, 600.0, 1_800.0, 3_600.0];
 const REFRESH_BUCKETS: [f64; 7] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0];
+/// The `days` of `longplay_logins_ending`.
+const ENDING: [u32; 4] = [30, 7, 1, 0];
 const LATENESS_BUCKETS: [f64; 7] = [1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0];
 
 /// Why a refresh failed: the `error_type` of `token_refresh_failure_total`.
@@ -83,8 +85,12 @@ pub const USERS_SHOWN: u64 = 1_000;
 pub struct UsersSeen {
     /// Everyone, counted.
     pub tally: Tally,
-    /// When each user was last archived; with more than [`USERS_SHOWN`] it is not shown.
+    /// When each user was last archived; with more than [`USERS_SHOWN`] it is not shown, nor is the next.
     pub archived: Vec<(UserName, Timestamp)>,
+    /// When each user's login comes to its age.
+    pub logins_end: Vec<(UserName, Timestamp)>,
+    /// How many problems the daemon has.
+    pub problems: usize,
 }
 
 /// Everything that is counted.
@@ -117,10 +123,8 @@ impl Metrics {
             recorder.describe_histogram(KeyName::from_const_str(name), Some(Unit::Seconds), help.into());
             recorder.register_histogram(&Key::from_name(name), &META)
         };
-        let gauge = |name, help: &'static str| {
-            recorder.describe_gauge(KeyName::from_const_str(name), None, help.into());
-            recorder.register_gauge(&Key::from_name(name), &META)
-        };
+        let plain = |name, help| gauge(&recorder, name, help, Vec::new());
+        ENDING.iter().for_each(|days| logins_ending(&recorder, *days).set(0.0));
         let until_expiry = histogram(
             "token_time_until_expiry_seconds",
             "Validity left when a run starts, before any refresh",
@@ -130,18 +134,13 @@ impl Metrics {
         let lateness =
             histogram("longplay_run_lateness_seconds", "How long after its time a scheduled run began");
         let in_doubt =
-            gauge("longplay_refreshes_in_doubt", "Grants whose last refresh has an unknown outcome");
-        let queue_depth = gauge("longplay_token_queue_depth", "Messages waiting for the refresh actor");
+            plain("longplay_refreshes_in_doubt", "Grants whose last refresh has an unknown outcome");
+        let queue_depth = plain("longplay_token_queue_depth", "Messages waiting for the refresh actor");
         let plays = count("longplay_plays_archived_total", "Plays stored that were new");
         let gaps = count("longplay_gaps_total", "Stretches found in which plays may be missing");
         let unauthorized = count("longplay_unauthorized_total", "401 answers of the Web API");
         let version = vec![Label::new("version", env!("CARGO_PKG_VERSION"))];
-        recorder.describe_gauge(
-            KeyName::from_const_str("longplay_build_info"),
-            None,
-            "Which longplay this is".into(),
-        );
-        recorder.register_gauge(&Key::from_parts("longplay_build_info", version), &META).set(1.0);
+        gauge(&recorder, "longplay_build_info", "Which longplay this is", version).set(1.0);
         Self {
             recorder,
             handle,
@@ -206,6 +205,17 @@ impl Metrics {
         self.unauthorized.increment(1);
     }
 
+    /// The process started then. A value that keeps changing is a restart loop.
+    pub fn started(&self, at: Timestamp) {
+        let help = "When the process started";
+        gauge(&self.recorder, "longplay_start_time_seconds", help, Vec::new()).set(seconds(at));
+    }
+
+    /// So many logins end within so many days; 0: they have come to their age.
+    pub fn set_logins_ending(&self, days: u32, logins: u64) {
+        logins_ending(&self.recorder, days).set(logins as f64);
+    }
+
     /// So many grants are in doubt.
     pub fn set_in_doubt(&self, grants: usize) {
         self.in_doubt.set(grants as f64);
@@ -221,11 +231,14 @@ impl Metrics {
         for state in UserState::ALL {
             let users = seen.tally.of(state);
             let labels = vec![Label::new("state", state.as_str())];
-            self.recorder.register_gauge(&Key::from_parts("longplay_users", labels), &META).set(users as f64);
+            gauge(&self.recorder, "longplay_users", "Users by state", labels).set(users as f64);
         }
+        let problems =
+            gauge(&self.recorder, "longplay_problems", "What is wrong with the daemon", Vec::new());
+        problems.set(seen.problems as f64);
         self.handle.run_upkeep();
         let mut text = self.handle.render();
-        last_success(&mut text, seen);
+        of_users(&mut text, seen);
         text
     }
 }
@@ -260,6 +273,11 @@ fn counter(
     recorder.register_counter(&Key::from_parts(name, labels), &META)
 }
 
+fn gauge(recorder: &PrometheusRecorder, name: &'static str, help: &'static str, labels: Vec<Label>) -> Gauge {
+    recorder.describe_gauge(KeyName::from_const_str(name), None, help.into());
+    recorder.register_gauge(&Key::from_parts(name, labels), &META)
+}
+
 fn refresh_failure(recorder: &PrometheusRecorder, error: RefreshError) -> Counter {
     let labels = vec![Label::new("error_type", error.as_str())];
     counter(recorder, "token_refresh_failure_total", "Refreshes that failed", labels)
@@ -275,27 +293,43 @@ fn logins_lost(recorder: &PrometheusRecorder, reason: LoginLoss) -> Counter {
     counter(recorder, "longplay_logins_lost_total", "Logins lost, by reason", labels)
 }
 
-/// Series of users come and go, so they are written here and not registered. Names need no escaping.
-fn last_success(text: &mut String, seen: &UsersSeen) {
-    let seconds = |at: Timestamp| at.as_millis() as f64 / 1_000.0;
-    if let Some(oldest) = seen.tally.oldest_archived {
-        text.push_str("# HELP longplay_oldest_success_timestamp_seconds When the longest unarchived user was archived\n");
-        text.push_str("# TYPE longplay_oldest_success_timestamp_seconds gauge\n");
-        // Writing to a String can't fail.
-        let _ = writeln!(text, "longplay_oldest_success_timestamp_seconds {}", seconds(oldest));
+fn logins_ending(recorder: &PrometheusRecorder, days: u32) -> Gauge {
+    let labels = vec![Label::new("days", days.to_string())];
+    let help = "Logins that end within so many days; 0: that have come to their age and are not yet refused";
+    gauge(recorder, "longplay_logins_ending", help, labels)
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_millis() as f64 / 1_000.0
+}
+
+/// Series of users come and go, so they are written here and not registered.
+fn of_users(text: &mut String, seen: &UsersSeen) {
+    let oldest: Vec<_> = seen.tally.oldest_archived.map(|at| (String::new(), at)).into_iter().collect();
+    let help = "When the longest unarchived user was archived, paused ones aside";
+    times(text, "longplay_oldest_success_timestamp_seconds", help, &oldest);
+    if seen.tally.users() > USERS_SHOWN {
+        return;
     }
-    if seen.tally.users() <= USERS_SHOWN && !seen.archived.is_empty() {
-        text.push_str(
-            "# HELP longplay_user_last_success_timestamp_seconds When the user was last archived\n",
-        );
-        text.push_str("# TYPE longplay_user_last_success_timestamp_seconds gauge\n");
-        for (name, at) in &seen.archived {
-            let _ = writeln!(
-                text,
-                "longplay_user_last_success_timestamp_seconds{{user=\"{name}\"}} {}",
-                seconds(*at)
-            );
-        }
+    // Names need no escaping.
+    let of = |users: &[(UserName, Timestamp)]| -> Vec<_> {
+        users.iter().map(|(name, at)| (format!("{{user=\"{name}\"}}"), *at)).collect()
+    };
+    let help = "When the user was last archived";
+    times(text, "longplay_user_last_success_timestamp_seconds", help, &of(&seen.archived));
+    let help = "When the user's login comes to its age";
+    times(text, "longplay_user_login_ends_timestamp_seconds", help, &of(&seen.logins_end));
+}
+
+/// One gauge; nothing where there are no series.
+fn times(text: &mut String, name: &str, help: &str, series: &[(String, Timestamp)]) {
+    if series.is_empty() {
+        return;
+    }
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+    for (labels, at) in series {
+        let _ = writeln!(text, "{name}{labels} {}", seconds(*at));
     }
 }
 
@@ -319,6 +353,7 @@ mod tests {
             "token_time_until_expiry_seconds_bucket{le=\"3600\"} 1",
             "longplay_runs_total{result=\"ok\"} 0",
             "longplay_users{state=\"ok\"} 0",
+            "longplay_logins_ending{days=\"30\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
         }
@@ -330,13 +365,16 @@ mod tests {
         let users = |n: u64| {
             let mut tally = Tally::default();
             tally.add(UserState::Ok, n, Some(at), None);
-            UsersSeen { tally, archived: vec![("u7".parse().unwrap(), at)] }
+            let archived = vec![("u7".parse().unwrap(), at)];
+            UsersSeen { tally, logins_end: archived.clone(), archived, problems: 2 }
         };
         let metrics = Metrics::new();
         let few = metrics.render(&users(1_000));
         assert!(few.contains("longplay_user_last_success_timestamp_seconds{user=\"u7\"} 5"), "{few}");
+        assert!(few.contains("longplay_user_login_ends_timestamp_seconds{user=\"u7\"} 5"), "{few}");
+        assert!(few.contains("longplay_problems 2"));
         let many = metrics.render(&users(1_001));
-        assert!(!many.contains("longplay_user_last_success"));
+        assert!(!many.contains("longplay_user_"));
         assert!(many.contains("longplay_users{state=\"ok\"} 1001"));
         assert!(many.contains("longplay_oldest_success_timestamp_seconds 5"));
     }

@@ -2,6 +2,7 @@
 
 mod events;
 mod journal;
+mod journald;
 mod metrics;
 
 pub use events::{Events, Note};

@@ -28,7 +28,7 @@ const READ_AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 enum Want {
-    Token { need: Need, at_least: Option<Generation> },
+    Token { need: Need, asked: BootTime, at_least: Option<Generation> },
     Settle { generation: Generation, reread: bool },
     Look,
 }
@@ -92,6 +92,8 @@ pub struct Account {
     /// After the store could not be read.
     read_again: Option<BootTime>,
     stale: bool,
+    /// Another dead login of this token URL came back: the next try waits for nobody's.
+    released: bool,
 }
 
 impl Account {
@@ -112,17 +114,13 @@ impl Account {
             look_again: None,
             read_again: None,
             stale: false,
+            released: false,
         }
     }
 
     /// The rules changed.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
-    }
-
-    /// Whether a refresh is under way.
-    pub fn refreshing(&self) -> bool {
-        matches!(self.work, Work::Refreshing { .. })
     }
 
     /// Takes an input and says what is to be done.
@@ -138,7 +136,7 @@ impl Account {
                     Known::Login(view) if need.fresh => Some(view.generation.next()),
                     _ => None,
                 };
-                self.wait(id, Want::Token { need, at_least });
+                self.wait(id, Want::Token { need, asked: now.boot, at_least });
             }
             Input::Rejected(id, generation) => self.wait(id, Want::Settle { generation, reread: false }),
             Input::Look(id) => self.wait(id, Want::Look),
@@ -172,6 +170,7 @@ impl Account {
                     && let Some(Refusal { next_try_at: Some(at), .. }) = &mut view.refusal
                 {
                     *at = now.wall.min(*at);
+                    self.released = true;
                 }
             }
             Input::Stale => self.stale = true,
@@ -245,7 +244,7 @@ impl Account {
 
     fn done(&mut self, epoch: Epoch, outcome: Outcome, now: Moment, effects: &mut Vec<Effect>) {
         self.work = Work::Idle;
-        self.look_again = None;
+        (self.look_again, self.released) = (None, false);
         let Known::Login(view) = &mut self.known else { return };
         if view.epoch != epoch {
             return; // a login came meanwhile: the old one's late answer changes nothing
@@ -260,6 +259,13 @@ impl Account {
                     *view = new;
                     self.backoff = None;
                 }
+            }
+            Outcome::Tokenless(new) => {
+                *view = new;
+                let why = "Spotify's token answer held no access token".to_owned();
+                let error = waiting(why, Duration::ZERO, Trouble::Unreachable);
+                let wait = self.back_off(now, error.clone());
+                self.refuse_all(&with_retry(error, Some(wait)), effects);
             }
             Outcome::Superseded => {
                 self.stale = true;
@@ -330,7 +336,8 @@ impl Account {
             return;
         }
         let unread = matches!(self.known, Known::Unread);
-        if self.work == Work::Idle && (self.stale || unread && !self.waiters.is_empty()) {
+        let due = woken && self.unread_until(now).is_some_and(|at| at <= now.boot);
+        if self.work == Work::Idle && (self.stale || due || unread && !self.waiters.is_empty()) {
             if self.stale && self.read_again.is_some_and(|at| at > now.boot) {
                 // The store was asked a moment ago and did not answer.
                 let why = "the store can't be read".to_owned();
@@ -373,7 +380,7 @@ impl Account {
             return self.reread(effects);
         }
         let insist = self.waiters.iter().any(|w| matches!(w.want, Want::Token { need, .. } if need.insist));
-        let probe = view.refusal.is_some();
+        let probe = view.refusal.is_some() && !self.released;
         if self.looks_elsewhere(view, now, weather, probe) {
             if woken && self.look_again.is_some_and(|at| at <= now.boot) && !(probe && weather.probe_taken) {
                 self.look_again = None;

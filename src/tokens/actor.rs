@@ -217,6 +217,8 @@ impl Actor {
             Message::Read { user, read } => {
                 self.reading -= 1;
                 self.input(user, Input::Read(*read));
+                // A doubt may be as old as the last start.
+                self.note_troubles(user);
                 self.read_next();
             }
             Message::Stalled { user, why } => self.input(user, Input::Stalled(why)),
@@ -342,7 +344,6 @@ impl Actor {
             }
         }
         self.note_troubles(user);
-        self.exchange.metrics.set_in_doubt(self.in_doubt.len());
         if self.entries.get(&user).is_some_and(|entry| entry.gone) {
             self.drop_entry(user);
         }
@@ -354,6 +355,7 @@ impl Actor {
             true => self.in_doubt.insert(user),
             false => self.in_doubt.remove(&user),
         };
+        self.exchange.metrics.set_in_doubt(self.in_doubt.len());
         match entry.account.backing_off() {
             Some(why) => drop(Arc::make_mut(&mut self.backing_off).insert(user, why)),
             None => self.forget_backing_off(user),

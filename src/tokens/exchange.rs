@@ -16,7 +16,7 @@ use crate::config::AppSettings;
 use crate::domain::{
     AccessTimes, AppName, AttemptId, EventKind, Grant, Owner, Timestamp, UserId, UserName, said,
 };
-use crate::oauth::{PostError, TokenRequest, Transport};
+use crate::oauth::{TokenRequest, Transport};
 use crate::random::Random;
 use crate::spotify::Gate;
 use crate::store::{CommitIf, GrantStore, Intent, STOPPED, StoreError};
@@ -27,7 +27,7 @@ use super::seal::{Label, Vault};
 use super::spool::{Kept, Spool};
 use super::validity::{Held, Moment, skew};
 use super::{TokenError, Trouble};
-pub use offer::offer_spool;
+pub use offer::{SpoolFault, offer_spool, still_faulty};
 use outcome::Case;
 
 /// A step of a refresh, told at debug level; a failure point of this name in builds for tests.
@@ -157,14 +157,10 @@ impl Exchange {
             }
         };
         step!("refresh-after-intent");
-        let request = TokenRequest::refresh(&subject.app, &start.view.refresh_token);
+        let request = TokenRequest::refresh(&subject.app, &start.view.refresh_token)
+            .before(BootTime(announced.0 + SEND_WITHIN));
         let (sent_at, sent_boot) = (self.clock.now(), self.clock.boot());
-        // The last thing before the first byte: this process may have been stopped for any time until here.
-        let in_time = sent_boot.since(announced) < SEND_WITHIN;
-        let posted = match in_time {
-            true => self.transport.post(request).await,
-            false => Err(PostError::NotSent("the intent is too old, nothing was sent".to_owned())),
-        };
+        let posted = self.transport.post(request).await;
         drop(permit);
         let received_at = self.clock.now();
         step!("refresh-after-post");
@@ -218,7 +214,7 @@ impl Exchange {
         Report { outcome, skew }
     }
 
-    /// What memory holds of a stored grant.
+    /// What memory holds of a stored grant. `now`: before it was read.
     ///
     /// # Errors
     /// Where a token can't be opened: which, and the cure.
@@ -237,7 +233,9 @@ impl Exchange {
             }
             _ => None,
         };
-        let born = BootTime(now.boot.0.saturating_sub(grant.read_at.since(grant.committed_at)));
+        // Rather too early than too late, since times are whole milliseconds: who asked later wants another one.
+        let age = grant.read_at.since(grant.committed_at) + Duration::from_millis(1);
+        let born = BootTime(now.boot.0.saturating_sub(age));
         Ok(Some(View {
             epoch,
             generation,

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use crate::domain::{AccessToken, Generation, Timestamp, UserId};
 
 pub use actor::start;
-pub use exchange::{Exchange, Subject, login_ends, offer_spool};
+pub use exchange::{Exchange, SpoolFault, Subject, login_ends, offer_spool, still_faulty};
 pub use handle::{Health, Member, News, TokenKeeper};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};

@@ -4,7 +4,7 @@
 mod memory;
 mod slot;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -23,7 +24,7 @@ use crate::random::Random;
 
 use super::seal::Vault;
 pub use memory::{Files as SpoolFiles, MemorySpool};
-use slot::{PREALLOCATED, Slot};
+use slot::{LEAST, PREALLOCATED, Slot};
 
 /// How many files are read side by side: a disk that has to be asked answers several as soon as one.
 const READERS: usize = 8;
@@ -138,16 +139,17 @@ impl Spool for FileSpool {
     async fn prepare(&self, user: UserId) -> io::Result<()> {
         let path = self.path(user);
         blocking(move || {
-            if std::fs::metadata(&path).is_ok_and(|file| file.len() >= PREALLOCATED) {
+            if std::fs::metadata(&path).is_ok_and(|file| has_room(&file)) {
                 return Ok(());
             }
             let file = create(&path)?;
-            fallocate(&file, FallocateFlags::empty(), 0, PREALLOCATED)?;
-            file.sync_all()?;
-            match path.parent() {
-                Some(folder) => File::open(folder)?.sync_all(),
-                None => Ok(()),
+            // Before there is room, so that a file that has its room has its name for good.
+            sync_name(&path)?;
+            match fallocate(&file, FallocateFlags::empty(), 0, PREALLOCATED) {
+                Err(Errno::OPNOTSUPP) => fill(&file)?,
+                reserved => reserved?,
             }
+            file.sync_all()
         })
         .await
     }
@@ -159,8 +161,15 @@ impl Spool for FileSpool {
         let (vault, random) = (Arc::clone(&self.vault), Arc::clone(&self.random));
         blocking(move || {
             let file = create(&path)?;
+            let length = file.metadata()?;
+            let prepared = has_room(&length);
+            // Where nothing could be preallocated: a length takes no room.
+            if length.len() < LEAST {
+                file.set_len(LEAST)?;
+            }
             slot::write(&file, named, &text, &vault, &random)?;
-            file.sync_data()
+            file.sync_data()?;
+            if prepared { Ok(()) } else { sync_name(&path) }
         })
         .await
     }
@@ -188,7 +197,7 @@ impl Spool for FileSpool {
         let shares: Vec<_> = users.chunks(users.len().div_ceil(READERS).max(1)).map(share).collect();
         let mut seen = Vec::with_capacity(users.len());
         for share in shares {
-            seen.extend(share.await.map_err(io::Error::other)?);
+            seen.extend(share.await.map_err(broke_off)?);
         }
         Ok(seen)
     }
@@ -292,8 +301,32 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
+fn has_room(file: &Metadata) -> bool {
+    file.len() >= PREALLOCATED
+}
+
+/// Writes what a file lacks of its room, where the file system can't reserve it; leaves what is in it.
+fn fill(file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len().min(PREALLOCATED);
+    let lacking = usize::try_from(PREALLOCATED - length).map_err(io::Error::other)?;
+    file.write_all_at(&vec![0; lacking], length)
+}
+
+/// A new file is found again after a power cut only once its folder is synced.
+fn sync_name(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    tokio::task::spawn_blocking(work).await.map_err(broke_off)?
+}
+
+/// Without the words of the panic: they may hold what it was about.
+fn broke_off(_: tokio::task::JoinError) -> io::Error {
+    io::Error::other("it broke off: this is a fault of longplay")
 }
 
 #[cfg(test)]

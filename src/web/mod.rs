@@ -3,13 +3,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret as _;
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt as _;
 
 use crate::control::CALLBACK_PATH;
-use crate::control::api::{LoginAddress, LoginState, Problem, Progress};
+use crate::control::api::{Health, LoginAddress, LoginState, Problem, Progress, Word};
 use crate::domain::Secret;
 
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub fn router(control: Router, password: Option<Secret>, listen: SocketAddr) -> 
         .route("/", get(front))
         .route(CALLBACK_PATH, get(callback))
         .route("/metrics", get(open))
-        .route("/healthz", get(open))
+        .route("/healthz", get(health))
         .layer(middleware::from_fn_with_state(page.clone(), guard))
         .with_state(page)
 }
@@ -44,7 +44,7 @@ async fn guard(State(page): State<Page>, request: Request, next: Next) -> Respon
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     if !host.is_some_and(|host| is_ours(host, page.listen.ip())) {
         let detail = "this host name is not longplay's: use the address that web.listen names";
-        return Problem::new("misdirected", 421, detail).into_response();
+        return Problem::new(Word::Misdirected, 421, detail).into_response();
     }
     // A load balancer has no password, and learns nothing but well or not; a callback proves itself by its state.
     let free = matches!(request.uri().path(), "/healthz" | CALLBACK_PATH);
@@ -87,6 +87,18 @@ fn knows(headers: &HeaderMap, password: &Secret) -> bool {
 /// What is open on the page's address as on the socket.
 async fn open(State(page): State<Page>, request: Request) -> Response {
     forward(&page, request).await
+}
+
+/// The same, but who has no password where one is set learns nothing but well or not.
+async fn health(State(page): State<Page>, request: Request) -> Response {
+    let knows = page.password.as_ref().is_none_or(|password| knows(request.headers(), password));
+    let response = forward(&page, request).await;
+    if knows {
+        return response;
+    }
+    let status = response.status();
+    let health = Health { healthy: status.is_success(), problems: Vec::new(), attention: Vec::new() };
+    (status, Json(health)).into_response()
 }
 
 async fn forward(page: &Page, request: Request) -> Response {

@@ -139,7 +139,7 @@ fn a_429_whose_body_has_no_end_is_a_wait_and_no_doubt() {
     let answer = host.token("bob", "{\"fresh\":true}");
     assert_eq!(answer.problem(503), "waiting");
     let after: u64 = answer.header("retry-after").expect("a time").parse().expect("seconds");
-    assert!((580..=600).contains(&after), "{after}");
+    assert!((300..=600).contains(&after), "{after}");
 }
 
 /// A play of an hour and `minutes` ago, as Spotify sends it.
@@ -229,7 +229,7 @@ fn a_page_that_stays_unreadable_ends_the_run_with_its_reason_and_nothing_else() 
         (said(b"\xff\xfe\x00{\"items\":[]}"), "something else than a page"),
         (said("{\"items\":[{\"played_at\":\"2026-0"), "something else than a page"),
         (Fault::answer(Reply::huge()), "more than 8 MiB"),
-        (endless("{\"items\":[", Duration::ZERO), "more than 8 MiB"),
+        (endless(&"{\"items\":[".repeat(10_000), Duration::ZERO), "more than 8 MiB"),
         (Fault::before(Effect::HalfABody), "the answer broke off"),
         (Fault::answer(Reply::new(204, "application/json", "")), "204"),
     ];

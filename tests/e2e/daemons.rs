@@ -1,8 +1,15 @@
 //! Several daemons on one PostgreSQL: any of them answers for any user, and what one does the others know.
 
-use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection, LimitBody, Reply, Rotation};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
-use crate::fixture::{Host, Talking, at_once, now, postgres, reached};
+use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection, LimitBody, Reply, Rotation};
+use serde_json::json;
+
+use crate::fixture::{Host, NOTICED, Sent, at_once, now, postgres, reached};
+
+/// More than the 90 s for which a claim holds.
+const LAPSED: Duration = Duration::from_secs(92);
 
 /// Two hosts with one store, one token key and one Spotify.
 fn two() -> (Host, Host) {
@@ -107,28 +114,29 @@ fn a_user_is_archived_by_one_daemon_at_a_time_and_who_asks_the_other_gets_the_sa
     let _daemons = (here.serve(), there.serve());
     here.settled_user("alice");
     there.until("the other knows her", || there.token("alice", "").status == 200);
+    there.settled_user("bob");
     here.spotify.listen_until("alice", 5, now());
     let asked = here.requests("alice", Endpoint::Recent);
-    let gate = Gate::new();
-    here.spotify.inject(Injection::new(Endpoint::Recent, Fault::before(Effect::Hang(gate.clone()))));
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| here.run(&["archive", "alice"]));
-        reached(&gate, 1);
-        let second = scope.spawn(|| there.run(&["archive", "alice"]));
-        std::thread::sleep(std::time::Duration::from_secs(2));
-        assert_eq!(here.requests("alice", Endpoint::Recent), asked + 1);
-        gate.open();
-        let (first, second) = (first.join().unwrap().ok(), second.join().unwrap().ok());
-        assert!(first.contains('5') && second.contains('5'), "{first} {second}");
-    });
+    let (gate, first) = hanging_run(&here, "alice", Fault::before);
+    let second = there.send("POST", "/v1/users/alice/archive", "");
+    // Whoever asks after that is archived from beginning to end: alice would have been, too.
+    for _ in 0..3 {
+        there.run(&["archive", "bob"]).ok();
+    }
+    assert_eq!(here.requests("alice", Endpoint::Recent), asked + 1);
+    gate.open();
+    let outcomes = [first, second].map(|asked| asked.answer().expect("an answer").ok());
+    assert_eq!(outcomes[0], json!({"result": "ok", "reason": null, "new_plays": 5, "gaps": []}));
+    assert_eq!(outcomes[1], outcomes[0]);
     assert_eq!(here.requests("alice", Endpoint::Recent), asked + 1);
 }
 
-/// A run that hangs in its call, made by this host's daemon; and who waits for it.
-fn hanging_run(host: &Host, name: &str) -> (Gate, Talking) {
+/// A run that hangs in its call, made by this host's daemon; and the question that waits for its outcome.
+fn hanging_run(host: &Host, name: &str, fault: fn(Effect) -> Fault) -> (Gate, Sent<UnixStream>) {
     let gate = Gate::new();
-    host.spotify.inject(Injection::new(Endpoint::Recent, Fault::before(Effect::Hang(gate.clone()))).of(name));
-    let asked = host.talk(&["archive", name]);
+    let hang = fault(Effect::Hang(gate.clone()));
+    host.spotify.inject(Injection::new(Endpoint::Recent, hang).of(name));
+    let asked = host.send("POST", &format!("/v1/users/{name}/archive"), "");
     reached(&gate, 1);
     (gate, asked)
 }
@@ -138,35 +146,38 @@ fn a_killed_daemons_run_is_its_own_again_at_once_when_it_is_started_again() {
     let host = Host::new().on(&postgres::shared().database());
     let daemon = host.serve();
     host.settled_user("alice");
-    let (gate, _asked) = hanging_run(&host, "alice");
-    let asked = host.requests("alice", Endpoint::Recent);
+    host.spotify.listen_until("alice", 3, now());
+    let (gate, _unread) = hanging_run(&host, "alice", Fault::before);
     daemon.kill();
     gate.open();
-    let began = std::time::Instant::now();
+    // The claim itself would lapse in an hour.
+    host.sql("UPDATE users SET next_run_at = next_run_at + 3600000");
     let _daemon = host.serve();
-    host.until("her run is made", || host.requests("alice", Endpoint::Recent) > asked);
-    assert!(began.elapsed().as_secs() < 30, "it did not wait for the claim to lapse");
+    host.until("her run is made", || host.user("alice")["plays"] == 3);
 }
 
 #[test]
 fn a_killed_daemons_run_is_taken_over_when_its_claim_lapses_and_not_before() {
     let (here, there) = two();
-    let daemon = here.serve();
-    here.settled_user("alice");
-    let (gate, _asked) = hanging_run(&here, "alice");
-    let _other = there.serve();
+    let (daemon, _other) = (here.serve(), there.serve());
+    let names = ["alice", "bob"];
+    for name in names {
+        here.settled_user(name);
+        here.spotify.listen_until(name, 3, now());
+    }
+    let gates = names.map(|name| hanging_run(&here, name, Fault::before).0);
     let asked = here.requests("alice", Endpoint::Recent);
     daemon.kill();
-    gate.open();
-    // As if the rest of the lease had passed, by the store's clock.
-    let lapses = |seconds: u32| format!("UPDATE users SET next_run_at = next_run_at - {seconds}000");
-    here.sql(&lapses(60));
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    assert_eq!(here.requests("alice", Endpoint::Recent), asked, "the claim still holds");
-    here.sql(&lapses(30));
-    // The other finds it when it sweeps, or when it believed the claim to end.
-    here.until_within(120, "the other has taken over", || here.requests("alice", Endpoint::Recent) > asked);
-    there.until("all is well", || there.user("alice")["last_run_result"] == "ok");
+    gates.iter().for_each(Gate::open);
+    // As if so much time had passed, or gone back, by the store's clock.
+    here.sql("UPDATE users SET next_run_at = next_run_at + 3600000 WHERE name = 'alice'");
+    here.sql("UPDATE users SET next_run_at = 1 WHERE name = 'bob'");
+    let waiting = there.send("POST", "/v1/users/alice/archive", "");
+    // The other looks for what has lapsed once a minute.
+    there.until("bob is taken over", || there.user("bob")["plays"] == 3);
+    assert_eq!(here.requests("alice", Endpoint::Recent), asked, "her claim still holds");
+    here.sql("UPDATE users SET next_run_at = 1 WHERE name = 'alice'");
+    assert_eq!(waiting.answer().expect("an answer").ok()["new_plays"], 3, "who waits for her takes over");
 }
 
 #[test]
@@ -176,32 +187,31 @@ fn a_daemon_that_stood_still_for_longer_than_its_claim_makes_no_call_in_the_run_
     here.settled_user("alice");
     let _other = there.serve();
     there.until("the other knows her", || there.token("alice", "").status == 200);
-    // The first call is answered while the daemon stands still; what it would do next must not be done.
-    here.spotify.inject(Injection::new(Endpoint::Recent, Fault::answer(Reply::outage(503))).of("alice"));
     let asked = here.requests("alice", Endpoint::Recent);
-    let run = here.talk(&["archive", "alice"]);
-    here.until("the call was made", || here.requests("alice", Endpoint::Recent) == asked + 1);
+    // The first call is answered while the daemon stands still; what it would do next must not be done.
+    let outage = |hang| Fault::before(hang).and_after(Effect::Answer(Reply::outage(503)));
+    let (gate, run) = hanging_run(&here, "alice", outage);
     daemon.signal("STOP");
+    let stopped = Instant::now();
+    gate.open();
     here.sql("UPDATE users SET next_run_at = 1");
-    here.until_within(120, "the other has taken over", || {
-        here.requests("alice", Endpoint::Recent) == asked + 2
-    });
-    // The boot clock tells the stopped daemon that its lease is over.
-    std::thread::sleep(std::time::Duration::from_secs(95));
+    here.until("the other has taken over", || here.requests("alice", Endpoint::Recent) == asked + 2);
+    // The stopped daemon is told by its own clock, the boot clock: nothing else can be waited for.
+    here.until("its claim is over", || stopped.elapsed() > LAPSED);
     daemon.signal("CONT");
-    let said = run.ended();
+    let said = run.answer().expect("an answer");
     assert_eq!(here.requests("alice", Endpoint::Recent), asked + 2, "{said:?}");
     here.until("it is well again", || here.token("alice", "").status == 200);
 }
 
 #[test]
-fn what_another_program_does_to_users_is_noticed_by_every_daemon_within_ten_seconds() {
+fn what_another_program_does_to_users_is_noticed_by_every_daemon_unasked() {
     let (here, there) = two();
     let _daemons = (here.serve(), there.serve());
     let listed = |host: &Host| host.run(&["users", "--json"]).json();
     let soon = |what: &str, so: &dyn Fn(&Host) -> bool| {
         for host in [&here, &there] {
-            host.until_within(10, what, || so(host));
+            host.until_within(NOTICED, what, || so(host));
         }
     };
     here.sql("INSERT INTO users (name) VALUES ('alice')");
@@ -229,7 +239,7 @@ fn users_of_one_daemons_files_are_the_others_too_and_go_with_the_file() {
     let plain = std::fs::read_to_string(here.path("longplay.toml")).unwrap();
     here.configure("[users.alice]\nschedule = \"5 * * * *\"");
     here.run(&["reload"]).ok();
-    there.until_within(10, "the other knows her", || there.user("alice")["schedule"] == "5 * * * *");
+    there.until_within(NOTICED, "the other knows her", || there.user("alice")["schedule"] == "5 * * * *");
     let said = there.run(&["users", "set", "alice", "--schedule", "adaptive"]).fails(1);
     assert!(said.contains("another daemon's configuration"), "{said}");
     there.run(&["reload"]).ok();
@@ -240,5 +250,5 @@ fn users_of_one_daemons_files_are_the_others_too_and_go_with_the_file() {
     );
     here.write("longplay.toml", &plain);
     here.run(&["reload"]).ok();
-    there.until_within(10, "she is gone", || there.token("alice", "").status == 404);
+    there.until_within(NOTICED, "she is gone", || there.token("alice", "").status == 404);
 }

@@ -3,35 +3,77 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use longplay::sim::{Effect, Endpoint, Fault, Gate, Injection, Rotation};
+use longplay::sim::{Endpoint, Fault, Gate, Injection, Rotation};
 
-use crate::fixture::{Daemon, Host, now, reached};
-
-const SOON: Duration = Duration::from_secs(5);
+use crate::fixture::{Daemon, GONE, Host, Sent, Talking, now, reached};
 
 /// A daemon with a refresh under way that Spotify holds.
 fn refreshing(host: &Host) -> (Daemon, Gate) {
     let daemon = host.serve();
     host.settled_user("alice");
-    let gate = Gate::new();
-    host.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+    let gate = host.hold(Endpoint::Token, Fault::after);
     (daemon, gate)
 }
 
+/// `watch` with these arguments, and the first line that it printed. Nobody can tell when it listens, but that it does: a
+/// resume of nobody paused is harmless and told.
+fn watching(host: &Host, args: &[&str]) -> (Talking, String) {
+    let mut watch = host.talk(&[&["watch"], args].concat());
+    let heard = AtomicBool::new(false);
+    let line = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            host.until("the watch prints a line", || {
+                host.post("/v1/resume", "");
+                heard.load(Ordering::SeqCst)
+            });
+        });
+        let line = watch.lines.next();
+        heard.store(true, Ordering::SeqCst);
+        line
+    });
+    (watch, line.expect("a line").expect("text"))
+}
+
 #[test]
-fn with_nothing_under_way_it_is_gone_within_five_seconds() {
+fn with_nothing_under_way_it_is_soon_gone() {
     for signal in ["TERM", "INT"] {
         let host = Host::new();
         let daemon = host.serve();
         host.settled_user("alice");
         // Whoever listens is let go.
-        let watch = host.talk(&["watch"]);
+        let (watch, _) = watching(&host, &[]);
         let told = Instant::now();
         daemon.signal(signal);
         assert_eq!(daemon.ended(), 0, "{signal}");
-        assert!(told.elapsed() < SOON, "{signal}: {:?}", told.elapsed());
+        assert!(told.elapsed() < GONE, "{signal}: {:?}", told.elapsed());
         watch.ended().fails(69);
         assert!(!host.path("run/control.sock").exists(), "no socket is left behind");
+    }
+}
+
+#[test]
+fn while_it_starts_nobody_is_unknown_who_is_in_the_store() {
+    let host = Host::new();
+    drop(host.serve());
+    host.sql(
+        "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 900)
+         INSERT INTO users (name, app, schedule, timezone) SELECT 'u' || n, 'default', '5 * * * *', 'UTC' FROM numbers",
+    );
+    for _ in 0..3 {
+        let daemon = host.start(|_| {});
+        host.until("it listens", || host.get("/healthz").status != 0);
+        // One by one, since whoever asks before anyone is taken in waits for that.
+        let asked: Vec<_> = (0..400)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                host.try_to_send("POST", "/v1/users/u1/token", "")
+            })
+            .collect();
+        for answer in asked.into_iter().flatten().flat_map(Sent::answer) {
+            assert_ne!(answer.status, 404, "{answer:?}");
+        }
+        host.until("all are taken in", || host.token("u900", "").status == 409);
+        drop(daemon);
     }
 }
 
@@ -63,7 +105,9 @@ fn nothing_new_is_started_while_it_stops() {
     let (daemon, gate) = refreshing(&host);
     let runs = host.requests("bob", Endpoint::Recent);
     host.run(&["users", "set", "bob", "--schedule", "* * * * * *"]).ok();
-    host.until("bob's schedule fires", || host.requests("bob", Endpoint::Recent) > runs);
+    let began = Instant::now();
+    host.until("bob's schedule fires twice", || host.requests("bob", Endpoint::Recent) >= runs + 2);
+    let twice = began.elapsed();
     std::thread::scope(|scope| {
         scope.spawn(|| host.token("alice", "{\"fresh\":true}"));
         reached(&gate, 1);
@@ -72,7 +116,9 @@ fn nothing_new_is_started_while_it_stops() {
         let (asked, runs) = (host.spotify.requests(Endpoint::Token), host.requests("bob", Endpoint::Recent));
         let refused = host.token("bob", "{\"fresh\":true}");
         assert!([0, 503].contains(&refused.status), "{refused:?}");
-        std::thread::sleep(Duration::from_millis(1_600));
+        // Nothing tells that a schedule is silent but that twice as long goes by as it took to fire twice.
+        let stopped = Instant::now();
+        host.until("it would have fired", || stopped.elapsed() > 2 * twice);
         assert_eq!(host.spotify.requests(Endpoint::Token), asked);
         assert!(host.requests("bob", Endpoint::Recent) <= runs + 1, "one may have been on its way");
         gate.open();
@@ -92,7 +138,7 @@ fn a_second_signal_hurries() {
         let hurried = Instant::now();
         daemon.signal("TERM");
         daemon.ended();
-        assert!(hurried.elapsed() < SOON, "{:?}", hurried.elapsed());
+        assert!(hurried.elapsed() < GONE, "{:?}", hurried.elapsed());
         gate.open();
     });
     // Spotify doesn't rotate here, so that nothing was lost.
@@ -113,7 +159,7 @@ fn a_run_that_waits_to_try_again_does_not_hold_up_the_end() {
         host.until("it has tried once", || host.requests("alice", Endpoint::Recent) == pages + 1);
         let told = Instant::now();
         assert_eq!(daemon.stop(), 0);
-        assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
+        assert!(told.elapsed() < GONE, "{:?}", told.elapsed());
         let ran = run.join().expect("it ends");
         assert!([69, 75].contains(&ran.code), "{ran:?}");
     });
@@ -186,33 +232,26 @@ fn a_reload_during_a_refresh_disturbs_nothing() {
 fn watch_shows_events_as_they_happen() {
     let host = Host::new();
     let _daemon = host.serve();
-    let mut watch = host.talk(&["watch", "--json"]);
-    let mut kinds = Vec::new();
-    let mut next = || {
-        let event: serde_json::Value = serde_json::from_str(&watch.line()).expect("JSON");
+    let kind = |line: &str| {
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
         crate::fixture::is_time(&event["at"]);
         assert!(event["message"].as_str().is_some_and(|message| !message.is_empty()));
-        kinds.push(event["kind"].as_str().expect("a kind").to_owned());
-        kinds.clone()
+        event["kind"].as_str().expect("a kind").to_owned()
     };
-    // Nobody can tell when it listens, but that it does: a resume of nobody paused is harmless and told.
-    let heard = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !heard.load(Ordering::SeqCst) {
-                host.post("/v1/resume", "");
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        });
-        assert_eq!(next(), ["resumed"]);
-        heard.store(true, Ordering::SeqCst);
-    });
+    let (mut watch, first) = watching(&host, &["--json"]);
+    let mut kinds = vec![kind(&first)];
+    assert_eq!(kinds, ["resumed"]);
+    let mut until = |last: &str| {
+        while kinds.last().is_none_or(|kind| kind != last) {
+            kinds.push(kind(&watch.line()));
+        }
+    };
     host.spotify.listen_until("alice", 1, now());
     host.add_user("alice").ok();
-    while !next().iter().any(|kind| kind == "archived") {}
+    until("archived");
     host.spotify.revoke("alice");
     host.run(&["token", "alice", "--fresh"]).fails(77);
-    while !next().iter().any(|kind| kind == "login_lost") {}
+    until("login_lost");
     kinds.retain(|kind| kind != "resumed");
     assert_eq!(kinds, ["user_added", "logged_in", "token_refreshed", "archived", "login_lost"]);
     watch.child.kill().expect("it is ended");

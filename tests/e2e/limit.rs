@@ -1,8 +1,10 @@
 //! 429: nobody calls while the app is held, by whatever way they ask, over a restart too.
 
+use std::time::Duration;
+
 use longplay::sim::{Endpoint, Fault, Injection, LimitBody, Reply};
 
-use crate::fixture::{Host, at_once};
+use crate::fixture::{Host, at_once, now};
 
 /// Everything that would call Spotify for alice, if it might.
 fn tries(host: &Host) {
@@ -57,6 +59,9 @@ fn while_an_app_is_held_nobody_calls() {
         assert_eq!(host.token("alice", "").status, 200, "the present token is good");
         // Over a restart, and without a daemon.
         assert_eq!(daemon.stop(), 0);
+        // However short the hold is, all that comes now is within it.
+        let until = now() + Duration::from_secs(3_600);
+        host.sql(&format!("UPDATE apps SET state = json_set(state, '$.hold_until', '{until}')"));
         host.run(&["archive", "bob"]).fails(75);
         host.run(&["token", "alice", "--fresh"]).fails(75);
         let _daemon = host.serve();

@@ -93,3 +93,62 @@ fn a_database_that_is_somebody_elses_is_a_fault_of_the_configuration() {
     let said = host.run(&["users"]).fails(78);
     assert!(said.contains("recipes"), "{said}");
 }
+
+/// A database that can be kept from everyone, copied, and put back as it was.
+struct Server<'a> {
+    cluster: &'a Cluster,
+    name: String,
+}
+
+impl Server<'_> {
+    fn sql(&self, statements: &str) {
+        self.cluster.sql("postgres", &statements.replace("{}", &self.name));
+    }
+
+    /// Nobody can connect until [`Self::open`], and whoever had is thrown out.
+    fn shut(&self) {
+        self.sql(
+            "ALTER DATABASE {} ALLOW_CONNECTIONS false;
+                  SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}';",
+        );
+    }
+
+    fn open(&self) {
+        self.sql("ALTER DATABASE {} ALLOW_CONNECTIONS true;");
+    }
+}
+
+#[test]
+fn a_failover_to_a_server_without_the_last_commits_costs_no_login_and_no_user_of_a_file() {
+    let url = postgres::shared().database();
+    let name = url.split(['/', '?']).nth(3).unwrap().to_owned();
+    let server = Server { cluster: postgres::shared(), name };
+    let host = Host::rotating(Rotation::Rotate).on(&url);
+    let daemon = host.serve();
+    host.settled_user("alice");
+    let unwell = || host.until("the daemon says so", || host.get("/healthz").status == 503);
+    let well = || host.until("the daemon is well", || host.get("/healthz").status == 200);
+    server.shut();
+    server.sql("CREATE DATABASE {}_before TEMPLATE {};");
+    unwell();
+    server.open();
+    well();
+    host.until("a fresh token can be had", || host.token("alice", "{\"fresh\":true}").status == 200);
+    host.configure("[users.bob]\nschedule = \"5 * * * *\"");
+    host.run(&["reload"]).ok();
+    host.until("bob is there", || host.user("bob")["schedule"] == "5 * * * *");
+    let seen = host.token("alice", "").ok();
+    server.shut();
+    unwell();
+    server.sql("DROP DATABASE {}; ALTER DATABASE {}_before RENAME TO {};");
+    well();
+    let found = host.token("alice", "").ok();
+    assert_eq!((&found["access_token"], &found["generation"]), (&seen["access_token"], &seen["generation"]));
+    assert_eq!(host.user("bob")["schedule"], "5 * * * *");
+    host.until("a fresh token can be had", || host.token("alice", "{\"fresh\":true}").status == 200);
+    assert_eq!(daemon.stop(), 0);
+    let _daemon = host.serve();
+    host.token("alice", "{\"fresh\":true}").ok();
+    assert_eq!(host.spotify.refreshes("alice").reused, 0);
+    assert!(host.spotify.login_alive("alice"));
+}

@@ -8,10 +8,10 @@ const CLIENT_SECRET: &str = "client-secret-0123456789";
 
 /// Everything that was printed, answered and written, by where it was seen.
 #[derive(Default)]
-struct Seen(Vec<(String, Vec<u8>)>);
+pub struct Seen(pub Vec<(String, Vec<u8>)>);
 
 impl Seen {
-    fn run(&mut self, host: &Host, args: &[&str]) {
+    pub fn run(&mut self, host: &Host, args: &[&str]) {
         let ran = host.run(args);
         self.0.push((
             format!("longplay {}", args.join(" ")),
@@ -19,12 +19,12 @@ impl Seen {
         ));
     }
 
-    fn get(&mut self, host: &Host, path: &str) {
+    pub fn get(&mut self, host: &Host, path: &str) {
         let answers = [host.get(path), host.page(path, "localhost")];
         self.0.extend(answers.map(|answer| (format!("GET {path}"), format!("{answer:?}").into_bytes())));
     }
 
-    fn files(&mut self, host: &Host) {
+    pub fn files(&mut self, host: &Host) {
         let ours = |path: &std::path::Path| path.ends_with("client-secret");
         let files = host.everything_written().into_iter().filter(|(path, _)| !ours(path));
         self.0.extend(files.map(|(path, bytes)| (path.display().to_string(), bytes)));
@@ -32,7 +32,7 @@ impl Seen {
 
     /// Any part of a secret that is long enough to be told from chance.
     #[track_caller]
-    fn holds_nothing_of(&self, secrets: &[String]) {
+    pub fn holds_nothing_of(&self, secrets: &[String]) {
         for secret in secrets {
             let parts = [&secret[..20], &secret[secret.len() - 20..]];
             for (place, bytes) in &self.0 {

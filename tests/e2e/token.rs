@@ -7,13 +7,6 @@ use serde_json::Value;
 
 use crate::fixture::{Answer, Host, at_once, now, reached};
 
-/// The next refresh of anyone waits at this gate.
-pub fn held_refresh(host: &Host) -> Gate {
-    let gate = Gate::new();
-    host.spotify.inject(Injection::new(Endpoint::Token, Fault::before(Effect::Hang(gate.clone()))));
-    gate
-}
-
 /// Asks `count` times at once while the refresh is held, and opens the gate when the daemon has heard all of them.
 fn crowd(host: &Host, gate: &Gate, count: usize, path: &str, body: &str) -> Vec<Answer> {
     let asked: Vec<_> = (0..count).map(|_| host.send("POST", path, body)).collect();
@@ -37,7 +30,7 @@ fn a_hundred_who_want_a_fresh_token_at_once_cost_one_refresh() {
     let _daemon = host.serve();
     host.settled_user("alice");
     let before = host.spotify.refreshes("alice");
-    let gate = held_refresh(&host);
+    let gate = host.hold(Endpoint::Token, Fault::before);
     let answers = crowd(&host, &gate, 100, "/v1/users/alice/token", "{\"fresh\":true}");
     let answers: Vec<Value> = answers.into_iter().map(Answer::ok).collect();
     assert_eq!(answers.len(), 100);
@@ -52,7 +45,7 @@ fn a_hundred_who_want_a_fresh_token_at_once_cost_one_refresh() {
 fn a_hundred_who_want_a_token_while_there_is_none_cost_one_refresh() {
     let host = Host::rotating(Rotation::Rotate);
     let _daemon = host.serve();
-    let gate = held_refresh(&host);
+    let gate = host.hold(Endpoint::Token, Fault::before);
     host.add_user("alice").ok();
     let answers = crowd(&host, &gate, 100, "/v1/users/alice/token", "");
     let answers: Vec<Value> = answers.into_iter().map(Answer::ok).collect();
@@ -84,7 +77,7 @@ fn twenty_rejections_of_one_generation_cost_one_refresh() {
     let generation = first["generation"].as_u64().expect("a generation");
     host.spotify.kill_access_tokens("alice");
     let before = host.spotify.refreshes("alice").asked;
-    let gate = held_refresh(&host);
+    let gate = host.hold(Endpoint::Token, Fault::before);
     let said = format!("{{\"generation\":{generation}}}");
     for answer in crowd(&host, &gate, 20, "/v1/users/alice/token/rejected", &said) {
         assert_eq!((answer.status, answer.text.as_str()), (204, ""));
@@ -220,7 +213,7 @@ fn a_late_answer_for_a_user_who_was_removed_brings_nobody_back() {
     let host = Host::rotating(Rotation::Rotate);
     let _daemon = host.serve();
     host.settled_user("alice");
-    let gate = held_refresh(&host);
+    let gate = host.hold(Endpoint::Token, Fault::before);
     let asked = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
     reached(&gate, 1);
     host.run(&["users", "remove", "alice"]).ok();
@@ -237,8 +230,7 @@ fn a_late_answer_of_an_old_login_changes_nothing_of_the_new_one() {
     let host = Host::rotating(Rotation::Rotate);
     let _daemon = host.serve();
     host.settled_user("alice");
-    let gate = Gate::new();
-    host.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+    let gate = host.hold(Endpoint::Token, Fault::after);
     let asked = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
     reached(&gate, 1);
     let mut login = host.talk(&["login", "alice", "--paste"]);
@@ -263,8 +255,7 @@ fn a_pause_during_a_refresh_loses_nothing() {
     let host = Host::rotating(Rotation::Rotate);
     let _daemon = host.serve();
     host.settled_user("alice");
-    let gate = Gate::new();
-    host.spotify.inject(Injection::new(Endpoint::Token, Fault::after(Effect::Hang(gate.clone()))));
+    let gate = host.hold(Endpoint::Token, Fault::after);
     let asked = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
     reached(&gate, 1);
     host.run(&["pause", "alice"]).ok();
@@ -311,7 +302,7 @@ fn one_users_slow_refresh_delays_nobody_else() {
     let _daemon = host.serve();
     host.settled_user("alice");
     host.settled_user("bob");
-    let gate = held_refresh(&host);
+    let gate = host.hold(Endpoint::Token, Fault::before);
     let slow = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
     reached(&gate, 1);
     host.token("bob", "{\"fresh\":true}").ok();
@@ -326,7 +317,7 @@ fn whoever_gives_up_stops_nothing() {
     let host = Host::rotating(Rotation::Rotate);
     let _daemon = host.serve();
     host.settled_user("alice");
-    let gate = held_refresh(&host);
+    let gate = host.hold(Endpoint::Token, Fault::before);
     let gone = host.send("POST", "/v1/users/alice/token", "{\"fresh\":true}");
     reached(&gate, 1);
     drop(gone);

@@ -3,7 +3,7 @@
 use longplay::sim::Endpoint;
 use serde_json::json;
 
-use crate::fixture::{Host, SCOPES, now};
+use crate::fixture::{Host, NOTICED, SCOPES, now};
 
 #[test]
 fn a_refresh_token_from_elsewhere_comes_from_a_file_or_from_standard_input() {
@@ -83,9 +83,10 @@ fn a_removed_users_tokens_go_and_the_archive_stays_until_it_is_purged() {
     host.run(&["archive", "alice"]).fails(1);
     assert_eq!(host.spotify.seen().len(), asked);
     // The same name again: what is archived is theirs still, and nothing is doubled.
+    let archived = host.requests("alice", Endpoint::Recent);
     let token = host.spotify.grant("alice", "client", &SCOPES);
     host.run_with(&["users", "add", "alice", "--refresh-token-file", "-"], &token).ok();
-    host.until("it is archived", || host.requests("alice", Endpoint::Recent) == 2);
+    host.until("it is archived", || host.requests("alice", Endpoint::Recent) > archived);
     host.run(&["archive", "alice"]).ok();
     assert_eq!(host.plays("alice").len(), 6);
     host.run(&["users", "remove", "alice", "--purge"]).ok();
@@ -149,29 +150,27 @@ fn for_a_user_that_a_file_declares_the_file_wins() {
 }
 
 #[test]
-fn users_that_another_program_adds_are_noticed_within_ten_seconds() {
+fn users_that_another_program_adds_are_noticed_unasked() {
     let host = Host::new();
     let _daemon = host.serve();
     let token = host.spotify.grant("bob", "client", &SCOPES);
-    let inserted = std::time::Instant::now();
     host.sql("INSERT INTO users (name) VALUES ('alice')");
     host.sql(
         "INSERT INTO users (name, app, schedule, timezone) VALUES ('bob', 'default', '* * * * * *', 'Asia/Tokyo')",
     );
     // By the daemon itself, without being asked for them.
-    host.until("the schedule fires", || host.user("bob")["last_run_result"] == "needs_login");
-    assert!(inserted.elapsed().as_secs() < 10, "{:?}", inserted.elapsed());
+    host.until_within(NOTICED, "the schedule fires", || host.user("bob")["last_run_result"] == "needs_login");
     host.run_with(&["users", "set", "bob", "--refresh-token-file", "-"], &token).ok();
     host.until("it is archived", || host.user("bob")["last_run_result"] == "ok");
     assert_eq!(host.user("bob")["timezone"], "Asia/Tokyo");
     assert_eq!(host.user("alice")["schedule"], "adaptive");
     let due = |name: &str| host.user(name)["next_run_at"].as_str().map(|at| at[5..16].to_owned());
-    let changed = std::time::Instant::now();
     host.sql("UPDATE users SET schedule = '0 5 1 1 *' WHERE name = 'bob'");
-    host.until("the new schedule holds, in his zone", || due("bob").as_deref() == Some("12-31T20:00"));
+    let in_tokyo = || due("bob").as_deref() == Some("12-31T20:00");
+    host.until_within(NOTICED, "the new schedule holds, in his zone", in_tokyo);
     host.sql("UPDATE users SET timezone = 'Europe/Berlin' WHERE name = 'bob'");
-    host.until("the new zone holds", || due("bob").as_deref() == Some("01-01T04:00"));
-    assert!(changed.elapsed().as_secs() < 20, "{:?}", changed.elapsed());
+    let in_berlin = || due("bob").as_deref() == Some("01-01T04:00");
+    host.until_within(NOTICED, "the new zone holds", in_berlin);
     host.sql("UPDATE users SET schedule = 'nonsense' WHERE name = 'alice'");
     host.until("what can't be read is told", || {
         let daemon = host.get("/v1/status").json()["daemon"].clone();
@@ -191,7 +190,9 @@ fn a_pause_stops_runs_refreshes_and_tokens_and_survives_a_restart() {
     let daemon = host.serve();
     host.settled_user("alice");
     host.settled_user("bob");
-    host.run(&["users", "set", "alice", "--schedule", "* * * * * *"]).ok();
+    for name in ["alice", "bob"] {
+        host.run(&["users", "set", name, "--schedule", "* * * * * *"]).ok();
+    }
     host.run(&["pause", "alice"]).ok();
     let still = |host: &Host| {
         // What was under way when it was paused may end.
@@ -207,7 +208,10 @@ fn a_pause_stops_runs_refreshes_and_tokens_and_survives_a_restart() {
         assert_eq!(host.post("/v1/users/alice/archive", "").problem(409), "paused");
         host.run(&["token", "alice"]).fails(1);
         host.run(&["archive", "alice"]).fails(1);
-        std::thread::sleep(std::time::Duration::from_millis(1_600));
+        let others = host.requests("bob", Endpoint::Recent);
+        host.until("another's schedule has fired thrice", || {
+            host.requests("bob", Endpoint::Recent) >= others + 3
+        });
         assert_eq!(host.spotify.requests_of("alice", Endpoint::Recent), asked, "the schedule is silent");
     };
     still(&host);

@@ -25,10 +25,13 @@ fn valid() -> Vec<String> {
     ]
 }
 
+fn sendable(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
 fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {
     let text = fields.get(name)?.as_str()?;
-    let sendable = !text.is_empty() && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-    sendable.then(|| text.to_owned())
+    sendable(text).then(|| text.to_owned())
 }
 
 proptest! {
@@ -51,11 +54,17 @@ proptest! {
                 let (least, most) = (Duration::from_secs(1), Duration::from_secs(24 * 3_600));
                 prop_assert!((least..=most).contains(&tokens.lifetime), "{:?}", tokens.lifetime);
                 let refresh_token = tokens.refresh_token.as_ref().map(RefreshToken::expose);
-                let sendable = |token: &str| !token.is_empty() && token.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
                 prop_assert!(sendable(tokens.access_token.expose()) && refresh_token.is_none_or(sendable));
                 if let Some(fields) = &fields {
                     prop_assert_eq!(text(fields, "access_token").unwrap(), tokens.access_token.expose());
                     prop_assert_eq!(text(fields, "refresh_token"), refresh_token.map(str::to_owned));
+                }
+            }
+            Reading::NewRefreshToken(token) => {
+                prop_assert!(status == 200 && sendable(token.expose()));
+                if let Some(fields) = &fields {
+                    let both = (text(fields, "access_token"), text(fields, "refresh_token"));
+                    prop_assert_eq!(both, (None, Some(token.expose().to_owned())));
                 }
             }
             Reading::RateLimited(_) => prop_assert_eq!(status, 429),

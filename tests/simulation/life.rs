@@ -60,7 +60,7 @@ impl Outside for Host {
         Ok(Client::over(Network(Arc::clone(&self.0))))
     }
 
-    fn transport(&self) -> Result<Arc<dyn Transport>, CoreError> {
+    fn transport(&self, _: &Arc<dyn Clock>) -> Result<Arc<dyn Transport>, CoreError> {
         Ok(Arc::new(Network(Arc::clone(&self.0))))
     }
 }

@@ -235,7 +235,6 @@ impl Transport for Network {
         let call = Call {
             method: "POST".to_owned(),
             path: "/api/token".to_owned(),
-            authorization: request.authorization().map(str::to_owned),
             content_type: Some("application/x-www-form-urlencoded".to_owned()),
             body: request.form().as_bytes().to_vec(),
             ..Call::default()

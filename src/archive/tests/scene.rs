@@ -9,13 +9,15 @@ use reqwest::StatusCode;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::watch;
 
-use super::kept::FakeStore;
+use super::faults::Faults;
 use crate::archive::*;
 use crate::clock::{BootTime, SimulatedClock, Sleep};
-use crate::domain::{AccessToken, Event, EventKind, Generation, Owner};
+use crate::domain::{AccessToken, Event, EventKind, Generation, Owner, Run, User};
 use crate::random::Random;
 use crate::sim::{App, Call, Endpoint, Fault, Injection, Options, Outcome as Sent, SimulatedSpotify};
 use crate::spotify::{Answer, NoAnswer, Transport};
+use crate::store::watched::Watched;
+use crate::store::{NewUser, Store};
 use crate::telemetry::UsersSeen;
 use crate::tokens::{Need, Token, TokenError};
 
@@ -163,7 +165,10 @@ impl Transport for InProcess {
 pub struct Scene {
     pub spotify: SimulatedSpotify,
     pub clock: Arc<Naps>,
-    pub store: Arc<FakeStore>,
+    /// SQLite, as it is.
+    pub store: Arc<dyn Store>,
+    /// What fails of it.
+    pub faults: Arc<Watched<dyn Store, Faults>>,
     pub tokens: Arc<FakeTokens>,
     pub journal: Journal,
     pub archiver: Archiver,
@@ -172,6 +177,7 @@ pub struct Scene {
     pub ended: Arc<Mutex<Vec<Ended>>>,
     metrics: Arc<Metrics>,
     events: Receiver<Event>,
+    _folder: tempfile::TempDir,
 }
 
 pub const LIMITS: Limits = Limits {
@@ -184,7 +190,7 @@ pub const LIMITS: Limits = Limits {
 pub const NEXT: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 impl Scene {
-    pub fn new() -> Self {
+    pub async fn new() -> Self {
         let journal = Journal::default();
         let now = Timestamp::parse("2026-11-21T12:00:00Z").unwrap();
         let clock = Arc::new(Naps {
@@ -195,9 +201,12 @@ impl Scene {
         let spotify = SimulatedSpotify::in_process(Options { clock: clock.clone(), ..Options::default() });
         spotify.register_app(App::pkce("app"));
         spotify.grant("alice", "app", &["user-read-recently-played", "user-top-read"]);
-        let store = Arc::new(FakeStore::new("alice", journal.clone()));
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("longplay.db").display());
+        let store = crate::store::open(&url, clock.clone()).unwrap();
+        let faults = Arc::new(Watched { store: store.clone(), watcher: Faults::new(journal.clone()) });
         let events = Events::new(clock.clone());
-        let gate = Gate::new(clock.clone(), store.clone(), events.clone());
+        let gate = Gate::new(clock.clone(), faults.clone(), events.clone());
         let tokens = Arc::new(FakeTokens {
             spotify: spotify.clone(),
             journal: journal.clone(),
@@ -212,7 +221,7 @@ impl Scene {
         let metrics = Arc::new(Metrics::new());
         let with = Dependencies {
             tokens: tokens.clone(),
-            store: store.clone(),
+            store: faults.clone(),
             gate,
             client: Client::over(InProcess { spotify: spotify.clone(), journal: journal.clone() }),
             clock: clock.clone(),
@@ -223,14 +232,34 @@ impl Scene {
             random: Arc::new(Random::seeded(1)),
         };
         let (archiver, events) = (Archiver::new(with.clone(), LIMITS), events.listen());
-        let ended = Arc::default();
-        Self { spotify, clock, store, tokens, journal, archiver, with, ended, metrics, events }
+        let scene = Self {
+            spotify,
+            clock,
+            store,
+            faults,
+            tokens,
+            journal,
+            archiver,
+            with,
+            ended: Arc::default(),
+            metrics,
+            events,
+            _folder: folder,
+        };
+        assert_eq!(scene.add("alice").await, scene.who().id);
+        scene
+    }
+
+    /// Another user of the store.
+    pub async fn add(&self, name: &str) -> UserId {
+        let (name, app) = (name.parse().unwrap(), self.who().app);
+        self.store.put_user(&NewUser { name, app, schedule: None, timezone: None }).await.unwrap().id
     }
 
     /// A scene in which the top artists were fetched just now.
-    pub fn without_top() -> Self {
-        let scene = Self::new();
-        scene.store.kept().user.top_fetched_at = Some(scene.clock.now());
+    pub async fn without_top() -> Self {
+        let scene = Self::new().await;
+        scene.store.save_top_artists(scene.who().id, scene.clock.now(), &[]).await.unwrap();
         scene
     }
 
@@ -250,7 +279,7 @@ impl Scene {
     }
 
     pub async fn run(&self) -> Outcome {
-        self.archiver.archive(self.who(), Trigger::Schedule).await
+        self.archiver.archive(self.who(), Trigger::Schedule).await.unwrap()
     }
 
     /// Waits until nobody works.
@@ -281,8 +310,26 @@ impl Scene {
         line.unwrap_or_else(|| panic!("no {series} in {text}")).parse().unwrap()
     }
 
-    /// How the runs ended, as the store has it.
-    pub fn results(&self) -> Vec<Option<RunResult>> {
-        self.store.kept().runs.iter().map(|run| run.1).collect()
+    pub async fn user(&self) -> User {
+        self.store.user(&self.who().name).await.unwrap().unwrap()
+    }
+
+    /// The runs of a user, oldest first, as the store has them.
+    pub async fn runs_of(&self, user: UserId) -> Vec<Run> {
+        let mut runs = self.store.runs(user, 100).await.unwrap();
+        runs.reverse();
+        runs
+    }
+
+    /// How alice's ended.
+    pub async fn results(&self) -> Vec<Option<RunResult>> {
+        self.runs_of(self.who().id).await.iter().map(|run| run.result).collect()
+    }
+
+    /// Lets whoever wants something of the store have it: it does this many times over, one thing after the other.
+    pub async fn let_others_work(&self) {
+        for _ in 0..20 {
+            self.store.probe().await.unwrap();
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Two daemons on one archive: a user's run is made by one of them at a time, and taken over when it dies.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
@@ -8,8 +9,8 @@ use super::*;
 use crate::archive::{Archiver, Dependencies, Outcome, Who, Yielded};
 use crate::clock::Clock;
 use crate::domain::{Owner, RunResult, Timestamp, Trigger};
-use crate::sim::{Effect, Endpoint, Fault, Gate, Injection};
-use crate::store::{NewUser, PlannedRun, Store};
+use crate::sim::{Effect, Endpoint, Fault, Gate, Injection, LimitBody, Reply};
+use crate::store::{PlannedRun, Store};
 
 struct Two {
     scene: Scene,
@@ -18,21 +19,14 @@ struct Two {
     second: Archiver,
     who: Who,
     due: Timestamp,
-    _folder: tempfile::TempDir,
 }
 
 impl Two {
     /// Alice is due now.
     async fn new() -> Self {
-        let (scene, folder) = (Scene::without_top(), tempfile::tempdir().unwrap());
-        let url = format!("sqlite://{}", folder.path().join("longplay.db").display());
-        let store = crate::store::open(&url, scene.clock.clone()).unwrap();
-        store.open().await.unwrap();
-        let who = scene.who();
-        let new = NewUser { name: who.name.clone(), app: who.app.clone(), schedule: None, timezone: None };
-        let user = store.put_user(&new).await.unwrap().id;
-        let due = scene.clock.now();
-        store.plan_runs(&[PlannedRun { user, seen: None, at: due }]).await.unwrap();
+        let scene = Scene::without_top().await;
+        let (store, who, due) = (scene.store.clone(), scene.who(), scene.clock.now());
+        store.plan_runs(&[PlannedRun { user: who.id, seen: None, at: due }]).await.unwrap();
         scene.spotify.listen_until("alice", 5, due);
         let gate = crate::spotify::Gate::new(scene.clock.clone(), store.clone(), scene.with.events.clone());
         let daemon = |owner| {
@@ -41,7 +35,7 @@ impl Two {
             Archiver::new(Dependencies { store, gate, owner, random, ..scene.with.clone() }, LIMITS)
         };
         let (first, second) = (daemon(1), daemon(2));
-        Self { who: Who { id: user, ..who }, scene, store, first, second, due, _folder: folder }
+        Self { who, scene, store, first, second, due }
     }
 
     /// The next call for the page hangs until the gate is opened.
@@ -59,6 +53,21 @@ impl Two {
         tokio::spawn(async move { archiver.archive_due(&who, due).await })
     }
 
+    /// Asks the second daemon, which begins to wait for the first one's run.
+    async fn asks_the_second(&self) -> JoinHandle<Outcome> {
+        self.scene.clock.hold();
+        let (second, who) = (self.second.clone(), self.who.clone());
+        let asked = tokio::spawn(async move { second.archive(who, Trigger::Manual).await.unwrap() });
+        self.scene.clock.reach(1).await;
+        asked
+    }
+
+    /// What came of it, at the next look.
+    async fn told(&self, asked: JoinHandle<Outcome>) -> Outcome {
+        self.scene.clock.pass(1);
+        asked.await.unwrap()
+    }
+
     async fn results(&self) -> Vec<Option<RunResult>> {
         self.store.runs(self.who.id, 9).await.unwrap().iter().map(|run| run.result).collect()
     }
@@ -74,12 +83,12 @@ async fn a_run_that_is_due_at_two_daemons_is_made_by_one() {
     let gate = two.hang();
     let made = two.fire(&two.first);
     gate.reached_by(1).await;
-    let Err(Yielded::Taken { until }) = two.fire(&two.second).await.unwrap() else { panic!("it is taken") };
-    assert!(until > two.due);
+    let taken = two.fire(&two.second).await.unwrap().unwrap_err();
+    assert_eq!(taken, Yielded::Later { next: Some(two.due + Duration::from_secs(90)), blocked: false });
     gate.open();
     assert_eq!(made.await.unwrap().unwrap().result, RunResult::Ok);
     let late = two.second.archive_due(&two.who, two.due).await;
-    assert_eq!(late, Err(Yielded::NotDue { next: Some(NEXT) }));
+    assert_eq!(late, Err(Yielded::Later { next: Some(NEXT), blocked: false }));
     assert_eq!((two.calls(), two.results().await.len()), (1, 1));
 }
 
@@ -92,7 +101,7 @@ async fn who_asks_during_another_daemons_run_gets_its_outcome() {
     two.scene.clock.hold();
     let mut asks = tokio::spawn({
         let (second, who) = (two.second.clone(), two.who.clone());
-        async move { second.archive(who, Trigger::Manual).await }
+        async move { second.archive(who, Trigger::Manual).await.unwrap() }
     });
     tokio::select! {
         () = two.scene.clock.reach(1) => {}
@@ -108,7 +117,7 @@ async fn who_asks_during_another_daemons_run_gets_its_outcome() {
     assert_eq!((told.run, told.result, told.new_plays), (made.run, RunResult::Ok, 5));
     assert_eq!((two.calls(), told.next_run_at), (1, Some(NEXT)));
     // With nobody in the way a person's run is made though none is due.
-    assert_eq!(two.second.archive(two.who.clone(), Trigger::Manual).await.result, RunResult::Ok);
+    assert_eq!(two.second.archive(two.who.clone(), Trigger::Manual).await.unwrap().result, RunResult::Ok);
     assert_eq!(two.calls(), 2);
 }
 
@@ -135,7 +144,7 @@ async fn a_run_that_goes_on_for_long_stays_with_its_daemon() {
     for _ in 0..6 {
         two.scene.clock.pass(30);
         two.first.renew_claims().await.unwrap();
-        assert!(matches!(two.fire(&two.second).await.unwrap(), Err(Yielded::Taken { .. })));
+        assert!(matches!(two.fire(&two.second).await.unwrap(), Err(Yielded::Later { .. })));
     }
     gate.open();
     assert_eq!(made.await.unwrap().unwrap().result, RunResult::Ok);
@@ -230,6 +239,38 @@ async fn who_asks_during_a_scheduled_run_that_another_daemon_makes_still_gets_on
             gate.open();
         });
     assert!(fired.is_err());
-    assert!(asked.result.archived());
+    assert!(asked.unwrap().result.archived());
     assert_eq!(made.await.unwrap().unwrap().result, RunResult::Ok);
+}
+
+#[tokio::test]
+async fn who_asks_while_another_daemon_is_stopped_gets_a_run_here() {
+    let two = Two::new().await;
+    let gate = two.hang();
+    let made = two.fire(&two.first);
+    gate.reached_by(1).await;
+    let asked = two.asks_the_second().await;
+    two.first.stop().await;
+    assert_eq!(made.await.unwrap().unwrap().result, RunResult::Cancelled);
+    let told = two.told(asked).await;
+    assert_eq!((told.result, told.new_plays), (RunResult::Ok, 5));
+    assert_eq!(two.results().await, [Some(RunResult::Ok), Some(RunResult::Cancelled)]);
+}
+
+#[tokio::test]
+async fn who_waits_for_another_daemons_run_hears_until_when_calls_are_held() {
+    let two = Two::new().await;
+    let gate = Gate::new();
+    let limited = Effect::Answer(Reply::rate_limited(Some("7200"), LimitBody::Json));
+    let fault = Fault::before(Effect::Hang(gate.clone())).and_after(limited);
+    two.scene.spotify.inject(Injection::new(Endpoint::Recent, fault));
+    let made = two.fire(&two.first);
+    gate.reached_by(1).await;
+    let asked = two.asks_the_second().await;
+    gate.open();
+    let made = made.await.unwrap().unwrap();
+    let told = two.told(asked).await;
+    assert_eq!((made.result, told.result), (RunResult::RateLimited, RunResult::RateLimited));
+    assert!(made.retry_at.is_some());
+    assert_eq!(told.retry_at, made.retry_at);
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use super::CliError;
 use super::story::{PEOPLE, RETRY_AFTER, WITHDRAWS, user};
-use crate::cli::exit::{Exit, word};
+use crate::cli::exit::Exit;
 use crate::cli::output::count;
 use crate::cli::table::{self, Cell, Paint, numbers, text};
-use crate::control::api::{PlaysQuery, TokenQuestion};
+use crate::control::api::{PlaysQuery, TokenQuestion, Word};
 use crate::control::client::{Client, ClientError};
 use crate::domain::{Timestamp, UserState};
 use crate::sim::{Answered, Endpoint, Seen, SimulatedSpotify};
@@ -126,7 +126,7 @@ async fn login(
     match client.token(&user(name)?, &fresh).await {
         Ok(answer) if spotify.access_valid(&answer.access_token) => Ok(Login::Proven),
         Ok(_) => Ok(Login::Lost),
-        Err(ClientError::Problem(problem)) if word(&problem) == "needs_login" => Ok(Login::Lost),
+        Err(ClientError::Problem(problem)) if problem.word() == Some(Word::NeedsLogin) => Ok(Login::Lost),
         Err(ClientError::Problem(_)) => Ok(Login::Alive),
         Err(error) => Err(error.into()),
     }

@@ -44,7 +44,7 @@ fn router() -> Router {
         };
         format!(": hello\n\n{}{}", event("archived"), event("reloaded"))
     };
-    let unhealthy = Health { healthy: false, problems: vec!["no store".to_owned()] };
+    let unhealthy = Health { healthy: false, problems: vec!["no store".to_owned()], attention: Vec::new() };
     Router::new()
         .route("/v1/users/{user}/token", post(token))
         .route("/v1/users/{user}/top", get(top))

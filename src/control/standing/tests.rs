@@ -3,31 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{Origin, UserId};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
 fn user() -> User {
-    User {
-        id: UserId(1),
-        name: "alice".parse().unwrap(),
-        app: "default".parse().unwrap(),
-        schedule: None,
-        timezone: None,
-        origin: Origin::Store,
-        paused: false,
-        active: true,
-        next_run_at: None,
-        running: false,
-        last_run_at: None,
-        last_run_result: Some(RunResult::Ok),
-        last_run_reason: None,
-        last_archived_at: None,
-        blocked: None,
-        top_fetched_at: None,
-        plays: 0,
-        gaps: 0,
-    }
+    User { last_run_result: Some(RunResult::Ok), ..User::named(1, "alice") }
 }
 
 fn login() -> Login {

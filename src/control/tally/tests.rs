@@ -140,8 +140,10 @@ impl Archive {
             let state = state(&alike.footing, app(&alike.footing.app), false);
             counted.add(state, alike.users, alike.oldest_archived, alike.newest_played);
         }
-        for UserSeen { user, login, newest_played } in self.store.users_seen(None, 999).await.unwrap().users {
-            let (login, app, now) = (login.as_ref(), app(&user.app), self.clock.now());
+        for UserSeen { user, login, newest_played, read_at: now } in
+            self.store.users_seen(None, 999).await.unwrap().users
+        {
+            let (login, app) = (login.as_ref(), app(&user.app));
             let (state, reason) = standing(&Facts { user: &user, login, app, backing_off: None, now });
             assert!(reason.is_some() || state == UserState::Ok, "{user:?} {login:?}");
             told.add(state, 1, user.last_archived_at, newest_played);

@@ -4,13 +4,13 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::clock::SimulatedClock;
-use crate::domain::{AttemptId, Epoch, Event, Grant, UserId};
-use crate::store::{Close, CommitIf, GrantHead, Intent, NewLogin, NewTokens, Result};
+use crate::domain::Event;
+use crate::store::watched::{Watched, Watcher};
+use crate::store::{MemoryStore, Result};
 
-/// Keeps what is known of apps; it can be out of reach.
+/// Counts what is asked of the store; it can be out of reach, or slow.
 #[derive(Default)]
 struct Apps {
-    kept: Mutex<HashMap<AppName, AppState>>,
     reads: Mutex<usize>,
     saves: Mutex<usize>,
     away: Mutex<bool>,
@@ -19,60 +19,30 @@ struct Apps {
 }
 
 #[async_trait]
-impl GrantStore for Apps {
-    async fn app_state(&self, app: &AppName) -> Result<AppState> {
-        Ok(self.kept.lock().unwrap().get(app).cloned().unwrap_or_default())
-    }
-    async fn app_states(&self, apps: &[AppName]) -> Result<Vec<(AppName, AppState)>> {
-        *self.reads.lock().unwrap() += 1;
-        let kept = self.kept.lock().unwrap();
-        Ok(apps.iter().filter_map(|app| Some((app.clone(), kept.get(app)?.clone()))).collect())
-    }
-    async fn save_app_state(&self, app: &AppName, state: &AppState) -> Result<bool> {
-        if *self.away.lock().unwrap() {
-            return Err(StoreError::Unavailable { doing: "saving an app".to_owned(), source: "away".into() });
+impl Watcher for Apps {
+    async fn before(&self, method: &'static str) -> Result<()> {
+        match method {
+            "app_states" => *self.reads.lock().unwrap() += 1,
+            "save_app_state" if *self.away.lock().unwrap() => {
+                let doing = "saving an app".to_owned();
+                return Err(StoreError::Unavailable { doing, source: "away".into() });
+            }
+            "save_app_state" => {
+                *self.saves.lock().unwrap() += 1;
+                let slow = self.slow.lock().unwrap().take();
+                if let Some(over) = slow {
+                    over.await.unwrap();
+                }
+            }
+            _ => {}
         }
-        *self.saves.lock().unwrap() += 1;
-        let slow = self.slow.lock().unwrap().take();
-        if let Some(over) = slow {
-            over.await.unwrap();
-        }
-        let mut kept = self.kept.lock().unwrap();
-        if kept.get(app).is_some_and(|stored| stored.version != state.version) {
-            return Ok(false);
-        }
-        kept.insert(app.clone(), AppState { version: state.version + 1, ..state.clone() });
-        Ok(true)
-    }
-    async fn grant(&self, _: UserId) -> Result<Option<Grant>> {
-        unimplemented!()
-    }
-    async fn grant_heads(&self, _: &[UserId]) -> Result<Vec<GrantHead>> {
-        unimplemented!()
-    }
-    async fn troubled_users(&self) -> Result<Vec<UserId>> {
-        unimplemented!()
-    }
-    async fn begin_attempt(&self, _: &Intent) -> Result<bool> {
-        unimplemented!()
-    }
-    async fn commit_tokens(&self, _: &NewTokens, _: CommitIf) -> Result<bool> {
-        unimplemented!()
-    }
-    async fn close_attempt(&self, _: UserId, _: Epoch, _: AttemptId, _: &Close) -> Result<bool> {
-        unimplemented!()
-    }
-    async fn commit_login(&self, _: &NewLogin) -> Result<bool> {
-        unimplemented!()
-    }
-    async fn set_account(&self, _: UserId, _: Epoch, _: &str) -> Result<()> {
-        unimplemented!()
+        Ok(())
     }
 }
 
 struct Scene {
     clock: Arc<SimulatedClock>,
-    apps: Arc<Apps>,
+    store: Arc<Watched<MemoryStore, Apps>>,
     gate: Gate,
     events: Receiver<Event>,
     app: AppName,
@@ -81,18 +51,23 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let clock = Arc::new(SimulatedClock::new(Timestamp::from_millis(0)));
-        let apps = Arc::new(Apps::default());
+        let grants = Arc::new(MemoryStore::new(clock.clone()));
+        let store = Arc::new(Watched { store: grants, watcher: Apps::default() });
         let events = Events::new(clock.clone());
         let heard = events.listen();
-        let gate = Gate::new(clock.clone(), apps.clone(), events);
-        Self { clock, apps, gate, events: heard, app: "default".parse().unwrap() }
+        let gate = Gate::new(clock.clone(), store.clone(), events);
+        Self { clock, store, gate, events: heard, app: "default".parse().unwrap() }
     }
 
     /// The gate of a daemon that was started anew on the same store.
     async fn restarted(&self) -> Gate {
-        let gate = Gate::new(self.clock.clone(), self.apps.clone(), Events::new(self.clock.clone()));
+        let gate = Gate::new(self.clock.clone(), self.store.clone(), Events::new(self.clock.clone()));
         gate.load([&self.app]).await.unwrap();
         gate
+    }
+
+    fn apps(&self) -> &Apps {
+        &self.store.watcher
     }
 
     async fn hold(&self, retry_after: Option<u64>) -> u64 {
@@ -160,10 +135,10 @@ async fn calls_that_were_under_way_together_count_as_one_429() {
 #[tokio::test]
 async fn a_store_that_is_away_changes_nothing_of_a_hold() {
     let scene = Scene::new();
-    *scene.apps.away.lock().unwrap() = true;
+    *scene.apps().away.lock().unwrap() = true;
     assert_eq!(scene.hold(Some(600)).await, 600);
     assert!(scene.gate.held_until(&scene.app).is_some());
-    *scene.apps.away.lock().unwrap() = false;
+    *scene.apps().away.lock().unwrap() = false;
     scene.gate.load([&scene.app]).await.unwrap();
     assert!(scene.gate.held_until(&scene.app).is_some(), "reading the store again forgot the hold");
     scene.gate.refuse(&scene.app, "invalid_client").await;
@@ -211,14 +186,14 @@ async fn what_is_known_already_is_not_written_again() {
         scene.gate.accept(&scene.app, Some(false)).await;
         scene.gate.answered(&scene.app).await;
     }
-    assert_eq!(*scene.apps.saves.lock().unwrap(), 1);
+    assert_eq!(*scene.apps().saves.lock().unwrap(), 1);
 }
 
 #[tokio::test]
 async fn an_older_state_never_overtakes_a_newer_one_on_its_way_to_the_store() {
     let scene = Scene::new();
     let (over, slow) = oneshot::channel();
-    *scene.apps.slow.lock().unwrap() = Some(slow);
+    *scene.apps().slow.lock().unwrap() = Some(slow);
     let open = async {
         for _ in 0..10 {
             tokio::task::yield_now().await;
@@ -242,9 +217,9 @@ async fn what_two_daemons_learn_at_once_is_kept_of_both() {
     here.reread(&app).await.unwrap();
     assert_eq!(here.held_until(&app), Some(until));
     // A hold that only memory knows, since the store was away, outlives what the other saves.
-    *scene.apps.away.lock().unwrap() = true;
+    *scene.apps().away.lock().unwrap() = true;
     let longer = here.hold(&app, Some(Duration::from_secs(200))).await;
-    *scene.apps.away.lock().unwrap() = false;
+    *scene.apps().away.lock().unwrap() = false;
     there.refuse(&app, "invalid_client").await;
     here.reread(&app).await.unwrap();
     assert_eq!((here.held_until(&app), here.fault(&app).is_some()), (Some(longer), true));
@@ -264,20 +239,73 @@ async fn of_two_daemons_one_tries_a_refused_app() {
 #[tokio::test]
 async fn what_is_stored_of_many_apps_is_read_at_once_and_memory_is_newer() {
     let scene = Scene::new();
-    scene.hold(Some(60)).await;
-    let gate = scene.restarted().await;
     let apps: Vec<AppName> = (0..500).map(|n| format!("a{n}").parse().unwrap()).collect();
-    scene.apps.kept.lock().unwrap().insert(
-        apps[7].clone(),
-        AppState { hold_until: Some(Timestamp::from_millis(9_000)), version: 1, ..AppState::default() },
-    );
-    scene.apps.kept.lock().unwrap().remove(&scene.app);
-    let before = *scene.apps.reads.lock().unwrap();
+    let held = AppState { hold_until: Some(Timestamp::from_millis(9_000)), ..AppState::default() };
+    assert!(scene.store.save_app_state(&apps[7], &held).await.unwrap());
+    let gate = &scene.gate;
+    *scene.apps().away.lock().unwrap() = true;
+    scene.hold(Some(60)).await;
+    *scene.apps().away.lock().unwrap() = false;
+    let before = *scene.apps().reads.lock().unwrap();
     gate.load(apps.iter().chain([&scene.app])).await.unwrap();
-    assert_eq!(*scene.apps.reads.lock().unwrap(), before + 1);
+    assert_eq!(*scene.apps().reads.lock().unwrap(), before + 1);
     assert_eq!(gate.held_until(&apps[7]), Some(Timestamp::from_millis(9_000)));
     assert_eq!(gate.held_until(&apps[8]), None);
     assert_eq!(gate.held_until(&scene.app), Some(Timestamp::from_millis(60_000)));
     gate.load(&apps).await.unwrap();
-    assert_eq!(*scene.apps.reads.lock().unwrap(), before + 1, "all are known");
+    assert_eq!(*scene.apps().reads.lock().unwrap(), before + 1, "all are known");
+}
+
+#[tokio::test]
+async fn what_is_being_saved_is_not_lost_to_what_another_daemon_saved_meanwhile() {
+    let scene = Scene::new();
+    let (other, app) = (scene.restarted().await, scene.app.clone());
+    let (over, slow) = oneshot::channel();
+    *scene.apps().slow.lock().unwrap() = Some(slow);
+    let meanwhile = async {
+        // Both changes are made here, and the first is on its way to the store.
+        tokio::task::yield_now().await;
+        other.hold(&app, Some(Duration::from_secs(100))).await;
+        scene.gate.reread(&app).await.unwrap();
+        over.send(()).unwrap();
+    };
+    let first = scene.gate.accept(&app, Some(true));
+    tokio::join!(first, scene.gate.refuse(&app, "invalid_client"), meanwhile);
+    for gate in [&scene.gate, &scene.restarted().await] {
+        assert_eq!(gate.rotation(&app), Rotation::Rotates);
+        assert!(gate.fault(&app).is_some() && gate.held_until(&app).is_some());
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_saved_outlives_what_is_learnt_and_goes_with_the_next_change() {
+    let scene = Scene::new();
+    let (other, app) = (scene.restarted().await, scene.app.clone());
+    *scene.apps().away.lock().unwrap() = true;
+    scene.gate.refuse(&app, "invalid_client").await;
+    *scene.apps().away.lock().unwrap() = false;
+    other.accept(&app, Some(true)).await;
+    scene.gate.reread(&app).await.unwrap();
+    assert_eq!((scene.gate.rotation(&app), scene.gate.fault(&app).is_some()), (Rotation::Rotates, true));
+    other.hold(&app, Some(Duration::from_secs(100))).await;
+    scene.hold(Some(200)).await;
+    let kept = scene.restarted().await;
+    assert!(kept.fault(&app).is_some() && kept.held_until(&app) == scene.gate.held_until(&app));
+}
+
+#[tokio::test]
+async fn a_hold_that_another_daemons_change_crossed_is_told_of_and_counted() {
+    let mut scene = Scene::new();
+    scene.restarted().await.accept(&scene.app, Some(true)).await;
+    assert_eq!(scene.hold(None).await, 60);
+    assert_eq!(scene.told(), [EventKind::RateLimited]);
+    scene.pass(60);
+    assert_eq!(scene.hold(None).await, 120);
+    // One that the other has told of already is no news.
+    let other = scene.restarted().await;
+    scene.pass(120);
+    other.hold(&scene.app, Some(Duration::from_secs(500))).await;
+    scene.told();
+    assert_eq!(scene.hold(Some(300)).await, 500);
+    assert_eq!(scene.told(), []);
 }

@@ -10,12 +10,12 @@ use crate::domain::{AppName, AppState, AttemptId, Epoch, Grant, UserId};
 #[async_trait]
 impl GrantStore for SqlStore {
     async fn app_state(&self, app: &AppName) -> Result<AppState> {
-        let mut session = self.reading(format!("reading the state of app {app}")).await?;
+        let mut session = self.reading_tokens(format!("reading the state of app {app}")).await?;
         meta::app_state(&mut session, app).await
     }
 
     async fn app_states(&self, apps: &[AppName]) -> Result<Vec<(AppName, AppState)>> {
-        let mut session = self.reading("reading the states of the apps").await?;
+        let mut session = self.reading_tokens("reading the states of the apps").await?;
         meta::app_states(&mut session, apps).await
     }
 
@@ -26,17 +26,17 @@ impl GrantStore for SqlStore {
     }
 
     async fn grant(&self, user: UserId) -> Result<Option<Grant>> {
-        let mut session = self.reading(format!("reading the grant of user {}", user.0)).await?;
+        let mut session = self.reading_tokens(format!("reading the grant of user {}", user.0)).await?;
         grants::of(&mut session, user).await
     }
 
     async fn grant_heads(&self, users: &[UserId]) -> Result<Vec<GrantHead>> {
-        let mut session = self.reading("reading where grants stand").await?;
+        let mut session = self.reading_tokens("reading where grants stand").await?;
         grants::heads(&mut session, users).await
     }
 
     async fn troubled_users(&self) -> Result<Vec<UserId>> {
-        let mut session = self.reading("reading whose grants are in trouble").await?;
+        let mut session = self.reading_tokens("reading whose grants are in trouble").await?;
         grants::in_trouble(&mut session).await
     }
 

@@ -1,11 +1,10 @@
-//! Pages, plays, runs, gaps and what is counted from them.
+//! Pages, plays, runs, and what is known of them.
 
 use std::time::Duration;
 
 use super::{Bench, START, release};
 use crate::domain::{
-    Album, Artist, Gap, GapCause, Play, RunResult, Source, StoredPlay, Timestamp, TopEntry, TopKind, Track,
-    Trigger, UserId,
+    Album, Artist, Gap, GapCause, Play, RunResult, Source, StoredPlay, TopKind, Track, Trigger, UserId,
 };
 use crate::store::{Added, PageFacts, PageStored, PlayQuery, RunFailed};
 
@@ -46,6 +45,7 @@ impl Bench {
             result: RunResult::Ok,
             reason: None,
             plays: plays.to_vec(),
+            newest: plays.iter().map(|play| play.played_at).max(),
             gaps: Vec::new(),
             at: self.now(),
             release: release(self.now()),
@@ -196,7 +196,7 @@ pub async fn a_track_without_a_uri_is_kept_by_its_names(bench: &Bench) {
     assert_eq!(top.iter().map(|t| t.plays).collect::<Vec<_>>(), [2, 1]);
 }
 
-fn gap(from: u64, to: u64) -> Gap {
+pub fn gap(from: u64, to: u64) -> Gap {
     let at = |minutes| START + Duration::from_secs(60 * minutes);
     Gap { from: at(from), to: at(to), cause: GapCause::Unreachable, at_most: 12, closed_at: None }
 }
@@ -280,7 +280,7 @@ pub async fn facts_tell_what_is_known_and_how_the_runs_since_ended(bench: &Bench
     let oldest = Some(first);
     let facts = bench.store.page_facts(alice, run, &page, oldest).await.unwrap();
     let expected = PageFacts {
-        known: 2,
+        unknown: vec![1, 2],
         newest_stored: Some(second),
         before: None,
         stored: vec![second, first],
@@ -292,12 +292,13 @@ pub async fn facts_tell_what_is_known_and_how_the_runs_since_ended(bench: &Bench
 
     let bob = bench.add("bob").await.id;
     let run = bench.begin_run(bob, Trigger::Login).await;
-    assert_eq!(bench.store.page_facts(bob, run, &page, oldest).await.unwrap(), PageFacts::default());
+    let nothing = PageFacts { unknown: vec![0, 1, 2, 3], ..PageFacts::default() };
+    assert_eq!(bench.store.page_facts(bob, run, &page, oldest).await.unwrap(), nothing);
 
     (bench.by_hand)("UPDATE plays SET source = 'import' WHERE played_at > 1767225660000").await;
     let run = bench.begin_run(alice, Trigger::Login).await;
     let facts = bench.store.page_facts(alice, run, &page, oldest).await.unwrap();
-    assert_eq!((facts.known, facts.newest_stored), (2, Some(bench.play(1, 1).played_at)));
+    assert_eq!((facts.unknown, facts.newest_stored), (vec![1, 2], Some(bench.play(1, 1).played_at)));
 }
 
 pub async fn facts_tell_what_is_on_record_of_the_time_that_a_page_covers(bench: &Bench) {
@@ -326,88 +327,6 @@ pub async fn facts_tell_what_is_on_record_of_the_time_that_a_page_covers(bench: 
     assert_eq!(facts(alice, Some(30)).await.0, None);
 }
 
-pub async fn a_gap_is_on_record_once_counts_the_most_and_is_open_until_it_is_closed(bench: &Bench) {
-    let alice = bench.add("alice").await.id;
-    let other_cause = Gap { cause: GapCause::Unreadable, ..gap(1, 5) };
-    let store = async |gaps: &[Gap]| {
-        let page = PageStored { gaps: gaps.to_vec(), ..bench.page(alice, &[]).await };
-        let added = bench.store.store_page(&page).await.unwrap().gaps;
-        (added, bench.store.gaps(alice).await.unwrap(), bench.user("alice").await.gaps)
-    };
-    let both = vec![other_cause.clone(), gap(7, 8)];
-    assert_eq!(
-        store(&[gap(7, 8), other_cause.clone()]).await,
-        (both.clone(), vec![gap(7, 8), other_cause.clone()], 2)
-    );
-    let third = vec![gap(1, 5)];
-    let (added, on_record, open) = store(&[gap(1, 5), gap(7, 8)]).await;
-    assert_eq!((added, on_record.len(), open), (third, 3, 3), "a gap of another cause is another gap");
-
-    let more = Gap { at_most: 40, ..gap(7, 8) };
-    let fewer = Gap { at_most: 2, closed_at: Some(START), ..other_cause.clone() };
-    let (added, on_record, open) = store(&[more.clone(), fewer]).await;
-    assert_eq!((added, open), (vec![], 2));
-    let closed = Gap { closed_at: Some(START), ..other_cause.clone() };
-    assert!(on_record.contains(&more) && on_record.contains(&closed), "{on_record:?}");
-    let (added, on_record, open) = store(std::slice::from_ref(&other_cause)).await;
-    assert_eq!((added, open), (vec![], 3), "a closed gap may turn out to be open");
-    assert!(on_record.contains(&other_cause));
-}
-
-pub async fn gaps_come_newest_first(bench: &Bench) {
-    let alice = bench.add("alice").await.id;
-    let closed = Gap { cause: GapCause::ListenedTooFast, closed_at: Some(START), ..gap(30, 31) };
-    for gap in [gap(10, 11), closed.clone(), gap(20, 21)] {
-        let page = PageStored { gaps: vec![gap], ..bench.page(alice, &[]).await };
-        bench.store.store_page(&page).await.unwrap();
-    }
-    assert_eq!(bench.store.gaps(alice).await.unwrap(), [closed, gap(20, 21), gap(10, 11)]);
-}
-
-fn shown(top: Vec<TopEntry>) -> Vec<(String, i64)> {
-    top.into_iter().map(|entry| (entry.name, entry.plays)).collect()
-}
-
-pub async fn every_artist_of_a_track_counts(bench: &Bench) {
-    let alice = bench.add("alice").await.id;
-    let mut duet = bench.play(3, 2);
-    // Named twice, counted once.
-    duet.track.artists = vec![artist(2), artist(1), artist(2)];
-    bench.store_page(alice, &[bench.play(1, 1), bench.play(2, 1), duet]).await;
-    let top = async |since: Option<Timestamp>, limit| {
-        shown(bench.store.top(alice, TopKind::Artists, since, limit).await.unwrap())
-    };
-    let all = [("Artist 1".to_owned(), 3), ("Artist 101".to_owned(), 2), ("Artist 2".to_owned(), 1)];
-    assert_eq!(top(None, 9).await, all);
-    assert_eq!(top(None, 1).await, all[..1]);
-    let since = bench.play(3, 2).played_at;
-    assert_eq!(top(Some(since), 9).await, [("Artist 1".to_owned(), 1), ("Artist 2".to_owned(), 1)]);
-    let first = bench.store.top(alice, TopKind::Artists, None, 1).await.unwrap().remove(0);
-    assert_eq!((first.uri.as_deref(), first.artists.len()), (Some("spotify:artist:1"), 0));
-}
-
-pub async fn the_track_ids_of_one_recording_count_together(bench: &Bench) {
-    let alice = bench.add("alice").await.id;
-    let mut twin = bench.play(2, 5);
-    twin.track.isrc = Some("ISRC1".to_owned());
-    bench.store_page(alice, &[bench.play(1, 1), twin, bench.play(3, 2)]).await;
-    let top = bench.store.top(alice, TopKind::Tracks, None, 9).await.unwrap();
-    assert_eq!(top.iter().map(|t| t.plays).collect::<Vec<_>>(), [2, 1]);
-    assert_eq!((top[1].name.as_str(), top[1].uri.as_deref()), ("Track 2", Some("spotify:track:2")));
-    assert_eq!(top[1].artists, ["Artist 2", "Artist 102"]);
-}
-
-pub async fn albums_are_counted_with_their_artists(bench: &Bench) {
-    let alice = bench.add("alice").await.id;
-    let mut single = bench.play(9, 30);
-    single.track.album = None;
-    bench.store_page(alice, &[bench.play(1, 11), bench.play(2, 12), bench.play(3, 21), single]).await;
-    let top = bench.store.top(alice, TopKind::Albums, None, 9).await.unwrap();
-    assert_eq!(shown(top.clone()), [("Album 1".to_owned(), 2), ("Album 2".to_owned(), 1)]);
-    assert_eq!(top[0].artists, ["Artist 11", "Artist 12"]);
-    assert_eq!(top[0].uri.as_deref(), Some("spotify:album:1"));
-}
-
 pub async fn names_survive_quotes_and_other_alphabets(bench: &Bench) {
     let alice = bench.add("alice").await.id;
     let mut play = bench.play(1, 1);
@@ -416,18 +335,4 @@ pub async fn names_survive_quotes_and_other_alphabets(bench: &Bench) {
     bench.store_page(alice, std::slice::from_ref(&play)).await;
     let stored = bench.plays(alice).await.remove(0);
     assert_eq!((&stored.track, &stored.artists[0]), (&play.track.name, &play.track.artists[0].name));
-}
-
-pub async fn spotifys_top_artists_are_replaced_whole(bench: &Bench) {
-    let alice = bench.add("alice").await.id;
-    bench.store.save_top_artists(alice, START, &[artist(1), artist(2), artist(3)]).await.unwrap();
-    let nameless = Artist { uri: None, name: "Local hero".to_owned() };
-    let later = START + Duration::from_secs(60);
-    bench.store.save_top_artists(alice, later, &[artist(3), nameless]).await.unwrap();
-    let top = bench.store.top_artists(alice).await.unwrap();
-    let lines: Vec<_> =
-        top.iter().map(|t| (t.rank, t.name.as_str(), t.uri.as_deref(), t.fetched_at)).collect();
-    let expected = [(1, "Artist 3", Some("spotify:artist:3"), later), (2, "Local hero", None, later)];
-    assert_eq!(lines, expected);
-    assert_eq!(bench.user("alice").await.top_fetched_at, Some(later));
 }

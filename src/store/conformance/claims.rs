@@ -29,9 +29,9 @@ pub async fn of_two_daemons_one_runs_a_user(bench: &Bench) {
     let begun = claimed(bench, &claim(alice, 1)).await;
     let Claimed::Begun(run) = begun else { panic!("{begun:?}") };
     let until = bench.now() + LEASE;
-    assert_eq!(claimed(bench, &there(alice, 2)).await, Claimed::Taken { run, until });
+    assert_eq!(claimed(bench, &there(alice, 2)).await, Claimed::Taken { run, until, blocked: false });
     let due = RunClaim { due: Some(until), ..there(alice, 3) };
-    assert_eq!(claimed(bench, &due).await, Claimed::Taken { run, until });
+    assert_eq!(claimed(bench, &due).await, Claimed::Taken { run, until, blocked: false });
     assert_eq!(next(bench, "alice").await, Some(until));
     assert_eq!(bench.store.runs(alice, 9).await.unwrap().len(), 1);
     assert!(matches!(claimed(bench, &there(bob, 4)).await, Claimed::Begun(_)), "nobody else is held up");
@@ -92,14 +92,14 @@ pub async fn a_run_that_another_daemon_has_moved_is_not_due(bench: &Bench) {
     let due = bench.now();
     assert_eq!(
         claimed(bench, &RunClaim { due: Some(due), ..claim(alice, 1) }).await,
-        Claimed::NotDue { next: None }
+        Claimed::NotDue { next: None, blocked: false }
     );
     bench.store.plan_runs(&[PlannedRun { user: alice, seen: None, at: due }]).await.unwrap();
     let begun = claimed(bench, &RunClaim { due: Some(due), ..there(alice, 2) }).await;
     let end = Release { owner: THERE, next: Some(due + LEASE * 20) };
     bench.store.fail_run(&failed(bench, alice, begun, end)).await.unwrap();
     let late = RunClaim { due: Some(due), ..claim(alice, 3) };
-    assert_eq!(claimed(bench, &late).await, Claimed::NotDue { next: end.next });
+    assert_eq!(claimed(bench, &late).await, Claimed::NotDue { next: end.next, blocked: false });
     assert_eq!(next(bench, "alice").await, end.next);
     assert_eq!(bench.store.runs(alice, 9).await.unwrap().len(), 1);
     // By whichever time it fires, whoever is due by the store's clock is due.

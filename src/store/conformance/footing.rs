@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use super::{Bench, HERE, LEASE, START, first_login, name};
-use crate::domain::{Doubt, Footing, Login, Refusal, RunResult, Timestamp, Trigger, UserId};
+use crate::domain::{Doubt, Epoch, Footing, Login, Refusal, RunResult, Timestamp, Trigger, UserId};
 use crate::store::{Alike, Close, NewLogin, Release, RunFailed, UserSeen};
 
 /// Everyone, one by one.
 async fn seen(bench: &Bench) -> Vec<UserSeen> {
     let (mut users, mut after) = (Vec::new(), None);
     loop {
-        let bite = bench.store.users_seen(after, 2).await.unwrap();
-        assert!(bite.users.len() <= 2);
-        users.extend(bite.users);
-        after = bite.next;
+        let batch = bench.store.users_seen(after, 2).await.unwrap();
+        assert!(batch.users.len() <= 2);
+        users.extend(batch.users);
+        after = batch.next;
         if after.is_none() {
             return users;
         }
@@ -23,11 +23,13 @@ async fn seen(bench: &Bench) -> Vec<UserSeen> {
 /// That the tally is what counting one by one gives.
 async fn agrees(bench: &Bench) {
     let mut one_by_one: Vec<Alike> = Vec::new();
-    for UserSeen { user, login, newest_played } in seen(bench).await {
-        let footing = Footing::of(&user, login.as_ref(), bench.now());
+    for UserSeen { user, login, newest_played, read_at } in seen(bench).await {
+        assert_eq!(read_at, bench.now());
+        let footing = Footing::of(&user, login.as_ref(), read_at);
         match one_by_one.iter_mut().find(|alike| alike.footing == footing) {
             Some(alike) => {
                 alike.users += 1;
+                alike.first = alike.first.clone().min(user.name);
                 let oldest = [alike.oldest_archived, user.last_archived_at];
                 alike.oldest_archived = oldest.into_iter().flatten().min();
                 alike.newest_played = alike.newest_played.max(newest_played);
@@ -35,6 +37,7 @@ async fn agrees(bench: &Bench) {
             None => one_by_one.push(Alike {
                 footing,
                 users: 1,
+                first: user.name,
                 oldest_archived: user.last_archived_at,
                 newest_played,
             }),
@@ -136,7 +139,7 @@ pub async fn rows_that_are_no_users_are_neither_counted_nor_seen(bench: &Bench) 
     assert_eq!(names, [name("alice"), name("0.-_z")]);
 }
 
-pub async fn users_are_seen_in_bites_by_number(bench: &Bench) {
+pub async fn users_are_seen_in_batches_by_number(bench: &Bench) {
     for user in ["c", "b", "a"] {
         bench.add(user).await;
     }
@@ -147,6 +150,11 @@ pub async fn users_are_seen_in_bites_by_number(bench: &Bench) {
     let last = store.users_seen(first.next, 2).await.unwrap();
     assert_eq!((last.users[0].user.name.as_str(), last.users.len(), last.next), ("a", 1, None));
     assert_eq!(store.users_seen(None, 3).await.unwrap().users.len(), 3);
+    // Or those who are asked for.
+    let (c, a) = (first.users[0].clone(), last.users[0].clone());
+    store.remove_user(first.users[1].user.id, false).await.unwrap();
+    let numbers = [a.user.id, UserId(99), first.users[1].user.id, c.user.id];
+    assert_eq!(store.users_seen_of(&numbers).await.unwrap(), [c, a]);
 }
 
 pub async fn the_newest_play_and_the_oldest_page_are_known(bench: &Bench) {
@@ -171,18 +179,52 @@ pub async fn the_newest_play_and_the_oldest_page_are_known(bench: &Bench) {
 pub async fn logins_are_found_by_when_they_were_given(bench: &Bench) {
     let store = &bench.store;
     let at = |seconds| START + Duration::from_secs(seconds);
-    for (user, login_at) in
-        [("c", Some(at(3))), ("b", Some(at(2))), ("a", Some(at(1))), ("never", None), ("left", Some(at(2)))]
-    {
+    for (user, login_at) in [
+        ("a", Some(at(3))),
+        ("b", Some(at(2))),
+        ("c", Some(at(1))),
+        ("never", None),
+        ("left", Some(at(1))),
+        ("refused", Some(at(1))),
+    ] {
         let login = NewLogin { login_at, ..first_login(bench.add(user).await.id) };
         assert!(store.commit_login(&login).await.unwrap());
     }
     store.remove_user(bench.user("left").await.id, false).await.unwrap();
-    let given = async |from: Timestamp, to: Timestamp| -> Vec<(String, Timestamp)> {
-        let logins = store.logins_given(from, to).await.unwrap();
+    let refused = bench.grant(bench.user("refused").await.id).await;
+    let intent = bench.begin(&refused, 1).await;
+    let refusal = Refusal { since: START, reason: "no".to_owned(), tries: 0, next_try_at: None };
+    store.close_attempt(refused.user, refused.epoch, intent.attempt, &Close::Refused(refusal)).await.unwrap();
+    let given = async |until: Timestamp, after: Option<UserId>, limit: i64| -> Vec<(String, Timestamp)> {
+        let logins = store.logins_given(until, after, limit).await.unwrap();
         logins.into_iter().map(|login| (String::from(login.name), login.at)).collect()
     };
-    assert_eq!(given(at(1), at(3)).await, [("b".to_owned(), at(2)), ("c".to_owned(), at(3))]);
-    assert_eq!(given(at(0), at(1)).await, [("a".to_owned(), at(1))]);
-    assert_eq!(given(at(3), at(9)).await, []);
+    let [a, b, c] = [("a".to_owned(), at(3)), ("b".to_owned(), at(2)), ("c".to_owned(), at(1))];
+    assert_eq!(given(at(2), None, 9).await, [b.clone(), c.clone()]);
+    assert_eq!(given(at(9), None, 2).await, [a, b]);
+    assert_eq!(given(at(9), Some(bench.user("b").await.id), 9).await, [c]);
+    assert_eq!(given(at(0), None, 9).await, []);
+}
+
+pub async fn the_end_of_a_login_is_told_of_once_at_each_of_its_days(bench: &Bench) {
+    let (store, user) = (&bench.store, bench.add("a").await.id);
+    let login = NewLogin { login_at: Some(START), ..first_login(user) };
+    assert!(store.commit_login(&login).await.unwrap());
+    let told = async || store.logins_given(START, None, 9).await.unwrap()[0].told;
+    assert_eq!(told().await, None);
+    for (days, first) in [(30, true), (30, false), (1, true), (7, false), (1, false), (0, true), (0, false)] {
+        assert_eq!(store.note_ending(user, login.epoch, days).await.unwrap(), first, "{days}");
+    }
+    assert_eq!(told().await, Some(0));
+    // Another login has an end of its own; nobody tells of the old one's any more.
+    let renewed = NewLogin {
+        replaces: Some((login.epoch, login.generation)),
+        epoch: Epoch(login.epoch.0 + 1),
+        generation: login.generation.next(),
+        ..login.clone()
+    };
+    assert!(store.commit_login(&renewed).await.unwrap());
+    assert_eq!(told().await, None);
+    assert!(!store.note_ending(user, login.epoch, 30).await.unwrap());
+    assert!(store.note_ending(user, renewed.epoch, 30).await.unwrap());
 }

@@ -5,10 +5,12 @@ pub mod archive;
 pub mod claims;
 pub mod file_users;
 pub mod footing;
+pub mod gaps;
 pub mod grants;
 pub mod logins;
 pub mod refreshes;
 pub mod rest;
+pub mod top;
 pub mod users;
 
 use std::any::Any;
@@ -51,7 +53,7 @@ macro_rules! every_behaviour {
                 removing_a_user_takes_the_tokens_and_keeps_the_counters,
                 purging_a_user_leaves_nothing_and_the_number_is_not_given_out_again,
                 a_pause_for_everyone_spares_who_was_removed,
-                changes_come_in_bites,
+                changes_come_in_batches,
                 a_purge_is_noticed_and_forgotten_in_time,
                 users_are_found_by_their_numbers;
             claims: of_two_daemons_one_runs_a_user,
@@ -74,9 +76,10 @@ macro_rules! every_behaviour {
             footing: users_who_stand_alike_are_counted_together,
                 what_decides_a_state_is_counted_as_it_is_read_one_by_one,
                 rows_that_are_no_users_are_neither_counted_nor_seen,
-                users_are_seen_in_bites_by_number,
+                users_are_seen_in_batches_by_number,
                 the_newest_play_and_the_oldest_page_are_known,
-                logins_are_found_by_when_they_were_given;
+                logins_are_found_by_when_they_were_given,
+                the_end_of_a_login_is_told_of_once_at_each_of_its_days;
             grants: a_login_is_read_back_as_it_was_committed,
                 a_login_prepared_against_another_grant_is_refused,
                 a_repeated_login_stands_and_changes_nothing,
@@ -92,6 +95,7 @@ macro_rules! every_behaviour {
                 an_intent_for_an_older_generation_or_login_is_refused,
                 an_intent_that_does_not_know_of_a_refusal_or_a_doubt_is_refused,
                 a_commit_brings_the_next_generation_and_ends_all_trouble,
+                a_commit_may_bring_a_refresh_token_alone,
                 a_repeated_commit_is_recognised_by_its_attempt,
                 an_attempt_that_is_not_on_record_commits_nothing,
                 the_late_answer_of_an_old_login_changes_nothing,
@@ -121,12 +125,12 @@ macro_rules! every_behaviour {
                 a_failed_run_says_why_and_may_block,
                 facts_tell_what_is_known_and_how_the_runs_since_ended,
                 facts_tell_what_is_on_record_of_the_time_that_a_page_covers,
-                a_gap_is_on_record_once_counts_the_most_and_is_open_until_it_is_closed,
-                gaps_come_newest_first,
-                every_artist_of_a_track_counts,
+                names_survive_quotes_and_other_alphabets;
+            gaps: a_gap_is_on_record_once_counts_the_most_and_is_open_until_it_is_closed,
+                gaps_come_newest_first;
+            top: every_artist_of_a_track_counts,
                 the_track_ids_of_one_recording_count_together,
                 albums_are_counted_with_their_artists,
-                names_survive_quotes_and_other_alphabets,
                 spotifys_top_artists_are_replaced_whole;
             rest: opening_again_answers_the_same_deployment,
                 the_first_key_probe_stays,
@@ -215,8 +219,7 @@ pub fn tokens(intent: &Intent) -> NewTokens {
         epoch: intent.epoch,
         generation,
         refresh_token: sealed(&format!("refresh {generation}")),
-        access_token: sealed(&format!("access {generation}")),
-        access_times: times(START),
+        access: Some((sealed(&format!("access {generation}")), times(START))),
         scope: None,
         attempt: intent.attempt,
         cause: intent.cause,

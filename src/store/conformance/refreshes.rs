@@ -91,8 +91,8 @@ pub async fn a_commit_brings_the_next_generation_and_ends_all_trouble(bench: &Be
     let expected = Grant {
         generation: Generation(2),
         refresh_token: Some(new.refresh_token),
-        access_token: Some(new.access_token),
-        access_times: Some(new.access_times),
+        access_token: new.access.clone().map(|(token, _)| token),
+        access_times: new.access.map(|(_, times)| times),
         scope: new.scope,
         committed_at: bench.now(),
         born_of: Some(Cause::Asked),
@@ -103,6 +103,18 @@ pub async fn a_commit_brings_the_next_generation_and_ends_all_trouble(bench: &Be
         ..grant.clone()
     };
     assert_eq!(bench.grant(grant.user).await, expected);
+}
+
+pub async fn a_commit_may_bring_a_refresh_token_alone(bench: &Bench) {
+    let grant = bench.logged_in("alice").await;
+    let first = tokens(&bench.begin(&grant, 1).await);
+    assert!(bench.store.commit_tokens(&first, HELD).await.unwrap());
+    let grant = bench.grant(grant.user).await;
+    let alone = NewTokens { access: None, ..tokens(&bench.begin(&grant, 2).await) };
+    assert!(bench.store.commit_tokens(&alone, HELD).await.unwrap());
+    let found = bench.grant(grant.user).await;
+    assert_eq!((found.generation, found.refresh_token), (alone.generation, Some(alone.refresh_token)));
+    assert_eq!((found.access_token, found.access_times, found.attempt), (None, None, None));
 }
 
 pub async fn a_repeated_commit_is_recognised_by_its_attempt(bench: &Bench) {

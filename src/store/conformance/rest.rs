@@ -82,9 +82,8 @@ fn event(minutes: u64, user: Option<&str>) -> Event {
 pub async fn events_come_newest_first_and_by_user(bench: &Bench) {
     let bare = Event { app: None, run: None, attempt: None, ..event(3, None) };
     let events = [event(1, Some("alice")), event(2, Some("bob")), bare, event(4, Some("alice"))];
-    for event in &events {
-        bench.store.add_event(event).await.unwrap();
-    }
+    bench.store.add_events(&events[..1]).await.unwrap();
+    bench.store.add_events(&events[1..]).await.unwrap();
     let [first, second, third, fourth] = events;
     let last = bench.store.events(None, 3).await.unwrap();
     assert_eq!(last, [fourth.clone(), third, second]);
@@ -103,7 +102,7 @@ pub async fn pruning_forgets_runs_events_and_logins_but_never_plays_and_gaps(ben
     };
     let page = PageStored { gaps: vec![gap], ..bench.page(alice, &[bench.play(1, 1)]).await };
     store.store_page(&page).await.unwrap();
-    store.add_event(&event(0, Some("alice"))).await.unwrap();
+    store.add_events(&[event(0, Some("alice"))]).await.unwrap();
     let login = PendingLogin {
         state: "s".to_owned(),
         user: name("alice"),
@@ -116,7 +115,7 @@ pub async fn pruning_forgets_runs_events_and_logins_but_never_plays_and_gaps(ben
 
     bench.clock.advance(Duration::from_secs(86_400));
     let begun = bench.begin_run(alice, Trigger::Schedule).await;
-    store.add_event(&event(1440, None)).await.unwrap();
+    store.add_events(&[event(1440, None)]).await.unwrap();
     store.prune(bench.now()).await.unwrap();
     assert_eq!(store.runs(alice, 9).await.unwrap().iter().map(|r| r.id).collect::<Vec<_>>(), [begun]);
     assert_eq!(store.events(None, 9).await.unwrap(), [event(1440, None)]);

@@ -124,7 +124,7 @@ pub async fn purging_a_user_leaves_nothing_and_the_number_is_not_given_out_again
             attempt: Some(attempt(1).to_string()),
             message: "x".to_owned(),
         };
-        store.add_event(&event).await.unwrap();
+        store.add_events(&[event]).await.unwrap();
     }
     store.remove_user(alice, true).await.unwrap();
     assert_eq!(store.user(&name("alice")).await.unwrap(), None);
@@ -147,7 +147,7 @@ pub async fn a_pause_for_everyone_spares_who_was_removed(bench: &Bench) {
     assert!(!bench.user("bob").await.paused);
 }
 
-pub async fn changes_come_in_bites(bench: &Bench) {
+pub async fn changes_come_in_batches(bench: &Bench) {
     let store = &bench.store;
     for user in ["alice", "bob", "carol", "dave"] {
         bench.add(user).await;
@@ -159,11 +159,11 @@ pub async fn changes_come_in_bites(bench: &Bench) {
     store.set_paused(Some(first.users[0].id), true).await.unwrap();
     let (mut since, mut more, mut seen, mut refused) = (first.upto, first.more, Vec::new(), 0);
     while more {
-        let bite = store.users_changed(since, 2).await.unwrap();
-        assert!((bite.upto > since || !bite.more) && bite.users.len() + bite.refused.len() <= 2);
-        seen.extend(bite.users.into_iter().map(|user| (user.name.to_string(), user.paused)));
-        refused += bite.refused.len();
-        (since, more) = (bite.upto, bite.more);
+        let batch = store.users_changed(since, 2).await.unwrap();
+        assert!((batch.upto > since || !batch.more) && batch.users.len() + batch.refused.len() <= 2);
+        seen.extend(batch.users.into_iter().map(|user| (user.name.to_string(), user.paused)));
+        refused += batch.refused.len();
+        (since, more) = (batch.upto, batch.more);
     }
     let expected = [("carol", false), ("dave", false), ("alice", true)];
     assert_eq!(seen, expected.map(|(name, paused)| (name.to_owned(), paused)));

@@ -21,7 +21,7 @@ pub fn facts(rows: &Rows, user: UserId, run: RunId, plays: &[Play], oldest: Opti
     gaps.retain(|gap| before.is_none_or(|before| gap.to >= before));
     gaps.truncate(TOLD);
     PageFacts {
-        known: plays.iter().filter(|play| is_stored(row, play)).count(),
+        unknown: (0..).zip(plays).filter(|(_, play)| !is_stored(row, play)).map(|(n, _)| n).collect(),
         newest_stored: api().next(),
         before,
         stored: api().take_while(|at| *at >= oldest).take(TOLD).collect(),
@@ -66,7 +66,7 @@ pub fn store(rows: &mut Rows, page: &PageStored) -> Added {
     row.last_archived_at = Some(page.at);
     (row.last_run_result, row.last_run_reason) = (Some(page.result), page.reason.clone());
     row.blocked = None;
-    row.newest_played_at = row.newest_played_at.max(page.plays.iter().map(|play| play.played_at).max());
+    row.newest_played_at = row.newest_played_at.max(page.newest);
     let still_open = row.gaps.iter().filter(|(gap, _)| gap.closed_at.is_none()).count();
     row.gap_count = i64::try_from(still_open).unwrap_or(i64::MAX);
     runs::release(row, page.release);

@@ -157,8 +157,7 @@ fn commit(rows: &mut Rows, tokens: &NewTokens, when: CommitIf, now: Timestamp) -
     }
     grant.generation = tokens.generation;
     grant.refresh_token = Some(tokens.refresh_token.clone());
-    grant.access_token = Some(tokens.access_token.clone());
-    grant.access_times = Some(tokens.access_times);
+    (grant.access_token, grant.access_times) = tokens.access.clone().unzip();
     grant.scope = tokens.scope.clone().or(grant.scope.take());
     (grant.committed_at, grant.born_of) = (now, Some(tokens.cause));
     (grant.attempt, grant.doubt, grant.refusal) = (None, None, None);

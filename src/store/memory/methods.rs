@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::super::{
-    Added, Alike, Announcement, Bite, Changed, Changes, Claimed, FileUsers, LoginGiven, LoginProgress,
+    Added, Alike, Announcement, Batch, Changed, Changes, Claimed, FileUsers, LoginGiven, LoginProgress,
     NewUser, PageFacts, PageStored, PendingLogin, PlannedRun, PlayQuery, Result, RunClaim, RunFailed, Store,
-    StoreError,
+    StoreError, UserSeen,
 };
 use super::{MemoryStore, archive, catalogue, grants, runs, users};
 use crate::domain::{
-    Artist, Event, Gap, Owner, Play, Run, RunId, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry, TopKind,
-    User, UserId, UserName,
+    Artist, Epoch, Event, Gap, Owner, Play, Run, RunId, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry,
+    TopKind, User, UserId, UserName,
 };
 
 /// How long a commit may take to be seen by others.
@@ -138,13 +138,29 @@ impl Store for MemoryStore {
         self.reading("counting the users", users::tally).await
     }
 
-    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Bite> {
-        self.reading("reading how the users are", |rows, _| users::seen(rows, after, limit)).await
+    async fn users_seen(&self, after: Option<UserId>, limit: i64) -> Result<Batch> {
+        let look = |rows: &super::Rows, now| users::seen(rows, after, limit, now);
+        self.reading("reading how the users are", look).await
     }
 
-    async fn logins_given(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LoginGiven>> {
-        let look = |rows: &super::Rows, _| users::logins_given(rows, from, to);
+    async fn users_seen_of(&self, numbers: &[UserId]) -> Result<Vec<UserSeen>> {
+        let look = |rows: &super::Rows, now| users::seen_of(rows, numbers, now);
+        self.reading("reading how some users are", look).await
+    }
+
+    async fn logins_given(
+        &self,
+        until: Timestamp,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<LoginGiven>> {
+        let look = |rows: &super::Rows, _| users::logins_given(rows, until, after, limit);
         self.reading("reading when logins were given", look).await
+    }
+
+    async fn note_ending(&self, user: UserId, epoch: Epoch, days: u32) -> Result<bool> {
+        let note = |rows: &mut super::Rows, _| users::note_ending(rows, user, epoch, days);
+        self.writing("noting that the end of a login was told of", note).await
     }
 
     async fn begin_login(&self, login: &PendingLogin) -> Result<()> {
@@ -237,8 +253,9 @@ impl Store for MemoryStore {
         .await
     }
 
-    async fn add_event(&self, event: &Event) -> Result<()> {
-        self.writing("keeping an event", |rows, _| rows.events.push(event.clone().into())).await
+    async fn add_events(&self, events: &[Event]) -> Result<()> {
+        let add = |rows: &mut super::Rows, _| rows.events.extend(events.iter().cloned().map(Into::into));
+        self.writing("keeping events", add).await
     }
 
     async fn events(&self, user: Option<&UserName>, limit: i64) -> Result<Vec<Event>> {

@@ -60,6 +60,8 @@ pub struct UserRow {
     pub play_count: i64,
     pub gap_count: i64,
     pub grant: Option<Grant>,
+    /// Of which login's end was told, and how many days before it.
+    pub ending_told: Option<(Epoch, u32)>,
     /// The last generations with the attempts that brought them; the newest last.
     pub generations: Vec<(Epoch, Generation, Option<AttemptId>)>,
     pub plays: BTreeMap<(Timestamp, Arc<str>), PlayRow>,
@@ -186,6 +188,7 @@ impl Rows {
             play_count: 0,
             gap_count: 0,
             grant: None,
+            ending_told: None,
             generations: Vec::new(),
             plays: BTreeMap::new(),
             runs: Vec::new(),

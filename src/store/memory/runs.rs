@@ -36,9 +36,9 @@ pub fn begin(rows: &mut Rows, claim: &RunClaim, now: Timestamp) -> Claimed {
     }
     match row.next_run_at {
         Some(until) if until > now && row.run_owner.is_some_and(|by| by != claim.owner) => {
-            Claimed::Taken { run: RunId(row.run), until }
+            Claimed::Taken { run: RunId(row.run), until, blocked: row.blocked.is_some() }
         }
-        next => Claimed::NotDue { next },
+        next => Claimed::NotDue { next, blocked: row.blocked.is_some() },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::{
-    Alike, Bite, Changes, FileUsers, LoginGiven, LoginProgress, NewUser, PendingLogin, UserSeen,
+    Alike, Batch, Changes, FileUsers, LoginGiven, LoginProgress, NewUser, PendingLogin, UserSeen,
 };
 use super::rows::{LoginRow, Rows, UserRow};
 use crate::domain::{Epoch, Footing, Login, Origin, Owner, Timestamp, User, UserId};
@@ -104,37 +104,63 @@ pub fn tally(rows: &Rows, now: Timestamp) -> Vec<Alike> {
         let alike = counted.entry(format!("{footing:?}")).or_insert(Alike {
             footing,
             users: 0,
+            first: user.name.clone(),
             oldest_archived: None,
             newest_played: None,
         });
         alike.users += 1;
+        if user.name < alike.first {
+            alike.first = user.name;
+        }
         alike.oldest_archived = [alike.oldest_archived, row.last_archived_at].into_iter().flatten().min();
         alike.newest_played = alike.newest_played.max(row.newest_played_at);
     }
     counted.into_values().collect()
 }
 
-pub fn seen(rows: &Rows, after: Option<UserId>, limit: i64) -> Bite {
+fn one_seen(row: &UserRow, now: Timestamp) -> Option<UserSeen> {
+    let user = row.read().ok()?;
+    Some(UserSeen { user, login: login(row), newest_played: row.newest_played_at, read_at: now })
+}
+
+pub fn seen(rows: &Rows, after: Option<UserId>, limit: i64, now: Timestamp) -> Batch {
     let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
     let after = after.unwrap_or(UserId(i64::MIN));
     let listed: Vec<&UserRow> = rows.active().filter(|row| row.id > after).take(limit).collect();
     let next = listed.last().map(|row| row.id).filter(|_| listed.len() >= limit);
-    let one = |row: &&UserRow| {
-        let user = row.read().ok()?;
-        Some(UserSeen { user, login: login(row), newest_played: row.newest_played_at })
-    };
-    Bite { users: listed.iter().filter_map(one).collect(), next }
+    Batch { users: listed.iter().filter_map(|row| one_seen(row, now)).collect(), next }
 }
 
-pub fn logins_given(rows: &Rows, from: Timestamp, to: Timestamp) -> Vec<LoginGiven> {
-    let given = |row: &UserRow| {
-        let at = login(row)?.login_at.filter(|at| *at > from && *at <= to)?;
-        let user = row.read().ok()?;
-        Some(LoginGiven { name: user.name, app: user.app, at })
+pub fn seen_of(rows: &Rows, numbers: &[UserId], now: Timestamp) -> Vec<UserSeen> {
+    let listed = |row: &&UserRow| numbers.contains(&row.id);
+    rows.active().filter(listed).filter_map(|row| one_seen(row, now)).collect()
+}
+
+pub fn logins_given(rows: &Rows, until: Timestamp, after: Option<UserId>, limit: i64) -> Vec<LoginGiven> {
+    let given = |row: &&UserRow| {
+        let grant = row.grant.as_ref().filter(|grant| grant.refresh_token.is_some())?;
+        let at = grant.login_at.filter(|at| *at <= until && grant.refusal.is_none())?;
+        Some((grant.epoch, at))
     };
-    let mut given: Vec<LoginGiven> = rows.active().filter_map(given).collect();
-    given.sort_by(|a, b| a.name.cmp(&b.name));
-    given
+    let after = after.unwrap_or(UserId(i64::MIN));
+    let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
+    let listed = rows.active().filter(|row| row.id > after && given(row).is_some()).take(limit);
+    let told = |row: &UserRow| {
+        let ((epoch, at), user) = (given(&row)?, row.read().ok()?);
+        let told = row.ending_told.filter(|(of, _)| *of == epoch).map(|(_, days)| days);
+        Some(LoginGiven { user: user.id, name: user.name, app: user.app, epoch, at, told })
+    };
+    listed.filter_map(told).collect()
+}
+
+pub fn note_ending(rows: &mut Rows, user: UserId, epoch: Epoch, days: u32) -> bool {
+    let Some(row) = rows.user_mut(user) else { return false };
+    let is_of = row.grant.as_ref().is_some_and(|grant| grant.epoch == epoch);
+    let is_first = row.ending_told.is_none_or(|(of, told)| of != epoch || told > days);
+    if is_of && is_first {
+        row.ending_told = Some((epoch, days));
+    }
+    is_of && is_first
 }
 
 pub fn begin_login(rows: &mut Rows, login: &PendingLogin, now: Timestamp) {

@@ -56,21 +56,30 @@ impl Pool {
 impl Connection {
     /// Begins a transaction. SQLite takes its one write lock at once, so that what is read stays true until the commit.
     pub async fn begin(&mut self) -> Result<(), Error> {
-        match self {
-            Self::Sqlite(connection) => {
-                sqlx::query("BEGIN IMMEDIATE").execute(&mut **connection).await.map(drop)
-            }
-            Self::Postgres(connection) => {
-                in_time(sqlx::query("BEGIN").execute(&mut **connection)).await.map(drop)
-            }
-        }
+        self.plainly("BEGIN IMMEDIATE", "BEGIN").await
     }
 
     pub async fn commit(&mut self) -> Result<(), Error> {
+        self.plainly("COMMIT", "COMMIT").await
+    }
+
+    /// Begins what [`Connection::commit_unsynced`] ends.
+    pub async fn begin_unsynced(&mut self) -> Result<(), Error> {
+        self.plainly("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE", "").await
+    }
+
+    /// SQLite writes its log, and leaves it to the next commit to sync it. On PostgreSQL each statement has committed
+    /// itself.
+    pub async fn commit_unsynced(&mut self) -> Result<(), Error> {
+        self.plainly("COMMIT; PRAGMA synchronous = FULL", "").await
+    }
+
+    async fn plainly(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<(), Error> {
         match self {
-            Self::Sqlite(connection) => sqlx::query("COMMIT").execute(&mut **connection).await.map(drop),
+            Self::Sqlite(connection) => sqlx::query(sqlite).execute(&mut **connection).await.map(drop),
+            Self::Postgres(_) if postgres.is_empty() => Ok(()),
             Self::Postgres(connection) => {
-                in_time(sqlx::query("COMMIT").execute(&mut **connection)).await.map(drop)
+                in_time(sqlx::query(postgres).execute(&mut **connection)).await.map(drop)
             }
         }
     }

@@ -40,6 +40,11 @@ fn passes(e: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether it met another transaction (serialization, deadlock), of which one has to be repeated: the database is well.
+pub fn clashed(e: &sqlx::Error) -> bool {
+    sqlstate(e).is_some_and(|state| ["40001", "40P01"].contains(&state.as_str()))
+}
+
 /// PostgreSQL's code, its SQLSTATE.
 pub fn sqlstate(e: &sqlx::Error) -> Option<String> {
     let error = e.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use connection::{Pool, Row};
 pub(super) use fault::{primary_code, sqlstate, store_error};
+pub(super) use text::Dialect;
 pub(super) use value::{Bind, Column, Value};
 
 use self::connection::Connection;
-use self::text::Dialect;
-use super::Result;
+use self::fault::clashed;
+use super::{Result, StoreError};
 use crate::clock::Clock;
 use crate::domain::{Timestamp, UserId, said};
 
@@ -41,7 +42,7 @@ pub(super) enum Time {
     Given(Arc<dyn Clock>),
 }
 
-/// What kept the last writing method from its end; nothing once one has come to it.
+/// What keeps everyone's writing methods from their end; nothing once one has come to it.
 #[derive(Default)]
 pub(super) struct Trouble(Mutex<Option<String>>);
 
@@ -49,6 +50,13 @@ impl Trouble {
     /// In words.
     pub fn get(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the database refuses of one write says nothing of the others.
+    fn note(&self, error: &StoreError) {
+        if matches!(error, StoreError::Unavailable { .. }) {
+            self.set(Some(said(error)));
+        }
     }
 
     fn set(&self, trouble: Option<String>) {
@@ -60,8 +68,10 @@ impl Trouble {
 /// ends with its connection: after a failure (a full disk, say) nobody can tell whether it is rolled back already.
 pub(super) struct Session {
     connection: Connection,
-    /// Set while a transaction is open.
+    /// Set while something is not committed.
     writing: Option<Arc<Trouble>>,
+    /// Whether its commit may be lost in a power failure.
+    passing: bool,
     doing: String,
     time: Time,
     now: Option<Timestamp>,
@@ -69,23 +79,52 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// For a method that reads with one statement.
+    /// For a method that reads. Each statement sees what was committed before it.
     pub async fn reading(pool: Pool, time: &Time, doing: String) -> Result<Self> {
         Ok(Self::new(pool.connection(&doing).await?, time, doing))
     }
 
     /// For a method that writes.
     pub async fn writing(pool: Pool, time: &Time, doing: String, trouble: Arc<Trouble>) -> Result<Self> {
-        let connection = pool.connection(&doing).await.inspect_err(|e| trouble.set(Some(said(e))))?;
-        let mut session = Self::new(connection, time, doing);
-        session.writing = Some(trouble);
+        let mut session = Self::to_write(pool, time, doing, trouble).await?;
         let begun = session.connection.begin().await;
         begun.map_err(|e| session.error(e))?;
         Ok(session)
     }
 
+    /// For a method that writes what means nothing without this process. On SQLite a power failure, which ends both,
+    /// may take it: it costs no sync. On PostgreSQL, which others see, each statement is a durable commit of its own.
+    pub async fn noting(pool: Pool, time: &Time, doing: String, trouble: Arc<Trouble>) -> Result<Self> {
+        let mut session = Self::to_write(pool, time, doing, trouble).await?;
+        session.passing = true;
+        let begun = session.connection.begin_unsynced().await;
+        begun.map_err(|e| session.error(e))?;
+        Ok(session)
+    }
+
+    async fn to_write(pool: Pool, time: &Time, doing: String, trouble: Arc<Trouble>) -> Result<Self> {
+        let connection = pool.connection(&doing).await.inspect_err(|e| trouble.note(e))?;
+        let mut session = Self::new(connection, time, doing);
+        session.writing = Some(trouble);
+        Ok(session)
+    }
+
     fn new(connection: Connection, time: &Time, doing: String) -> Self {
-        Self { connection, writing: None, doing, time: time.clone(), now: None, statements: 0 }
+        let time = time.clone();
+        Self { connection, writing: None, passing: false, doing, time, now: None, statements: 0 }
+    }
+
+    /// Whose SQL is understood.
+    pub fn dialect(&self) -> Dialect {
+        self.connection.dialect()
+    }
+
+    /// The time that the program gives its statements; none where the server's own counts.
+    pub fn given_now(&self) -> Option<Timestamp> {
+        match &self.time {
+            Time::Given(clock) => Some(clock.now()),
+            Time::Server => None,
+        }
     }
 
     /// The store's clock, the same for the whole method.
@@ -95,20 +134,14 @@ impl Session {
         }
         let now = match &self.time {
             Time::Given(clock) => clock.now(),
-            Time::Server => {
-                self.one(
-                    "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now",
-                    params![],
-                    |row| row.get("now"),
-                )
-                .await?
-            }
+            Time::Server => self.one("SELECT clock(NULL) AS now", params![], |row| row.get("now")).await?,
         };
         self.now = Some(now);
         Ok(now)
     }
 
-    /// Keeps every other transaction from changing this user's rows until the commit. SQLite has one writer anyway.
+    /// Takes the user's row until the commit, so that what takes it too comes before or after. It is taken before any
+    /// other row of the user, as by whoever deletes them. SQLite has one writer anyway.
     pub async fn lock_user(&mut self, user: UserId) -> Result<()> {
         match self.connection.dialect() {
             Dialect::Sqlite => Ok(()),
@@ -123,7 +156,7 @@ impl Session {
     /// triggers, as every change of users takes it.
     pub async fn lock_user_to_delete(&mut self, user: UserId) -> Result<()> {
         if self.connection.dialect() == Dialect::Postgres {
-            self.run("SELECT pg_advisory_xact_lock(1819307129)", params![]).await?;
+            self.lock_changes().await?;
             self.run("SELECT id FROM users WHERE id = $1 FOR UPDATE", params![user]).await?;
         }
         Ok(())
@@ -136,6 +169,22 @@ impl Session {
             Dialect::Sqlite => Ok(()),
             Dialect::Postgres => {
                 self.run("SELECT pg_advisory_xact_lock(1819307130)", params![]).await.map(drop)
+            }
+        }
+    }
+
+    /// The same for changes of many users that daemons must know of. The lock of the triggers comes first: who waits for
+    /// it must hold up nobody.
+    pub async fn lock_many_to_change(&mut self) -> Result<()> {
+        self.lock_changes().await?;
+        self.lock_many().await
+    }
+
+    async fn lock_changes(&mut self) -> Result<()> {
+        match self.connection.dialect() {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => {
+                self.run("SELECT pg_advisory_xact_lock(1819307129)", params![]).await.map(drop)
             }
         }
     }
@@ -191,7 +240,10 @@ impl Session {
     /// Makes what was written durable, and answers `outcome`.
     pub async fn commit<T>(mut self, outcome: T) -> Result<T> {
         if self.writing.is_some() {
-            let committed = self.connection.commit().await;
+            let committed = match self.passing {
+                true => self.connection.commit_unsynced().await,
+                false => self.connection.commit().await,
+            };
             committed.map_err(|e| self.error(e))?;
         }
         if let Some(trouble) = self.writing.take() {
@@ -200,12 +252,13 @@ impl Session {
         Ok(outcome)
     }
 
-    fn error(&mut self, e: sqlx::Error) -> super::StoreError {
+    fn error(&mut self, e: sqlx::Error) -> StoreError {
         // What was broken off in the middle may still be on its way in this connection.
         self.connection.close_on_drop();
+        let clashed = clashed(&e);
         let error = store_error(self.doing.clone(), e);
-        if let Some(trouble) = &self.writing {
-            trouble.set(Some(said(&error)));
+        if let Some(trouble) = self.writing.as_ref().filter(|_| !clashed) {
+            trouble.note(&error);
         }
         error
     }

@@ -1,7 +1,7 @@
-//! One text for both databases: the two things that they say differently are written here once. Pure.
+//! One text for both databases: the three things that they say differently are written here once. Pure.
 //!
 //! `rows($3 AS page: at BIGINT, track TEXT)` is a table made of the last parameter; `names(EXPR ORDER BY EXPR)` is a
-//! JSON array, as text.
+//! JSON array, as text; `clock($4)` is the present, which SQLite is given and PostgreSQL knows.
 
 use std::borrow::Cow;
 
@@ -11,6 +11,9 @@ pub enum Dialect {
     Sqlite,
     Postgres,
 }
+
+/// Milliseconds since 1970.
+pub const SERVER_CLOCK: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
 
 /// The statement as the database understands it.
 pub fn statement(sql: &'static str, dialect: Dialect) -> Cow<'static, str> {
@@ -22,6 +25,13 @@ pub fn statement(sql: &'static str, dialect: Dialect) -> Cow<'static, str> {
         text = match dialect {
             Dialect::Sqlite => format!("{before}json_group_array({inside}){after}"),
             Dialect::Postgres => format!("{before}COALESCE(json_agg({inside}), '[]')::TEXT{after}"),
+        }
+        .into();
+    }
+    while let Some((before, inside, after)) = call(&text, "clock(") {
+        text = match dialect {
+            Dialect::Sqlite => format!("{before}{inside}{after}"),
+            Dialect::Postgres => format!("{before}COALESCE({inside}, {SERVER_CLOCK}){after}"),
         }
         .into();
     }
@@ -92,6 +102,16 @@ mod tests {
         assert_eq!(
             statement(sql, Dialect::Postgres),
             "SELECT (SELECT COALESCE(json_agg(a.name ORDER BY a.n), '[]')::TEXT FROM a) AS artists"
+        );
+    }
+
+    #[test]
+    fn the_present_is_given_or_the_servers() {
+        let sql = "SELECT clock($1) < 5";
+        assert_eq!(statement(sql, Dialect::Sqlite), "SELECT $1 < 5");
+        assert_eq!(
+            statement(sql, Dialect::Postgres),
+            "SELECT COALESCE($1, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)) < 5"
         );
     }
 

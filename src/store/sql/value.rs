@@ -33,11 +33,8 @@ pub enum Column {
 
 impl Column {
     /// One cell a row.
-    pub fn of<T: Bind>(cells: impl Iterator<Item = T>) -> Self {
-        match T::NULL {
-            Value::Int(_) => Self::Ints(cells.map(|cell| cell.bind().int()).collect()),
-            _ => Self::Texts(cells.map(|cell| cell.bind().text()).collect()),
-        }
+    pub fn of<T: Bind<As: Cell>>(cells: impl Iterator<Item = T>) -> Self {
+        T::As::column(cells.map(T::plain).collect())
     }
 
     /// The table as SQLite reads it: an array of rows, each an array of cells.
@@ -55,29 +52,40 @@ impl Column {
     }
 }
 
-impl Value {
-    fn int(self) -> Option<i64> {
-        match self {
-            Self::Int(value) => value,
-            Self::Bool(value) => value.map(i64::from),
-            _ => None,
-        }
-    }
-
-    fn text(self) -> Option<String> {
-        match self {
-            Self::Text(value) => value,
-            _ => None,
-        }
+/// What can be a parameter.
+pub trait Bind: Sized {
+    /// What it goes to the database as.
+    type As: Plain;
+    /// As that; `None`: null.
+    fn plain(self) -> Option<Self::As>;
+    /// As a parameter.
+    fn bind(self) -> Value {
+        Self::As::value(self.plain())
     }
 }
 
-/// What can be a parameter.
-pub trait Bind: Sized {
-    /// Null of this type.
-    const NULL: Value;
-    /// As it goes to the database.
-    fn bind(self) -> Value;
+/// What parameters are made of.
+pub trait Plain: Sized {
+    /// As a parameter.
+    fn value(value: Option<Self>) -> Value;
+}
+
+/// What the columns of tables are made of.
+pub trait Cell: Plain {
+    /// One cell a row.
+    fn column(cells: Vec<Option<Self>>) -> Column;
+}
+
+impl Cell for i64 {
+    fn column(cells: Vec<Option<Self>>) -> Column {
+        Column::Ints(cells)
+    }
+}
+
+impl Cell for String {
+    fn column(cells: Vec<Option<Self>>) -> Column {
+        Column::Texts(cells)
+    }
 }
 
 /// What can be read from a column.
@@ -99,18 +107,17 @@ impl<T> Raw for T where
 }
 
 impl<T: Bind> Bind for Option<T> {
-    const NULL: Value = T::NULL;
-    fn bind(self) -> Value {
-        self.map_or(T::NULL, T::bind)
+    type As = T::As;
+    fn plain(self) -> Option<T::As> {
+        self.and_then(T::plain)
     }
 }
 
 macro_rules! plain {
     ($($type:ty as $value:ident),*) => {$(
-        impl Bind for $type {
-            const NULL: Value = Value::$value(None);
-            fn bind(self) -> Value {
-                Value::$value(Some(self))
+        impl Plain for $type {
+            fn value(value: Option<Self>) -> Value {
+                Value::$value(value)
             }
         }
         impl Read for $type {
@@ -121,20 +128,25 @@ macro_rules! plain {
         }
     )*};
 }
-plain!(bool as Bool, i64 as Int, Vec<u8> as Blob);
+plain!(bool as Bool, i64 as Int, String as Text, Vec<u8> as Blob);
+
+macro_rules! as_it_is {
+    ($($type:ty),*) => {$(
+        impl Bind for $type {
+            type As = Self;
+            fn plain(self) -> Option<Self> {
+                Some(self)
+            }
+        }
+    )*};
+}
+as_it_is!(bool, i64, Vec<u8>);
 
 impl Bind for String {
-    const NULL: Value = Value::Text(None);
-    fn bind(self) -> Value {
+    type As = Self;
+    fn plain(self) -> Option<Self> {
         // PostgreSQL keeps every character but this one, and SQLite forgets what stands after it.
-        Value::Text(Some(if self.contains('\0') { self.replace('\0', "\u{fffd}") } else { self }))
-    }
-}
-
-impl Read for String {
-    type Raw = Self;
-    fn read(raw: Self) -> Result<Self, BoxDynError> {
-        Ok(raw)
+        Some(if self.contains('\0') { self.replace('\0', "\u{fffd}") } else { self })
     }
 }
 
@@ -142,10 +154,10 @@ impl Read for String {
 macro_rules! made_of {
     ($($type:ty: $raw:ty, $to:expr, $from:expr;)*) => {$(
         impl Bind for $type {
-            const NULL: Value = <$raw as Bind>::NULL;
-            fn bind(self) -> Value {
+            type As = $raw;
+            fn plain(self) -> Option<$raw> {
                 let to: fn($type) -> $raw = $to;
-                to(self).bind()
+                to(self).plain()
             }
         }
         impl Read for $type {
@@ -181,16 +193,16 @@ made_of! {
 }
 
 impl Bind for &str {
-    const NULL: Value = Value::Text(None);
-    fn bind(self) -> Value {
-        self.to_owned().bind()
+    type As = String;
+    fn plain(self) -> Option<String> {
+        self.to_owned().plain()
     }
 }
 
 impl<T: Bind + Clone> Bind for &T {
-    const NULL: Value = T::NULL;
-    fn bind(self) -> Value {
-        self.clone().bind()
+    type As = T::As;
+    fn plain(self) -> Option<T::As> {
+        self.clone().plain()
     }
 }
 

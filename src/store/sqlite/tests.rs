@@ -17,6 +17,9 @@ use crate::store::conformance::{Bench, HERE, START, THERE, every_behaviour, new_
 use crate::store::sql::Time;
 use crate::store::{CommitIf, NewUser, PageStored, Store, StoreError, pages};
 
+/// Every commit is synced (sqlite.org/pragma.html#pragma_synchronous).
+const FULL: i64 = 2;
+
 every_behaviour!(bench);
 
 async fn bench() -> Bench {
@@ -118,7 +121,7 @@ async fn commits_are_written_through_and_foreign_keys_hold() {
     let pools = pools(&store).await;
     let pragma =
         async |sql: &'static str| -> i64 { sqlx::query_scalar(sql).fetch_one(&pools.writer).await.unwrap() };
-    assert_eq!(pragma("PRAGMA synchronous").await, 2);
+    assert_eq!(pragma("PRAGMA synchronous").await, FULL);
     assert_eq!(pragma("PRAGMA foreign_keys").await, 1);
     assert_eq!(pragma("PRAGMA application_id").await, super::APPLICATION_ID);
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&pools.readers).await.unwrap();
@@ -321,6 +324,22 @@ async fn another_program_writing_between_a_read_and_a_write_makes_nobody_fail() 
 }
 
 #[tokio::test]
+async fn only_what_means_nothing_without_this_process_is_not_synced() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    let pragma = async || -> i64 {
+        sqlx::query_scalar("PRAGMA synchronous").fetch_one(&pools(&store).await.writer).await.unwrap()
+    };
+    store.add_events(&[]).await.unwrap();
+    assert_eq!(pragma().await, FULL, "after it has ended");
+    drop(store.noting("giving up").await.unwrap());
+    assert_eq!(pragma().await, FULL, "after it was broken off");
+    let mut noting = store.noting("noting").await.unwrap();
+    let level: i64 = noting.one("PRAGMA synchronous", vec![], |row| row.get("synchronous")).await.unwrap();
+    assert_eq!(level, 1, "NORMAL while it goes on");
+}
+
+#[tokio::test]
 async fn a_page_takes_a_handful_of_statements_however_long_it_is() {
     let shelf = Shelf::new();
     let bench = Bench {
@@ -343,7 +362,7 @@ async fn a_page_takes_a_handful_of_statements_however_long_it_is() {
     let fifty: Vec<Play> = (0..50).map(|n| bench.play(u64::from(n), n)).collect();
     assert_eq!(statements(&one).await, (1, 8));
     assert_eq!(statements(&fifty).await, (50, 8));
-    assert_eq!(statements(&fifty).await, (0, 3));
+    assert_eq!(statements(&fifty).await, (0, 4));
     assert_eq!(statements(&[bench.play(200, 7)]).await, (1, 4), "a track that is known is not kept again");
 }
 

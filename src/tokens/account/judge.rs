@@ -64,7 +64,7 @@ impl Account {
                 }
                 None => Verdict::Wait(Cause::Rejection),
             },
-            Want::Token { need, at_least } => {
+            Want::Token { need, asked, at_least } => {
                 if need.fresh && at_least.is_none() {
                     *at_least = Some(view.generation.next());
                 }
@@ -77,7 +77,10 @@ impl Account {
                 {
                     return refuse(TokenError::TooLong { at_most: held.lifetime() / 2 });
                 }
+                // Another daemon's may be new here and yet older than the question.
+                let fresh = !need.fresh || view.born.0 >= *asked;
                 if view.generation >= at_least
+                    && fresh
                     && let Some(token) = self.fitting(view, need, now)
                 {
                     return Verdict::Answer(Effect::Give(waiter.id, token));

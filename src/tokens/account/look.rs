@@ -1,9 +1,14 @@
 //! What the actor asks an account without changing it.
 
 use super::super::handle::News;
-use super::{Account, Known};
+use super::{Account, Known, Work};
 
 impl Account {
+    /// Whether a refresh is under way.
+    pub fn refreshing(&self) -> bool {
+        matches!(self.work, Work::Refreshing { .. })
+    }
+
     /// Whether the last refresh has an unknown outcome.
     pub fn in_doubt(&self) -> bool {
         matches!(&self.known, Known::Login(view) if view.doubt.is_some())

@@ -92,6 +92,8 @@ impl View {
 pub enum Outcome {
     /// New tokens are committed; or a newer state was found in the store.
     Committed(Box<View>),
+    /// A new refresh token is committed, and no access token came with it.
+    Tokenless(Box<View>),
     /// Something else is on record: read it.
     Superseded,
     /// Nothing happened at the provider.

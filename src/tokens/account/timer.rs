@@ -29,26 +29,26 @@ impl Account {
         if self.stale {
             return Some(self.read_again.unwrap_or(now.boot));
         }
-        let Known::Login(view) = &self.known else { return None };
+        let latest = BootTime(now.boot.0 + LONGEST_SLEEP);
+        let Known::Login(view) = &self.known else { return Some(self.unread_until(now)?.min(latest)) };
         if !view.client_matches {
             return None;
         }
+        if !self.waiters.is_empty() {
+            // They wait for what happens elsewhere: it is looked at until it ends or lapses, whatever holds the app.
+            return Some(self.look_again.unwrap_or(now.boot));
+        }
         let held = weather.held_until.max(weather.fault.as_ref().map(|fault| fault.retry_at));
-        let held_off =
-            self.backoff.as_ref().map(|b| b.until).max(self.look_again).max(held.map(|at| now.boot_of(at)));
-        let due = if !self.waiters.is_empty() {
-            // Another daemon's refresh is looked at until it ends or lapses, however long its doubt is left alone then.
-            now.boot
-        } else if let Some(refusal) = &view.refusal {
-            // A daemon that died in its try of a dead login leaves a doubt too.
-            let try_at = now.boot_of(refusal.next_try_at?);
-            self.strangers_until(view, now, weather).map_or(try_at, |until| until.max(try_at))
+        let backoff = self.backoff.as_ref().map(|b| b.until);
+        let strangers = self.strangers_until(view, now, weather);
+        let held_off = backoff.max(self.look_again).max(strangers).max(held.map(|at| now.boot_of(at)));
+        let due = if let Some(refusal) = &view.refusal {
+            now.boot_of(refusal.next_try_at?)
         } else if view.doubt.is_some() || view.on_record.is_some() {
-            self.strangers_until(view, now, weather).unwrap_or(now.boot)
+            now.boot
         } else {
             self.ahead_at(view, now)?
         };
-        let latest = BootTime(now.boot.0 + LONGEST_SLEEP);
         Some(due.max(held_off.unwrap_or(due)).min(latest))
     }
 
@@ -85,8 +85,17 @@ impl Account {
         if self.programs_until().is_some_and(|until| until > soonest.max(now.boot)) {
             return Some(soonest);
         }
-        let due = now.boot_of(self.run_due?);
-        Some(soonest.max(BootTime(due.0.saturating_sub(RUN_AHEAD))))
+        Some(soonest.max(self.before_run(now)?))
+    }
+
+    /// When somebody of whom nothing was read yet is read, so that a refresh can come ahead of their run.
+    pub(super) fn unread_until(&self, now: Moment) -> Option<BootTime> {
+        let unread = self.rules.ahead && matches!(self.known, Known::Unread);
+        if unread { self.before_run(now) } else { None }
+    }
+
+    fn before_run(&self, now: Moment) -> Option<BootTime> {
+        Some(BootTime(now.boot_of(self.run_due?).0.saturating_sub(RUN_AHEAD)))
     }
 
     /// Whether the token is refreshed ahead of time because a program asked, so that another such question changes

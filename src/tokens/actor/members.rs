@@ -53,6 +53,7 @@ impl Actor {
             self.wakes.remove(&(wake, user));
         }
         self.in_doubt.remove(&user);
+        self.exchange.metrics.set_in_doubt(self.in_doubt.len());
         self.forget_backing_off(user);
     }
 

@@ -35,8 +35,9 @@ impl Actor {
         let (exchange, skew) = (Arc::clone(&self.exchange), self.skew.get(&app.name).copied().unwrap_or(0));
         tokio::spawn(async move {
             let reading = async {
+                let now = exchange.moment(skew);
                 match exchange.store.grant(user).await {
-                    Ok(Some(grant)) => exchange.view(&app, grant, exchange.moment(skew)),
+                    Ok(Some(grant)) => exchange.view(&app, grant, now),
                     Ok(None) => Ok(None),
                     Err(error) => Err(said(&error)),
                 }

@@ -2,7 +2,7 @@
 //! everything, some hundred users at a time are looked at and compared with their grants by one statement; only whose
 //! answers could change something are opened.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::domain::{UserId, said};
 use crate::oauth::{Reading, read};
@@ -16,20 +16,29 @@ use super::{Exchange, Subject, login_ends};
 /// How many users are looked at together.
 pub(in super::super) const BITE: usize = 512;
 
+/// What of the spool can't be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolFault {
+    /// Whose answers; `None`: the spool itself.
+    pub user: Option<UserId>,
+    /// What is wrong, and the cure.
+    pub what: String,
+}
+
 /// Offers every answer that the spool keeps to the store, before the actor starts and whenever the store comes back
 /// within reach. `who` tells of whom it is asked; whoever it leaves out is passed over. Answers what the spool could not
-/// read, in words.
+/// read of theirs.
 ///
 /// # Errors
 /// Where the store can't be reached.
 pub async fn offer_spool<W>(
     exchange: &Exchange,
     who: impl Fn(Vec<UserId>) -> W,
-) -> Result<Vec<String>, StoreError>
+) -> Result<Vec<SpoolFault>, StoreError>
 where
     W: Future<Output = Stored<Vec<Subject>>>,
 {
-    let unreadable = |error| format!("the spool can't be read: {error}");
+    let unreadable = |error| SpoolFault { user: None, what: format!("the spool can't be read: {error}") };
     let users = match exchange.spool.users().await {
         Ok(users) => users,
         Err(error) => return Ok(vec![unreadable(error)]),
@@ -50,12 +59,14 @@ where
         let subjects = who(open.clone()).await?;
         let subjects: HashMap<UserId, Subject> = subjects.into_iter().map(|s| (s.user, s)).collect();
         for user in open {
+            let Some(subject) = subjects.get(&user) else { continue };
             let (kept, damaged) = match exchange.spool.kept_of(user).await {
                 Ok(kept) => kept,
-                Err(error) => (Vec::new(), vec![unreadable(error)]),
+                Err(error) => (Vec::new(), vec![error.to_string()]),
             };
-            faults.extend(damaged);
-            let Some(subject) = subjects.get(&user) else { continue };
+            let cure = format!("the next refresh of {} replaces it", subject.name);
+            let fault = |what| SpoolFault { user: Some(user), what: format!("{what}; {cure}") };
+            faults.extend(damaged.into_iter().map(fault));
             for answer in kept {
                 if exchange.offer(subject, answer).await? {
                     tracing::info!(user = %subject.name, "an answer from the spool was applied");
@@ -66,12 +77,25 @@ where
     Ok(faults)
 }
 
+/// Which of these faults of users' answers are still there. What is whole by now was replaced, or was mended and will be
+/// offered at the next occasion.
+pub async fn still_faulty(exchange: &Exchange, mut faults: Vec<SpoolFault>) -> Vec<SpoolFault> {
+    let users: Vec<UserId> = faults.iter().filter_map(|fault| fault.user).collect();
+    // Where nobody can look, nothing was mended.
+    if let Ok(seen) = exchange.spool.glance(&users).await {
+        let whole: HashSet<UserId> = seen.iter().filter(|glance| glance.sound).map(|g| g.user).collect();
+        faults.retain(|fault| fault.user.is_none_or(|user| !whole.contains(&user)));
+    }
+    faults
+}
+
 impl Exchange {
     /// Offers an answer from the spool: applied where the login is the same and the store's generation is not newer
     /// than the one that was sent, whatever became of the attempt. True where it changed something.
     pub async fn offer(&self, subject: &Subject, kept: Kept) -> Stored<bool> {
         let Some(grant) = self.store.grant(subject.user).await? else { return Ok(false) };
-        let success = matches!(read(&kept.answer, kept.received_at), Reading::Granted(_));
+        let reading = read(&kept.answer, kept.received_at);
+        let success = matches!(reading, Reading::Granted(_) | Reading::NewRefreshToken(_));
         if !counts(Head { success, ..kept.head() }, &GrantHead::from(&grant)) {
             return Ok(false);
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::clock::BootTime;
-use crate::domain::{AttemptId, Doubt, Epoch, EventKind, Refusal, Timestamp, UserId, said};
-use crate::oauth::{PostError, Reading, Tokens, read};
+use crate::domain::{AttemptId, Doubt, Epoch, EventKind, RefreshToken, Refusal, Timestamp, UserId, said};
+use crate::oauth::{NO_TOKEN, PostError, Reading, Tokens, read};
 use crate::store::{Close, CommitIf, NewTokens, Result as Stored};
 use crate::telemetry::{LoginLoss, Note, RefreshError};
 
@@ -32,7 +32,15 @@ pub(super) struct Case<'a> {
     pub lost: Option<String>,
     pub refusal: Option<Refusal>,
     pub commit_if: CommitIf,
+    /// When the request was sent; `None`: an old answer, from the spool.
     pub sent_boot: Option<BootTime>,
+}
+
+impl Case<'_> {
+    /// An old answer says nothing of the app as it is set up now.
+    fn is_new(&self) -> bool {
+        self.sent_boot.is_some()
+    }
 }
 
 impl Exchange {
@@ -97,20 +105,27 @@ impl Exchange {
         let kept = &case.kept;
         let (app, name) = (&case.subject.app.name, &case.subject.name);
         let reading = read(&kept.answer, kept.received_at);
-        if !matches!(reading, Reading::RateLimited(_)) {
+        if !matches!(reading, Reading::RateLimited(_)) && case.is_new() {
             self.gate.answered(app).await;
         }
         let (close, outcome, error) = match reading {
             Reading::Granted(tokens) => {
-                let outcome = self.commit(case, tokens, spooled, stalled).await;
+                let refresh_token = tokens.refresh_token.clone();
+                let outcome = self.commit(case, refresh_token, Some(tokens), spooled, stalled).await;
                 let lost = matches!(outcome, Outcome::Superseded).then_some(RefreshError::StoreError);
                 return (outcome, lost);
             }
+            // Only this may keep the login: the one that was sent may be spent.
+            Reading::NewRefreshToken(new) if new != kept.refresh_token => {
+                let outcome = self.commit(case, Some(new), None, spooled, stalled).await;
+                return (outcome, Some(RefreshError::ProviderError));
+            }
+            Reading::NewRefreshToken(_) => self.unclear(case, NO_TOKEN),
             Reading::RateLimited(retry_after) => {
                 // An old answer's wait is over, or was noted when it came.
-                let until = match case.sent_boot {
-                    Some(_) => self.gate.hold(app, retry_after).await,
-                    None => self.clock.now(),
+                let until = match case.is_new() {
+                    true => self.gate.hold(app, retry_after).await,
+                    false => self.clock.now(),
                 };
                 let reason = format!("Spotify's rate limit holds the app until {until}");
                 let retry_after = until.since(self.clock.now());
@@ -132,8 +147,9 @@ impl Exchange {
                 (Close::Nothing, Outcome::ClientRefused(reason), RefreshError::ClientError)
             }
             Reading::GrantRefused { expired, description } => {
-                self.gate.accept(app, None).await;
-                let refusal = self.refusal(case, expired, &description);
+                self.accept_app(case, None).await;
+                let over_age = expired || case.login_ends.is_some_and(|ends| ends <= self.clock.now());
+                let refusal = self.refusal(case, over_age, &description);
                 let news = case.refusal.is_none();
                 let closed = Close::Refused(refusal.clone());
                 let key = (kept.user, kept.epoch, kept.attempt);
@@ -141,37 +157,49 @@ impl Exchange {
                 if let Outcome::Refused(refusal) = &outcome
                     && news
                 {
-                    self.metrics.login_lost(loss(case, expired));
+                    self.metrics.login_lost(loss(case, over_age));
                     let message = format!("{name} must log in: {}", refusal.reason);
                     self.events.tell(EventKind::LoginLost, note(case.subject, kept.attempt), message);
                 }
                 return (outcome, Some(RefreshError::InvalidRefreshToken));
             }
-            Reading::Unclear(what) => {
-                let reason = format!("Spotify's token endpoint answered what proves nothing ({what})");
-                let (close, outcome) = self.doubt(case.subject, kept.attempt, reason, kept.sent_at);
-                (close, outcome, RefreshError::ProviderError)
-            }
+            Reading::Unclear(what) => self.unclear(case, &what),
         };
         let key = (kept.user, kept.epoch, kept.attempt);
         (self.close(key, &close, outcome, stalled).await, Some(error))
     }
 
-    async fn commit(&self, case: &Case<'_>, tokens: Tokens, spooled: bool, stalled: Stalled<'_>) -> Outcome {
+    fn unclear(&self, case: &Case<'_>, what: &str) -> (Close, Outcome, RefreshError) {
+        let reason = format!("Spotify's token endpoint answered what proves nothing ({what})");
+        let (close, outcome) = self.doubt(case.subject, case.kept.attempt, reason, case.kept.sent_at);
+        (close, outcome, RefreshError::ProviderError)
+    }
+
+    /// Commits the next generation. `new`: the refresh token that the answer brought; the one that was sent stays where
+    /// it brought none.
+    async fn commit(
+        &self,
+        case: &Case<'_>,
+        new: Option<RefreshToken>,
+        tokens: Option<Tokens>,
+        spooled: bool,
+        stalled: Stalled<'_>,
+    ) -> Outcome {
         let kept = &case.kept;
         let (user, epoch, generation) = (kept.user, kept.epoch, kept.sent.next());
-        let refresh_token = tokens.refresh_token.clone().unwrap_or_else(|| kept.refresh_token.clone());
+        let rotated = new.as_ref().is_some_and(|token| *token != kept.refresh_token);
+        let refresh_token = new.unwrap_or_else(|| kept.refresh_token.clone());
         let skew = skew(kept.answer.date.as_deref(), kept.sent_at, kept.received_at).unwrap_or(0);
-        let access_times = times(kept.sent_at, tokens.lifetime, skew);
+        let access = tokens.as_ref().map(|t| (&t.access_token, times(kept.sent_at, t.lifetime, skew)));
         let seal = |label, text: &str| self.vault.seal(label, text.as_bytes(), &self.random);
         let new = NewTokens {
             user,
             epoch,
             generation,
             refresh_token: seal(Label::Refresh(user, epoch, generation), refresh_token.expose()),
-            access_token: seal(Label::Access(user, epoch, generation), tokens.access_token.expose()),
-            access_times,
-            scope: tokens.scope,
+            access: access
+                .map(|(token, times)| (seal(Label::Access(user, epoch, generation), token.expose()), times)),
+            scope: tokens.as_ref().and_then(|tokens| tokens.scope.clone()),
             attempt: kept.attempt,
             cause: kept.cause,
         };
@@ -186,45 +214,53 @@ impl Exchange {
         if !committed {
             return Outcome::Superseded;
         }
-        let rotated = tokens.refresh_token.as_ref().is_some_and(|token| *token != kept.refresh_token);
-        self.gate.accept(&case.subject.app.name, Some(rotated)).await;
-        let what = if rotated { "with a new refresh token" } else { "the refresh token stays" };
-        let message = format!("{} has a new access token, {what}", case.subject.name);
-        self.events.tell(EventKind::TokenRefreshed, note(case.subject, kept.attempt), message);
-        let now = self.moment(skew);
-        let held = match case.sent_boot {
-            Some(sent) => Held::received(access_times, sent, now),
-            None => Held::read(access_times, now),
+        self.accept_app(case, Some(rotated)).await;
+        let (kind, what) = match (&access, rotated) {
+            (None, _) => (EventKind::RefreshFailed, "a new refresh token, and was given no access token"),
+            (_, true) => (EventKind::TokenRefreshed, "a new access token, with a new refresh token"),
+            (_, false) => (EventKind::TokenRefreshed, "a new access token, the refresh token stays"),
         };
-        Outcome::Committed(Box::new(View {
+        let message = format!("{} has {what}", case.subject.name);
+        self.events.tell(kind, note(case.subject, kept.attempt), message);
+        let now = self.moment(skew);
+        let held = |times| match case.sent_boot {
+            Some(sent) => Held::received(times, sent, now),
+            None => Held::read(times, now),
+        };
+        let view = Box::new(View {
             epoch,
             generation,
             client_matches: true,
             refresh_token,
-            access: Some((tokens.access_token, held)),
+            access: access.map(|(token, times)| (token.clone(), held(times))),
             born: (now.boot, Some(kept.cause)),
             on_record: None,
             login_ends: case.login_ends,
             doubt: None,
             refusal: None,
-        }))
+        });
+        if view.access.is_some() { Outcome::Committed(view) } else { Outcome::Tokenless(view) }
     }
 
-    /// An old answer says nothing of the app as it is set up now.
     async fn refuse_app(&self, case: &Case<'_>, reason: &str) {
-        if case.sent_boot.is_some() {
+        if case.is_new() {
             self.gate.refuse(&case.subject.app.name, reason).await;
         }
     }
 
-    fn refusal(&self, case: &Case<'_>, expired: bool, description: &str) -> Refusal {
+    async fn accept_app(&self, case: &Case<'_>, rotated: Option<bool>) {
+        if case.is_new() {
+            self.gate.accept(&case.subject.app.name, rotated).await;
+        }
+    }
+
+    fn refusal(&self, case: &Case<'_>, over_age: bool, description: &str) -> Refusal {
         let name = &case.subject.name;
         let now = self.clock.now();
         let (since, tries) = match &case.refusal {
             Some(earlier) => (earlier.since, earlier.tries + 1),
             None => (now, 0),
         };
-        let over_age = expired || case.login_ends.is_some_and(|ends| ends <= now);
         let next = TRIES.get(tries as usize).filter(|_| !over_age);
         let reason = match (&case.refusal, &case.lost) {
             (Some(earlier), _) => earlier.reason.clone(),
@@ -272,9 +308,9 @@ impl Exchange {
     }
 }
 
-fn loss(case: &Case<'_>, expired: bool) -> LoginLoss {
+fn loss(case: &Case<'_>, over_age: bool) -> LoginLoss {
     match &case.lost {
-        _ if expired => LoginLoss::Expired,
+        _ if over_age => LoginLoss::Expired,
         Some(_) => LoginLoss::AnswerLost,
         None => LoginLoss::Revoked,
     }

@@ -11,6 +11,7 @@ use crate::domain::UserId;
 use crate::random::Random;
 
 use super::super::seal::Vault;
+use super::slot::{LEAST, PREALLOCATED};
 use super::{Glance, Kept, Spool, answers, glance_at, slot, text_of};
 
 /// The files, which outlive whoever works on them.
@@ -45,12 +46,13 @@ impl MemorySpool {
 #[async_trait]
 impl Spool for MemorySpool {
     async fn prepare(&self, user: UserId) -> io::Result<()> {
-        self.files().entry(user).or_default();
+        self.files().entry(user).or_default().make_room(PREALLOCATED);
         Ok(())
     }
 
     async fn keep(&self, kept: &Kept) -> io::Result<()> {
         let file = self.files().entry(kept.user).or_default().clone();
+        file.make_room(LEAST);
         slot::write(&file, (kept.user, kept.head()), &text_of(kept)?, &self.vault, &self.random)
     }
 
@@ -82,6 +84,14 @@ impl Spool for MemorySpool {
 impl Bytes {
     fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many bytes at least.
+    fn make_room(&self, length: u64) {
+        let (mut bytes, length) = (self.bytes(), usize::try_from(length).unwrap_or(usize::MAX));
+        if bytes.len() < length {
+            bytes.resize(length, 0);
+        }
     }
 }
 

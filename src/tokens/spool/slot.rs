@@ -23,6 +23,8 @@ const NEAR: usize = 8 * 1024;
 const LONGEST: usize = 128 * 1024;
 /// What is preallocated of a file.
 pub const PREALLOCATED: u64 = (SLOTS * NEAR) as u64;
+/// The least length of a file that anything was written to: all heads are inside. One that is shorter is cut.
+pub const LEAST: u64 = ((SLOTS - 1) * NEAR + HEAD) as u64;
 
 const MAGIC: &[u8; 8] = b"lpspool1";
 /// Magic, sequence number, epoch, generation that was sent, attempt, whether the status was 200.
@@ -45,6 +47,10 @@ pub struct Slot {
 
 /// What is in the slots, the newest first; in words, what can't be read.
 pub fn read(file: &impl FileExt) -> Vec<Result<Slot, String>> {
+    // One that was made, and not yet given its room.
+    if file.read_at(&mut [0], 0).is_ok_and(|length| length == 0) {
+        return Vec::new();
+    }
     let mut slots: Vec<_> = (0..SLOTS).filter_map(|number| slot(file, number).transpose()).collect();
     slots.sort_by_key(|slot| std::cmp::Reverse(slot.as_ref().map_or(0, |slot| slot.sequence)));
     slots
@@ -55,6 +61,7 @@ fn slot(file: &impl FileExt, number: usize) -> Result<Option<Slot>, String> {
     let mut head = [0; HEAD];
     match file.read_at(&mut head, begin(number)) {
         Err(error) => return Err(format!("the answer in slot {number} can't be read: {error}")),
+        Ok(length) if length < HEAD => return Err(damaged(number)),
         Ok(_) if head == [0; HEAD] => return Ok(None),
         Ok(_) => {}
     }
@@ -106,7 +113,11 @@ impl Slot {
                 io::ErrorKind::UnexpectedEof => damaged(self.number),
                 _ => format!("the answer in slot {} can't be read: {error}", self.number),
             })?;
-        vault.open(Label::Answer(user, &self.clear[..NAMED]), &Sealed(sealed)).map_err(|e| e.to_string())
+        let label = Label::Answer(user, &self.clear[..NAMED]);
+        vault.open(label, &Sealed(sealed)).map_err(|error| match error {
+            OpenError::Damaged => damaged(self.number),
+            error => format!("the answer in slot {}: {error}", self.number),
+        })
     }
 
     fn length(&self) -> usize {

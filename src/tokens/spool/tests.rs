@@ -1,5 +1,3 @@
-use std::os::unix::fs::FileExt as _;
-
 use super::*;
 use crate::config::TokenKey;
 use uuid::Uuid;
@@ -104,6 +102,23 @@ async fn an_answer_sealed_with_a_key_that_is_away_is_not_taken_for_damaged() {
 }
 
 #[tokio::test]
+async fn where_no_room_can_be_reserved_it_is_written_and_costs_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    spool.keep(&answer(1, 200, b"{}")).await.unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(folder.path().join("4")).unwrap();
+    assert!(!has_room(&file.metadata().unwrap()));
+    for _ in 0..2 {
+        fill(&file).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), PREALLOCATED);
+        assert_eq!(contents(&spool).await, (vec![(1, 200)], vec![]));
+    }
+    spool.keep(&answer(2, 200, &[b'x'; 64 * 1024])).await.unwrap();
+    fill(&file).unwrap();
+    assert_eq!(contents(&spool).await, (vec![(2, 200), (1, 200)], vec![]));
+}
+
+#[tokio::test]
 async fn the_longest_answer_fits() {
     let folder = tempfile::tempdir().unwrap();
     let spool = spool(folder.path());
@@ -143,11 +158,33 @@ async fn a_flipped_bit_or_a_cut_file_is_said_and_the_other_slot_still_read() {
         assert_eq!((kept, faults.len()), (vec![(1, 200)], 1), "offset {offset}");
     }
     let file = OpenOptions::new().write(true).open(folder.path().join("4")).unwrap();
-    for length in [SECOND + ANSWER + 40, SECOND + ANSWER, SECOND + 60, SECOND + 20] {
+    for length in [SECOND + ANSWER + 40, SECOND + ANSWER, SECOND + 60, SECOND + 20, SECOND, SECOND / 2] {
         file.set_len(length).unwrap();
         let (kept, faults) = contents(&spool).await;
         assert_eq!((kept, faults.len()), (vec![(1, 200)], 1), "{length} bytes");
+        let sound = spool.glance(&[UserId(4)]).await.unwrap()[0].sound;
+        assert_eq!(sound, length >= SECOND + ANSWER, "{length} bytes: its head is all that is looked at");
     }
+    for length in [ANSWER + 40, CLEAR, 1] {
+        file.set_len(length).unwrap();
+        let (kept, faults) = contents(&spool).await;
+        assert_eq!((kept, faults.len()), (vec![], 2), "{length} bytes");
+    }
+    // What comes next makes it whole.
+    spool.keep(&answer(3, 200, b"{}")).await.unwrap();
+    spool.keep(&answer(4, 200, b"{}")).await.unwrap();
+    assert_eq!(contents(&spool).await, (vec![(4, 200), (3, 200)], vec![]));
+}
+
+#[tokio::test]
+async fn an_answer_that_nothing_was_preallocated_for_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path());
+    // As it is left by an end between its making and its preallocation.
+    std::fs::write(folder.path().join("4"), "").unwrap();
+    assert_eq!(contents(&spool).await, (vec![], vec![]));
+    spool.keep(&answer(1, 200, b"{}")).await.unwrap();
+    assert_eq!(contents(&spool).await, (vec![(1, 200)], vec![]));
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ impl Scene {
         scene
     }
 
-    async fn offer_in_bites(&self) -> Result<Vec<String>, StoreError> {
+    async fn offer_in_bites(&self) -> Result<Vec<SpoolFault>, StoreError> {
         offer_spool(&self.exchange, async |users| Ok(self.who(users))).await
     }
 
@@ -131,7 +131,7 @@ async fn offering_in_bites_does_what_offering_each_does_in_the_same_order() {
     let (grants, spooled) = everyone(&grant);
     assert!(grants.len() > 2_000);
     let (bites, each) = (Scene::with(&grants, &spooled).await, Scene::with(&grants, &spooled).await);
-    assert_eq!(bites.offer_in_bites().await.unwrap(), Vec::<String>::new());
+    assert_eq!(bites.offer_in_bites().await.unwrap(), []);
     each.offer_each().await;
     let (mut in_bites, one_by_one) = (bites.journal.take(), each.journal.take());
     in_bites.retain(|what| what != "heads read");
@@ -231,7 +231,7 @@ async fn a_fault_in_one_file_of_a_bite_is_told_and_stops_no_other() {
     std::fs::remove_file(folder.path().join("5")).unwrap();
     std::fs::create_dir(folder.path().join("5")).unwrap();
     let faults = offer_spool(&exchange, async |users| Ok(scene.who(users))).await.unwrap();
-    let told: Vec<&str> = faults.iter().filter_map(|fault| fault.rsplit_once('/')?.1.get(..2)).collect();
+    let told: Vec<&str> = faults.iter().filter_map(|fault| fault.what.rsplit_once('/')?.1.get(..2)).collect();
     assert_eq!(told, ["2:", "3:", "4:", "5:", "5:"], "{faults:?}");
     let grants = scene.store.inner.grants();
     let generations: Vec<i64> = (1..=6).map(|user| grants[&UserId(user)].generation.0).collect();

@@ -1,3 +1,6 @@
+-- What a function of the owner's names is looked for here alone: another role's temporary tables come last.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+
 -- Times are milliseconds since the Unix epoch, in UTC. What belongs to a user has user_id first in its key. Names are
 -- ordered by their bytes, as SQLite does it.
 
@@ -62,7 +65,8 @@ CREATE INDEX users_by_run_owner ON users (run_owner) WHERE run_owner IS NOT NULL
 
 -- Other programs add users too: every change of what a daemon must know gets the next number, whoever makes it. The
 -- lock makes the numbers rise in the order of the commits, so that whoever asks for what came after a number misses
--- nothing; it is taken before any row, so that two such statements never wait for each other in a circle.
+-- nothing; it is taken before any row, so that two such statements never wait for each other in a circle. Who may
+-- change users need not be permitted the numbers: they are the owner's doing.
 CREATE SEQUENCE changes;
 
 CREATE FUNCTION one_change_at_a_time() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -75,7 +79,7 @@ $$;
 CREATE TRIGGER users_change_begins BEFORE INSERT OR UPDATE OF name, app, schedule, timezone, paused, active ON users
 FOR EACH STATEMENT EXECUTE FUNCTION one_change_at_a_time();
 
-CREATE FUNCTION number_users_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION number_users_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
   IF TG_OP = 'INSERT' OR (old.name, old.app, old.schedule, old.timezone, old.paused, old.active)
     IS DISTINCT FROM (new.name, new.app, new.schedule, new.timezone, new.paused, new.active)
@@ -102,7 +106,7 @@ CREATE INDEX purged_users_by_change ON purged_users (change);
 CREATE TRIGGER users_deletion_begins BEFORE DELETE ON users
 FOR EACH STATEMENT EXECUTE FUNCTION one_change_at_a_time();
 
-CREATE FUNCTION number_users_deletion() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION number_users_deletion() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
   INSERT INTO purged_users (user_id, change, purged_at)
     VALUES (old.id, nextval('changes'), EXTRACT(EPOCH FROM clock_timestamp()) * 1000);
@@ -149,7 +153,9 @@ CREATE TABLE grants (
   refusal_since       BIGINT,
   refusal_reason      TEXT,
   refusal_tries       BIGINT,
-  refusal_next_try_at BIGINT
+  refusal_next_try_at BIGINT,
+  -- How many days before its end the login's end was told of last.
+  ending_told         BIGINT
 );
 
 CREATE INDEX grants_in_trouble ON grants (user_id)

@@ -124,7 +124,9 @@ CREATE TABLE grants (
   refusal_since       INTEGER,
   refusal_reason      TEXT,
   refusal_tries       INTEGER,
-  refusal_next_try_at INTEGER
+  refusal_next_try_at INTEGER,
+  -- How many days before its end the login's end was told of last.
+  ending_told         INTEGER
 ) STRICT;
 
 CREATE INDEX grants_in_trouble ON grants (user_id)

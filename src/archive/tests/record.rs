@@ -1,35 +1,20 @@
-//! Runs on a real archive.
+//! What is on record after runs.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::archive::{Archiver, Dependencies, Who};
 use crate::clock::Clock;
 use crate::domain::{EventKind, Gap, GapCause, RunResult, Trigger};
 use crate::sim::{Effect, Endpoint, Fault, Injection, Reply};
-use crate::spotify::Gate;
-use crate::store::{NewUser, PlayQuery, Store};
-
-async fn on_sqlite(scene: &Scene, folder: &tempfile::TempDir) -> (Arc<dyn Store>, Archiver, Who) {
-    let url = format!("sqlite://{}", folder.path().join("longplay.db").display());
-    let store = crate::store::open(&url, scene.clock.clone()).unwrap();
-    store.open().await.unwrap();
-    let who = scene.who();
-    let new = NewUser { name: who.name.clone(), app: who.app.clone(), schedule: None, timezone: None };
-    let user = store.put_user(&new).await.unwrap();
-    let gate = Gate::new(scene.clock.clone(), store.clone(), scene.with.events.clone());
-    let with = Dependencies { store: store.clone(), gate, ..scene.with.clone() };
-    (store, Archiver::new(with, LIMITS), Who { id: user.id, ..who })
-}
+use crate::store::PlayQuery;
 
 #[tokio::test]
 async fn a_day_of_listening_is_archived_once_with_the_gap_in_it() {
-    let (scene, folder) = (Scene::new(), tempfile::tempdir().unwrap());
-    let (store, archiver, who) = on_sqlite(&scene, &folder).await;
-    let run = || archiver.archive(who.clone(), Trigger::Schedule);
+    let scene = Scene::new().await;
+    let (store, archiver, who) = (scene.store.clone(), scene.archiver.clone(), scene.who());
+    let run = async || archiver.archive(who.clone(), Trigger::Schedule).await.unwrap();
 
     scene.spotify.listen_until("alice", 50, scene.clock.now());
     let first = run().await;
@@ -78,13 +63,13 @@ fn page(scene: &Scene, items: &[(Option<u64>, bool)]) -> Fault {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_a_gap_once_until_it_can_be_read() {
-    let (mut scene, folder) = (Scene::without_top(), tempfile::tempdir().unwrap());
-    let (store, archiver, who) = on_sqlite(&scene, &folder).await;
+    let mut scene = Scene::without_top().await;
+    let (store, archiver, who) = (scene.store.clone(), scene.archiver.clone(), scene.who());
     let ago = |minutes: u64| scene.clock.now() - Duration::from_secs(60 * minutes);
     let (newest, lost, oldest) = (ago(10), ago(25), ago(50));
     let run = async |scene: &Scene, items: &[(Option<u64>, bool)]| {
         scene.fault(page(scene, items), 1);
-        archiver.archive(who.clone(), Trigger::Schedule).await
+        archiver.archive(who.clone(), Trigger::Schedule).await.unwrap()
     };
     let items = [
         (Some(10), true),
@@ -129,12 +114,12 @@ async fn what_cannot_be_read_is_a_gap_once_until_it_can_be_read() {
 
 #[tokio::test]
 async fn a_play_of_the_far_future_blinds_nobody() {
-    let (scene, folder) = (Scene::without_top(), tempfile::tempdir().unwrap());
-    let (store, archiver, who) = on_sqlite(&scene, &folder).await;
+    let scene = Scene::without_top().await;
+    let (store, archiver, who) = (scene.store.clone(), scene.archiver.clone(), scene.who());
     let track = json!({"name": "Marzipan", "uri": "spotify:track:M"});
     let items = json!({"items": [{"played_at": "9999-01-01T00:00:00Z", "track": track}]});
     scene.fault(Fault::answer(Reply::new(200, "application/json", items.to_string())), 1);
-    let run = || archiver.archive(who.clone(), Trigger::Schedule);
+    let run = async || archiver.archive(who.clone(), Trigger::Schedule).await.unwrap();
     let outcome = run().await;
     assert_eq!((outcome.result, outcome.gaps.len()), (RunResult::Partial, 1));
     scene.spotify.listen_until("alice", 50, scene.clock.now());
@@ -148,9 +133,9 @@ async fn a_play_of_the_far_future_blinds_nobody() {
 
 #[tokio::test]
 async fn a_403_is_on_record_until_the_next_page_and_top_artists_are_kept() {
-    let (scene, folder) = (Scene::new(), tempfile::tempdir().unwrap());
-    let (store, archiver, who) = on_sqlite(&scene, &folder).await;
-    let run = || archiver.archive(who.clone(), Trigger::Manual);
+    let scene = Scene::new().await;
+    let (store, archiver, who) = (scene.store.clone(), scene.archiver.clone(), scene.who());
+    let run = async || archiver.archive(who.clone(), Trigger::Manual).await.unwrap();
     scene.spotify.set_premium("app", false);
     let outcome = run().await;
     let blocked = store.user(&who.name).await.unwrap().unwrap().blocked;
