@@ -6,6 +6,7 @@ mod exchange;
 mod handle;
 mod login;
 mod seal;
+mod set_back;
 mod spool;
 mod validity;
 
