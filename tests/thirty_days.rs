@@ -8,9 +8,9 @@ mod simulation;
 use simulation::{Report, Setup, run};
 
 /// Fewer users and days than the example's, since this is built without optimization; as much goes wrong.
-const USERS: usize = 20;
-const DAYS: u32 = 5;
-const HASTE: f64 = 6.0;
+const USERS: usize = 100;
+const DAYS: u32 = 2;
+const HASTE: f64 = 12.0;
 
 fn thirty_days(seed: u64) {
     let report = run(Setup { seed, users: USERS, days: DAYS, calm: false, haste: HASTE }, None);

@@ -271,6 +271,7 @@ impl Upkeep {
         let service = &core.service;
         self.ground.store.probe().await?;
         self.offer_spool(core).await?;
+        service.store_is_back().await;
         service.take_back().await?;
         let current = self.ground.settings.get();
         if !Arc::ptr_eq(&current, &service.settings()) {

@@ -173,6 +173,11 @@ impl Account {
                     self.released = true;
                 }
             }
+            Input::StoreIsBack => {
+                if self.waits_for_store() {
+                    self.backoff = None;
+                }
+            }
             Input::Stale => self.stale = true,
             Input::Moved => {
                 self.stale = true;

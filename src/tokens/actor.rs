@@ -218,6 +218,7 @@ impl Actor {
                     self.input(user, Input::Stale);
                 }
             }
+            Message::StoreIsBack => self.store_is_back(),
             Message::RereadAll => self.reread_all(),
             Message::Read { user, read } => {
                 self.reading -= 1;

@@ -6,6 +6,7 @@ use longplay::domain::Timestamp;
 
 use super::dice::Dice;
 use super::rates::{Ill, rate};
+use super::world::StepOf;
 use super::{START, Setup};
 
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -25,8 +26,8 @@ pub enum Happening {
         down: Duration,
         reboot: bool,
     },
-    /// The process ends at so many steps of refreshes from here.
-    Arm(usize),
+    /// The process ends at so many steps of refreshes, or of runs, from here.
+    Arm(StepOf, usize),
     Stop(Duration),
     Suspend(Duration),
     Step(i64),
@@ -36,6 +37,8 @@ pub enum Happening {
     Refuse(usize, Duration),
     Accept(usize),
     LogIn(usize),
+    /// A program asks for the user's token.
+    Ask(usize),
 }
 
 /// In order of time; what comes at the same moment in the order of its coming here.
@@ -51,6 +54,9 @@ impl Calendar {
         let end = START + DAY * setup.days;
         let mut calendar =
             Self { entries: Vec::new(), number: 0, calm_from: end - CALM.min(DAY * setup.days) };
+        for who in (0..setup.users).step_by(super::PROGRAMS) {
+            calendar.put(START + HOUR * 2, Happening::Ask(who));
+        }
         if setup.calm {
             calendar.calm_from = START;
             return calendar;
@@ -80,7 +86,10 @@ impl Calendar {
             calendar.put(at, Happening::Crash { down, reboot });
         }
         for at in times(Ill::CrashInRefresh, 1.0) {
-            calendar.put(at, Happening::Arm(1 + dice.below(20)));
+            calendar.put(at, Happening::Arm(StepOf::Refresh, 1 + dice.below(20)));
+        }
+        for at in times(Ill::CrashInRun, 1.0) {
+            calendar.put(at, Happening::Arm(StepOf::Run, 1 + dice.below(20)));
         }
         for at in times(Ill::Stop, 1.0) {
             calendar.put(at, Happening::Stop(about(second, MINUTE * 5)));

@@ -12,7 +12,7 @@ use longplay::tokens::{Glance, Kept, MemorySpool, Spool};
 
 use super::calendar::MINUTE;
 use super::rates::{Ill, rate};
-use super::world::{Newest, Trouble, World};
+use super::world::{Newest, StepOf, Trouble, World};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -35,8 +35,15 @@ impl Store {
     }
 }
 
-fn of_a_refresh(doing: &str) -> bool {
-    committed(doing).is_some() || matches!(doing, "announcing a refresh" | "closing a refresh")
+/// Of what this is a step.
+fn step_of(doing: &str) -> Option<StepOf> {
+    match doing {
+        "announcing a refresh" | "closing a refresh" => Some(StepOf::Refresh),
+        "beginning a run" | "comparing a page" | "storing a page" | "ending a run" | "planning runs" => {
+            Some(StepOf::Run)
+        }
+        _ => committed(doing).map(|_| StepOf::Refresh),
+    }
 }
 
 /// Whose new tokens are committed.
@@ -57,8 +64,8 @@ impl Around for Store {
                     .found(&format!("user {}: tokens are committed before the spool has the answer", user.0));
             }
         }
-        if of_a_refresh(doing) {
-            self.0.step(&format!("before {doing}")).await;
+        if let Some(of) = step_of(doing) {
+            self.0.step(of, &format!("before {doing}")).await;
         }
         self.0.clock.sleep(self.0.disk.between(MS, MS * 4)).await;
         if self.0.now() < self.0.state().store_down {
@@ -74,8 +81,17 @@ impl Around for Store {
     }
 
     async fn after(&self, doing: &str) -> Stored<()> {
-        if of_a_refresh(doing) {
-            self.0.step(&format!("after {doing}")).await;
+        if let Some(user) = committed(doing) {
+            let now = self.0.now();
+            let mut state = self.0.state();
+            if let Some(who) = state.ids.get(&user).copied()
+                && state.people[who].newest == Newest::Unspooled
+            {
+                state.people[who].newest = Newest::StoredOnly(now);
+            }
+        }
+        if let Some(of) = step_of(doing) {
+            self.0.step(of, &format!("after {doing}")).await;
         }
         if self.ill(Ill::StoreAnswerLost) {
             return self.fails(doing, "the store's answer is lost");
@@ -125,7 +141,7 @@ impl Spool for Disk {
 
     async fn keep(&self, kept: &Kept) -> io::Result<()> {
         let who = self.who(kept.user);
-        self.world.step("before the spool").await;
+        self.world.step(StepOf::Refresh, "before the spool").await;
         if let Err(error) = self.ill().await {
             self.settle(who, Newest::Unspooled);
             return Err(error);
@@ -134,7 +150,7 @@ impl Spool for Disk {
         if kept.answer.status == 200 {
             self.settle(who, Newest::Durable);
         }
-        self.world.step("after the spool").await;
+        self.world.step(StepOf::Refresh, "after the spool").await;
         Ok(())
     }
 

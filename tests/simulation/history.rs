@@ -33,9 +33,13 @@ impl History {
     }
 
     pub fn count(&mut self, what: &str) {
+        self.count_more(what, 1);
+    }
+
+    pub fn count_more(&mut self, what: &str, by: u64) {
         match self.counts.get_mut(what) {
-            Some(count) => *count += 1,
-            None => drop(self.counts.insert(what.to_owned(), 1)),
+            Some(count) => *count += by,
+            None => drop(self.counts.insert(what.to_owned(), by)),
         }
     }
 

@@ -140,6 +140,8 @@ async fn work(world: &Arc<World>, host: &Arc<PausedClock>) -> End {
             }
         }
         if world.now() >= world.end() {
+            // What is under way comes to its end first.
+            bare.finish(DRAIN).await;
             return End { down: Duration::ZERO, reboot: false, over: true };
         }
         bare.tick();
@@ -187,7 +189,7 @@ async fn happens(world: &Arc<World>, host: &PausedClock, bare: &Bare, what: Happ
             }
         }
         Happening::Crash { down, reboot } => return Some(End { down, reboot, over: false }),
-        Happening::Arm(steps) => world.state().armed = Some(steps),
+        Happening::Arm(of, steps) => world.state().armed = Some((of, steps)),
         Happening::Stop(down) => {
             let began = world.now();
             let whole = bare.finish(DRAIN).await;
@@ -224,6 +226,7 @@ async fn happens(world: &Arc<World>, host: &PausedClock, bare: &Bare, what: Happ
         }
         Happening::Accept(app) => world.spotify.set_app_enabled(&format!("client{app}"), true),
         Happening::LogIn(who) => people::look(world, bare, who),
+        Happening::Ask(who) => people::ask(world, bare, who),
     }
     None
 }

@@ -14,6 +14,7 @@ mod oracle;
 mod people;
 pub mod rates;
 mod time;
+mod watch;
 mod world;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ const START: Timestamp = Timestamp::from_millis(1_772_323_200_000);
 const APP_SIZE: usize = 5;
 /// Which share of the users runs hourly; the others adaptively.
 const HOURLY: f64 = 0.3;
+/// Of so many users one has a program that asks for tokens too.
+const PROGRAMS: usize = 5;
 /// The least validity of a token that is handed out.
 const BUFFER: Duration = Duration::from_secs(300);
 /// What a boot takes.

@@ -8,18 +8,16 @@ use async_trait::async_trait;
 use longplay::clock::Clock as _;
 use longplay::domain::{AccessToken, Timestamp};
 use longplay::oauth::{PostError, RawAnswer, TokenRequest, Transport};
-use longplay::sim::{Call, LimitBody, Outcome, Reply, Rotation};
+use longplay::sim::{Call, LimitBody, Outcome, Reply};
 use longplay::spotify::{self, Answer, NoAnswer};
-use longplay::store::GrantStore as _;
-use longplay::tokens::Label;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::oneshot;
 
-use super::BUFFER;
 use super::calendar::{HOUR, MINUTE};
 use super::rates::{Ill, rate};
-use super::world::{Flight, Newest, Trouble, World};
+use super::watch::UnderWay;
+use super::world::{Flight, Newest, StepOf, Trouble, World};
 
 const MS: Duration = Duration::from_millis(1);
 /// The longest that a token request takes.
@@ -43,34 +41,6 @@ pub enum Fate {
 }
 
 pub struct Network(pub Arc<World>);
-
-/// Counts a refresh as under way until whoever asked has an answer or is no more.
-struct UnderWay<'a>(&'a World, Option<usize>);
-
-impl<'a> UnderWay<'a> {
-    fn new(world: &'a World, who: Option<usize>) -> Self {
-        if let Some(who) = who {
-            let under_way = {
-                let person = &mut world.state().people[who];
-                person.under_way += 1;
-                person.under_way
-            };
-            if under_way > 1 {
-                world.found(&format!("user{who}: {under_way} refreshes under way"));
-            }
-        }
-        Self(world, who)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        if let Some(who) = self.1 {
-            let person = &mut self.0.state().people[who];
-            person.under_way = person.under_way.saturating_sub(1);
-        }
-    }
-}
 
 impl World {
     fn ill(&self, ill: Ill) -> bool {
@@ -149,78 +119,6 @@ impl World {
             (_, outcome) => Some(outcome),
         }
     }
-
-    /// Takes note of what Spotify has done to a user's login.
-    fn committed(&self, who: usize, sent: &str, reply: &Reply, orphan: bool) {
-        let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let now = self.now();
-        self.note("refresh", format_args!("{who} {} {orphan}", reply.status));
-        if reply.status == 200 {
-            let rotated = body["refresh_token"].as_str().is_some_and(|new| !new.is_empty() && new != sent);
-            if rotated {
-                self.state().people[who].newest = Newest::Unheard(now);
-            }
-            return;
-        }
-        if body["error"] != "invalid_grant" {
-            return;
-        }
-        let (first, excuse, requests) = {
-            let mut state = self.state();
-            let excuse = self.excuse(&state, who, orphan, now);
-            let person = &mut state.people[who];
-            person.dead_requests += u32::from(!orphan);
-            let first = person.dead.is_none();
-            person.dead.get_or_insert((now, excuse.unwrap_or("nothing")));
-            (first, excuse, person.dead_requests)
-        };
-        if first {
-            self.note("login dead", format_args!("{who} {excuse:?}"));
-        }
-        match excuse {
-            None if first => {
-                let state = self.state();
-                let person = &state.people[who];
-                let what = format!(
-                    "user{who}: a login was lost that need not be: {:?} {:?}",
-                    person.newest, person.rotation
-                );
-                drop(state);
-                self.found(&what);
-            }
-            _ => {}
-        }
-        if requests > 5 {
-            self.found(&format!("user{who}: {requests} requests for a dead login"));
-        }
-    }
-
-    /// Why nobody could help it that this login is dead.
-    fn excuse(
-        &self,
-        state: &super::world::State,
-        who: usize,
-        orphan: bool,
-        now: Timestamp,
-    ) -> Option<&'static str> {
-        let person = &state.people[who];
-        if person.revoked {
-            return Some("revoked by the user");
-        }
-        if orphan {
-            return Some("a request came late, after whoever sent it had given up");
-        }
-        match (person.newest, person.rotation) {
-            (Newest::Unspooled, _) => Some("the spool failed, and then the store"),
-            (Newest::Unheard(_) | Newest::DiedWithIt(_), Rotation::Rotate) => Some("the answer was lost"),
-            (Newest::Unheard(at) | Newest::DiedWithIt(at), Rotation::RotateWithGrace(grace)) => {
-                let hindered =
-                    super::oracle::troubles_of(state, who).any(|t| t.from <= at + grace && t.to >= at);
-                (now.since(at) > grace && hindered).then_some("the answer was lost, and grace was over")
-            }
-            _ => None,
-        }
-    }
 }
 
 fn refresh_token(call: &Call) -> Option<String> {
@@ -243,7 +141,7 @@ impl Transport for Network {
         let who = sent.as_ref().and_then(|token| world.spotify.owner_of(token));
         let who = who.and_then(|account| world.state().accounts.get(&account).copied());
         let _under_way = UnderWay::new(world, who.filter(|_| sent.is_some()));
-        world.step("before a token request").await;
+        world.step(StepOf::Refresh, "before a token request").await;
         let away = world.now() < world.state().spotify_down;
         if world.ill(Ill::TokenNotSent) || away {
             world.clock.sleep(world.network.between(MS * 5, MS * 10_000)).await;
@@ -272,7 +170,7 @@ impl Transport for Network {
         });
         let answered = async {
             let outcome = outcome.await.ok().flatten().unwrap_or(Outcome::Cut);
-            world.step("between the provider's commit and the answer").await;
+            world.step(StepOf::Refresh, "between the provider's commit and the answer").await;
             world.clock.sleep(down).await;
             outcome
         };
@@ -333,8 +231,9 @@ impl spotify::Transport for Network {
         let who = world.state().accounts.get(&account).copied();
         // A login asks whose it is before it is committed.
         if !path.ends_with("/me") {
-            self.check_token(who, token, expires_at).await;
+            world.used(who, token.expose(), expires_at).await;
         }
+        world.step(StepOf::Run, "before a call").await;
         let gone = |seen| Err(NoAnswer { seen, source: "the network".into() });
         let away = world.now() < world.state().spotify_down;
         if world.ill(Ill::ApiUnreachable) || away {
@@ -363,6 +262,7 @@ impl spotify::Transport for Network {
         if slow {
             world.met(who, MINUTE * 3, "slow Web API");
         }
+        world.step(StepOf::Run, "after a call").await;
         let Ok(Some(reply)) = reply else { return gone("no whole answer in time") };
         let mut headers = HeaderMap::new();
         for (name, value) in &reply.headers {
@@ -407,41 +307,9 @@ impl Network {
                 }
             }
             200 => world.note("call", format_args!("{who:?} {path}")),
-            401 if self.excused() => world.note("401 after a standstill", format_args!("{who:?}")),
+            401 if world.stood_still() => world.note("401 after a standstill", format_args!("{who:?}")),
             status => world.found(&format!("{who:?}: {path} was answered {status}")),
         }
         Some(reply)
-    }
-
-    /// The host stood still between the handing over of a token and its use.
-    fn excused(&self) -> bool {
-        let (now, state) = (self.0.now(), self.0.state());
-        now.since(state.suspended) < MINUTE
-    }
-
-    /// That the token is valid for the buffer, and on record.
-    async fn check_token(&self, who: Option<usize>, token: &AccessToken, expires_at: Timestamp) {
-        let world = &self.0;
-        let left = expires_at.since(world.now());
-        if left + ON_ITS_WAY < BUFFER && !self.excused() {
-            world.found(&format!("{who:?}: a token with {} s left was handed out", left.as_secs()));
-        }
-        let user = who.and_then(|who| world.state().people[who].id);
-        let Some(user) = user else { return };
-        let Ok(Some(grant)) = world.store.grant(user).await else { return };
-        let Some(sealed) = &grant.access_token else { return };
-        let label = Label::Access(user, grant.epoch, grant.generation);
-        let Ok(kept) = world.vault.open(label, sealed) else {
-            return world.found(&format!("{who:?}: the stored access token can't be opened"));
-        };
-        let kept = String::from_utf8_lossy(&kept).into_owned();
-        if kept == token.expose() {
-            return;
-        }
-        let on_record = world.spotify.access(&kept).map(|(_, expires_at)| expires_at);
-        let rolled_back = world.now().since(world.state().rolled_back) < HOUR * 2;
-        if on_record < Some(expires_at) && !rolled_back {
-            world.found(&format!("{who:?}: a token was handed out that is not committed"));
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longplay::domain::{Gap, Timestamp};
+use longplay::domain::{Gap, Generation, Timestamp};
 use longplay::store::{GrantStore as _, PlayQuery, Store as _};
 use longplay::tokens::Label;
 
@@ -16,8 +16,30 @@ const SLACK: Duration = Duration::from_secs(4 * 60);
 
 /// Everything that was wrong for a user.
 pub fn troubles_of(state: &State, who: usize) -> impl Iterator<Item = &Trouble> {
+    hindrances_of(state, who).chain(&state.people[who].met)
+}
+
+/// The same without the faults that met single requests.
+pub fn hindrances_of(state: &State, who: usize) -> impl Iterator<Item = &Trouble> {
     let person = &state.people[who];
     state.troubles.iter().chain(&state.app_troubles[person.app]).chain(&person.troubles)
+}
+
+/// The stretches, in order and none in another.
+pub fn merged<'a>(troubles: impl Iterator<Item = &'a Trouble>) -> Vec<(Timestamp, Timestamp)> {
+    in_order(troubles.map(|trouble| (trouble.from, trouble.to)).collect())
+}
+
+fn in_order(mut all: Vec<(Timestamp, Timestamp)>) -> Vec<(Timestamp, Timestamp)> {
+    all.sort();
+    let mut merged: Vec<(Timestamp, Timestamp)> = Vec::new();
+    for (from, to) in all {
+        match merged.last_mut() {
+            Some((_, end)) if from <= *end => *end = to.max(*end),
+            _ => merged.push((from, to)),
+        }
+    }
+    merged
 }
 
 impl Person {
@@ -29,7 +51,7 @@ impl Person {
 
 pub fn judge(world: &World) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let (mut found, mut counts) = (Vec::new(), Vec::new());
+    let (mut found, mut counts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for who in 0..world.setup.users {
         let stored = runtime.block_on(read(world, who));
         let state = world.state();
@@ -42,15 +64,21 @@ pub fn judge(world: &World) {
         let excused = excused(&state, who);
         late(world, &state, who, &excused, &mut found);
         let lost = plays(&state, who, &stored, &excused, &mut found);
-        counts.push((state.people[who].plays.len(), lost));
+        let bad: Duration = excused.iter().map(|(from, to)| (*to).min(world.end()).since(*from)).sum();
+        counts.push((state.people[who].plays.len(), lost, bad));
+        ends.push((who, stored.plays.len(), stored.gaps.len(), stored.generation));
     }
     for what in found {
         world.found(&what);
     }
+    for (who, plays, gaps, generation) in ends {
+        world.note("ends with", format_args!("{who} {plays} {gaps} {generation}"));
+    }
     let mut state = world.state();
-    for (heard, lost) in counts {
-        (0..heard).for_each(|_| state.history.count("plays heard"));
-        (0..lost).for_each(|_| state.history.count("plays lost that no run could have had"));
+    for (heard, lost, bad) in counts {
+        state.history.count_more("plays heard", heard as u64);
+        state.history.count_more("plays lost that no run could have had", lost as u64);
+        state.history.count_more("hours in which something was wrong for a user", bad.as_secs() / 3_600);
     }
 }
 
@@ -59,6 +87,7 @@ struct Stored {
     gaps: Vec<Gap>,
     refused: Option<String>,
     alive: bool,
+    generation: Generation,
 }
 
 async fn read(world: &World, who: usize) -> Option<Stored> {
@@ -75,6 +104,7 @@ async fn read(world: &World, who: usize) -> Option<Stored> {
         plays: plays.into_iter().map(|play| play.played_at).collect(),
         gaps: world.store.gaps(user).await.ok()?,
         refused: grant.refusal.map(|refusal| refusal.reason),
+        generation: grant.generation,
         alive: world.spotify.alive(&account, &String::from_utf8_lossy(&token)),
     })
 }
@@ -85,8 +115,8 @@ fn login(world: &World, state: &State, who: usize, stored: &Stored, found: &mut 
     match (stored.alive, &stored.refused) {
         (true, None) => {}
         (true, Some(why)) => found.push(format!("user{who} must log in for nothing: {why}")),
-        // A day may pass until it is told, and another until they log in.
-        (false, _) if person.revoked || person.dead.is_some() && world.setup.days < 3 => {}
+        // A day may pass until it is told, and until they log in.
+        (false, _) if world.setup.days < 3 && (person.revoked || person.dead.is_some()) => {}
         (false, told) => {
             found.push(format!("user{who} has a dead login at the end: told {told:?}, {:?}", person.newest))
         }
@@ -98,7 +128,9 @@ fn failures(state: &State, who: usize, found: &mut Vec<String>) {
     let person = &state.people[who];
     for (at, why) in &person.failures {
         let before = *at - MINUTE * 2;
-        let mut reasons = troubles_of(state, who).chain(&state.blips);
+        // What went wrong with one call of the store excuses who tells of the store.
+        let blips = state.blips.iter().filter(|_| why.contains("store"));
+        let mut reasons = troubles_of(state, who).chain(blips);
         let dead = person.dead.is_some_and(|(since, _)| since <= *at + MINUTE);
         if !dead && !reasons.any(|trouble| trouble.from <= *at && trouble.to >= before) {
             found.push(format!("user{who}: a run failed for no reason at {at}: {why}"));
@@ -119,19 +151,11 @@ fn excused(state: &State, who: usize) -> Vec<(Timestamp, Timestamp)> {
     if let Some((since, _)) = person.dead {
         all.push((since, Timestamp::MAX));
     }
-    all.sort();
-    let mut merged: Vec<(Timestamp, Timestamp)> = Vec::new();
-    for (from, to) in all {
-        match merged.last_mut() {
-            Some((_, end)) if from <= *end => *end = to.max(*end),
-            _ => merged.push((from, to)),
-        }
-    }
-    merged
+    in_order(all)
 }
 
 /// The longest stretch of `from..to` in which nothing was wrong.
-fn longest_calm(from: Timestamp, to: Timestamp, excused: &[(Timestamp, Timestamp)]) -> Duration {
+pub fn longest_calm(from: Timestamp, to: Timestamp, excused: &[(Timestamp, Timestamp)]) -> Duration {
     let (mut at, mut longest) = (from, Duration::ZERO);
     let first = excused.partition_point(|(_, end)| *end < from);
     for (begin, end) in &excused[first..] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longplay::control::Service;
-use longplay::control::api::{LoginQuestion, Progress, PutUser};
+use longplay::control::api::{LoginQuestion, Progress, PutUser, TokenQuestion};
 use longplay::daemon::Bare;
 use longplay::domain::UserId;
 use longplay::sim::{Call, Consent, Outcome};
@@ -12,6 +12,7 @@ use longplay::store::GrantStore as _;
 use longplay::tokens::Label;
 
 use super::calendar::{HOUR, Happening, MINUTE};
+use super::oracle::{hindrances_of, longest_calm, merged};
 use super::world::{Newest, SCOPES, World};
 
 /// Everyone comes with a refresh token from elsewhere.
@@ -43,18 +44,59 @@ pub async fn arrive(world: &Arc<World>, bare: &Bare) {
     }
 }
 
-/// Pauses or resumes; what does not work is tried again.
+/// What a person wanted to do is done again later where it did not come to its end, also because the process ended.
+struct Again(Arc<World>, Option<(Duration, Happening)>);
+
+impl Again {
+    /// It came to its end; what comes next, if anything.
+    fn then(&mut self, next: Option<(Duration, Happening)>) {
+        self.1 = next;
+    }
+}
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        if let Some((later, happening)) = self.1.take() {
+            let at = self.0.now() + later;
+            self.0.state().calendar.put(at, happening);
+        }
+    }
+}
+
+/// Pauses or resumes; a resume that does not work is tried again.
 pub fn pause(world: &Arc<World>, bare: &Bare, who: usize, paused: bool) {
     let (world, service) = (Arc::clone(world), bare.service());
     let name = world.state().people[who].name.clone();
+    let resume = (!paused).then_some((MINUTE, Happening::Resume(who)));
+    let mut again = Again(world, resume);
     tokio::spawn(async move {
-        let done = match &service {
-            Some(service) => service.set_paused(Some(&name), paused).await.is_ok(),
-            None => false,
-        };
-        if !done && !paused {
-            let again = world.now() + MINUTE;
-            world.state().calendar.put(again, Happening::Resume(who));
+        let Some(service) = service else { return };
+        if service.set_paused(Some(&name), paused).await.is_ok() {
+            again.then(None);
+        }
+    });
+}
+
+/// A program asks for a token, and asks again some time later.
+pub fn ask(world: &Arc<World>, bare: &Bare, who: usize) {
+    let (world, service) = (Arc::clone(world), bare.service());
+    let dice = &world.programs;
+    let again = world.now() + dice.between(MINUTE * 2, MINUTE * 90);
+    let asks_more = dice.hits(0.3).then(|| dice.between(MINUTE, MINUTE * 25));
+    let fresh = dice.hits(0.03);
+    let name = {
+        let mut state = world.state();
+        state.calendar.put(again, Happening::Ask(who));
+        state.people[who].name.clone()
+    };
+    let Some(service) = service else { return };
+    tokio::spawn(async move {
+        let asked_at = world.now();
+        let question =
+            TokenQuestion { valid_for: asks_more.map(|least| least.as_secs()), fresh: fresh.then_some(true) };
+        match service.token(&name, question).await {
+            Ok(answer) => world.given(who, &answer.access_token, asks_more.unwrap_or_default()),
+            Err(problem) => world.refused(who, asked_at, &problem.detail),
         }
     });
 }
@@ -62,15 +104,10 @@ pub fn pause(world: &Arc<World>, bare: &Bare, who: usize, paused: bool) {
 /// A user who was told to log in looks whether that is so.
 pub fn look(world: &Arc<World>, bare: &Bare, who: usize) {
     let (world, service) = (Arc::clone(world), bare.service());
+    let mut again = Again(Arc::clone(&world), Some((MINUTE * 5, Happening::LogIn(who))));
     tokio::spawn(async move {
-        let again = match service {
-            Some(service) => must(&world, &service, who).await,
-            None => Some(MINUTE * 5),
-        };
-        if let Some(again) = again {
-            let at = world.now() + again;
-            world.state().calendar.put(at, Happening::LogIn(who));
-        }
+        let Some(service) = service else { return };
+        again.then(must(&world, &service, who).await.map(|later| (later, Happening::LogIn(who))));
     });
 }
 
@@ -86,7 +123,15 @@ async fn must(world: &Arc<World>, service: &Service, who: usize) -> Option<Durat
     let token = String::from_utf8_lossy(&token).into_owned();
     if world.spotify.alive(&account, &token) {
         // Told wrongly: it must come back by itself.
-        return grant.refusal.is_some().then_some(HOUR * 2);
+        let refusal = grant.refusal?;
+        let calm = {
+            let state = world.state();
+            longest_calm(refusal.since, world.now(), &merged(hindrances_of(&state, who)))
+        };
+        if calm > HOUR + MINUTE * 15 {
+            world.found(&format!("user{who} is told to log in, and need not: {}", refusal.reason));
+        }
+        return Some(HOUR * 2);
     }
     match log_in(world, service, who, &account).await {
         Ok(()) => None,

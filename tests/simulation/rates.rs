@@ -28,6 +28,7 @@ pub enum Ill {
     Rollback,
     Crash,
     CrashInRefresh,
+    CrashInRun,
     Stop,
     Suspend,
     ClockStep,
@@ -62,7 +63,7 @@ const fn row(ill: Ill, rate: f64, of: Of, what: &'static str) -> Row {
     Row { ill, rate, of, what }
 }
 
-pub const TABLE: [Row; 30] = [
+pub const TABLE: [Row; 31] = [
     row(Ill::TokenNotSent, 0.01, Of::TokenRequests, "no connection: nothing is sent"),
     row(Ill::TokenLostBefore, 0.002, Of::TokenRequests, "cut before the provider's commit"),
     row(Ill::TokenLostAfter, 0.000_4, Of::TokenRequests, "cut after the provider's commit"),
@@ -87,6 +88,7 @@ pub const TABLE: [Row; 30] = [
     row(Ill::Rollback, 3.0, Of::Month, "the store away for 2 to 60 s, and back as it was 1 to 120 s before"),
     row(Ill::Crash, 8.0, Of::Month, "the process ends at any instant"),
     row(Ill::CrashInRefresh, 24.0, Of::Month, "the process ends before or after a drawn step of a refresh"),
+    row(Ill::CrashInRun, 12.0, Of::Month, "the process ends before or after a drawn step of a run"),
     row(Ill::Stop, 4.0, Of::Month, "SIGTERM, and started again"),
     row(Ill::Suspend, 3.0, Of::Month, "suspended for 1 min to 8 h"),
     row(Ill::ClockStep, 4.0, Of::Month, "the wall clock steps by up to 2 h, and back within 6 h"),

@@ -45,8 +45,17 @@ pub enum Newest {
     Delivered(Timestamp),
     /// The process ended before it could keep the answer.
     DiedWithIt(Timestamp),
-    /// The disk refused the answer: the store alone has it, if any.
+    /// The disk refused the answer, and the store does not have it yet.
     Unspooled,
+    /// The disk refused the answer; the store has it since then.
+    StoredOnly(Timestamp),
+}
+
+/// Of what something is a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepOf {
+    Refresh,
+    Run,
 }
 
 pub struct Person {
@@ -65,6 +74,8 @@ pub struct Person {
     pub dead: Option<(Timestamp, &'static str)>,
     pub dead_requests: u32,
     pub troubles: Vec<Trouble>,
+    /// Faults that met a request for this user.
+    pub met: Vec<Trouble>,
     /// When the page was asked for that the run under way has.
     pub page_at: Option<Timestamp>,
     /// When pages were shown that are stored.
@@ -102,8 +113,8 @@ pub struct State {
     pub store_down: Timestamp,
     pub snapshot: Option<Snapshot>,
     pub rolled_back: Timestamp,
-    /// The process ends at so many steps of refreshes from here.
-    pub armed: Option<usize>,
+    /// The process ends at so many steps of this kind from here.
+    pub armed: Option<(StepOf, usize)>,
     pub suspended: Timestamp,
     /// By how many milliseconds the host's wall clock is ahead, and when it last stepped.
     pub ahead: i64,
@@ -125,6 +136,7 @@ pub struct World {
     pub network: Dice,
     pub disk: Dice,
     pub chance: Dice,
+    pub programs: Dice,
     state: Mutex<State>,
 }
 
@@ -187,6 +199,7 @@ impl World {
                 dead: None,
                 dead_requests: 0,
                 troubles: Vec::new(),
+                met: Vec::new(),
                 page_at: None,
                 pages: Vec::new(),
                 failures: Vec::new(),
@@ -203,6 +216,7 @@ impl World {
             network: Dice::new(setup.seed, 3),
             disk: Dice::new(setup.seed, 4),
             chance: Dice::new(setup.seed, 5),
+            programs: Dice::new(setup.seed, 6),
             state: Mutex::new(state),
             setup,
             clock,
@@ -248,25 +262,25 @@ impl World {
         let from = self.now();
         self.note(why, format_args!("{who:?}"));
         if let Some(who) = who {
-            self.state().people[who].troubles.push(Trouble { from, to: from + long, why });
+            self.state().people[who].met.push(Trouble { from, to: from + long, why });
         }
     }
 
-    /// A step of a refresh, at which the process may end.
-    pub async fn step(&self, what: &str) {
+    /// A step at which the process may end.
+    pub async fn step(&self, of: StepOf, what: &str) {
         let ends = {
             let mut state = self.state();
             state.steps += 1;
             match &mut state.armed {
-                Some(1) => {
+                Some((armed, 1)) if *armed == of => {
                     state.armed = None;
                     true
                 }
-                Some(left) => {
+                Some((armed, left)) if *armed == of => {
                     *left -= 1;
                     false
                 }
-                None => false,
+                _ => false,
             }
         };
         if ends {

@@ -131,6 +131,8 @@ pub enum Input {
     RunDue(Option<Timestamp>),
     /// Another dead login of the token URL came back: try this one now.
     Release,
+    /// The store can be written again.
+    StoreIsBack,
     /// What was read may be old: it is read again, and given out meanwhile.
     Stale,
     /// What was read means something else now: it is read again before the next answer.

@@ -16,7 +16,12 @@ const S: Duration = Duration::from_secs(1);
 
 fn moment(seconds: u64) -> Moment {
     let boot = BootTime(S * u32::try_from(seconds).unwrap());
-    Moment { wall: Timestamp::from_millis(1_000_000_000_000) + boot.0, boot, chance: 0.5, ..Moment::default() }
+    Moment {
+        wall: Timestamp::from_millis(1_000_000_000_000) + boot.0,
+        boot,
+        chance: 0.5,
+        ..Moment::default()
+    }
 }
 
 fn account() -> Account {

@@ -84,6 +84,14 @@ impl Actor {
         }
     }
 
+    /// Whoever backs off for the store's sake does so no longer.
+    pub(super) fn store_is_back(&mut self) {
+        let waits = self.entries.iter().filter(|(_, entry)| entry.account.waits_for_store());
+        for user in in_order(waits.map(|(user, _)| *user)) {
+            self.input(user, Input::StoreIsBack);
+        }
+    }
+
     pub(super) fn set_apps(&mut self, apps: Apps) {
         self.apps = apps.into_iter().map(|(name, app)| (name, Arc::new(app))).collect();
     }
