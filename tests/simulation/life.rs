@@ -141,6 +141,7 @@ async fn work(world: &Arc<World>, host: &Arc<PausedClock>) -> End {
         }
         if world.now() >= world.end() {
             // What is under way comes to its end first.
+            world.trouble(world.now(), world.now() + READY, "the process stops");
             bare.finish(DRAIN).await;
             return End { down: Duration::ZERO, reboot: false, over: true };
         }
@@ -192,6 +193,7 @@ async fn happens(world: &Arc<World>, host: &PausedClock, bare: &Bare, what: Happ
         Happening::Arm(of, steps) => world.state().armed = Some((of, steps)),
         Happening::Stop(down) => {
             let began = world.now();
+            world.trouble(began, began + READY, "the process stops");
             let whole = bare.finish(DRAIN).await;
             let took = world.now().since(began);
             world.note("stopped", format_args!("{whole} {took:?}"));
