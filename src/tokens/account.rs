@@ -2,6 +2,7 @@
 //! means. It promises: at most one refresh under way, no token under the buffer, generations only rise, every waiter
 //! gets an answer. It does no I/O; [`Account::on`] turns an input into effects.
 
+mod ending;
 mod judge;
 mod look;
 mod message;
@@ -16,11 +17,9 @@ use crate::store::STOPPED;
 
 use super::validity::Moment;
 use super::{Need, TokenError, Trouble};
-use judge::{Verdict, waiting, with_retry};
+use judge::{Verdict, waiting};
 pub use message::{Effect, Input, OnRecord, Outcome, Rules, Start, View, WaiterId, Weather};
 
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// When to look again while another daemon refreshes, or another dead login is being tried.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// When to read again after the store could not be read.
@@ -245,72 +244,6 @@ impl Account {
                 self.read_again = Some(BootTime(now.boot.0 + pause));
             }
         }
-    }
-
-    fn done(&mut self, epoch: Epoch, outcome: Outcome, now: Moment, effects: &mut Vec<Effect>) {
-        self.work = Work::Idle;
-        (self.look_again, self.released) = (None, false);
-        let Known::Login(view) = &mut self.known else { return };
-        if view.epoch != epoch {
-            return; // a login came meanwhile: the old one's late answer changes nothing
-        }
-        for waiter in &mut self.waiters {
-            waiter.rounds += 1;
-        }
-        view.on_record = None;
-        match outcome {
-            Outcome::Committed(new) => {
-                if new.generation > view.generation {
-                    *view = new;
-                    self.backoff = None;
-                }
-            }
-            Outcome::Tokenless(new) => {
-                *view = new;
-                let why = "Spotify's token answer held no access token".to_owned();
-                let error = waiting(why, Duration::ZERO, Trouble::Unreachable);
-                let wait = self.back_off(now, error.clone());
-                self.refuse_all(&with_retry(error, Some(wait)), effects);
-            }
-            Outcome::Superseded => {
-                self.stale = true;
-                self.unlearn();
-            }
-            Outcome::NotSent(error) => {
-                let wait = match &error {
-                    TokenError::Waiting { trouble: Trouble::RateLimited, .. } => None,
-                    _ => Some(self.back_off(now, error.clone())),
-                };
-                // Whether the intent is on record is not certain where the store did not answer.
-                self.stale |= matches!(&error, TokenError::Waiting { trouble: Trouble::Store, .. });
-                self.refuse_all(&with_retry(error, wait), effects);
-            }
-            Outcome::ClientRefused(reason) => self.refuse_all(&TokenError::Blocked(reason), effects),
-            Outcome::Refused(refusal) => {
-                (view.doubt, view.access) = (None, None);
-                let reason = refusal.reason.clone();
-                view.refusal = Some(refusal);
-                self.backoff = None;
-                self.refuse_all(&TokenError::NeedsLogin(reason), effects);
-            }
-            Outcome::Doubt(reason, since) => {
-                let since = view.doubt.as_ref().map_or(since, |(_, _, since)| *since);
-                view.doubt = Some((true, reason.clone(), since));
-                let error = TokenError::InDoubt { reason, retry_after: Duration::ZERO };
-                let wait = self.back_off(now, error.clone());
-                self.answer_ready(now, effects);
-                self.refuse_all(&with_retry(error, Some(wait)), effects);
-            }
-        }
-    }
-
-    fn back_off(&mut self, now: Moment, why: TokenError) -> Duration {
-        let tries = self.backoff.as_ref().map_or(0, |b| b.tries);
-        let pause = (FIRST_BACKOFF * 2_u32.pow(tries.min(10))).min(LONGEST_BACKOFF);
-        let pause = pause.mul_f64(0.8 + 0.4 * now.chance).min(LONGEST_BACKOFF);
-        let until = BootTime(now.boot.0 + pause);
-        self.backoff = Some(Box::new(Backoff { tries: tries + 1, until, why }));
-        pause
     }
 
     fn refuse_all(&mut self, error: &TokenError, effects: &mut Vec<Effect>) {

@@ -72,7 +72,7 @@ pub async fn live(world: &Arc<World>, boot: BootTime) -> (End, BootTime) {
     let host = {
         let mut state = world.state();
         state.lives += 1;
-        state.people.iter_mut().for_each(|person| person.under_way = 0);
+        state.people.iter_mut().for_each(|person| (person.under_way, person.refused) = (0, None));
         Arc::new(PausedClock::new(Reading { wall: began.offset_millis(state.ahead), boot }))
     };
     world.trouble(began, began + READY, "the process starts");

@@ -254,7 +254,7 @@ impl spotify::Transport for Network {
         };
         let asked = async {
             world.clock.sleep(up).await;
-            let reply = self.api_reply(who, call, path).await;
+            let reply = self.api_reply(who, call, path, token.expose()).await;
             world.clock.sleep(down).await;
             reply
         };
@@ -276,7 +276,7 @@ impl spotify::Transport for Network {
 }
 
 impl Network {
-    async fn api_reply(&self, who: Option<usize>, call: Call, path: &str) -> Option<Reply> {
+    async fn api_reply(&self, who: Option<usize>, call: Call, path: &str, token: &str) -> Option<Reply> {
         let world = &self.0;
         let (outage, limited) = (world.ill(Ill::ApiOutage), world.ill(Ill::ApiLimited));
         let (nonsense, false_401) = (world.ill(Ill::ApiNonsense), world.ill(Ill::ApiFalse401));
@@ -295,6 +295,9 @@ impl Network {
         }
         if false_401 {
             world.met(who, BACKING_OFF, "false 401");
+            if let Some(who) = who {
+                world.state().people[who].refused = Some(token.to_owned());
+            }
             return Some(Reply::false_unauthorized());
         }
         let Outcome::Whole(reply) = world.spotify.answer(call).await else { return None };

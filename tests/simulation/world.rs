@@ -74,6 +74,8 @@ pub struct Person {
     pub dead: Option<(Timestamp, &'static str)>,
     pub dead_requests: u32,
     pub troubles: Vec<Trouble>,
+    /// The token that Spotify refused last, though it was good, in this life of the process.
+    pub refused: Option<String>,
     /// Faults that met a request for this user.
     pub met: Vec<Trouble>,
     /// When the page was asked for that the run under way has.
@@ -199,6 +201,7 @@ impl World {
                 dead: None,
                 dead_requests: 0,
                 troubles: Vec::new(),
+                refused: None,
                 met: Vec::new(),
                 page_at: None,
                 pages: Vec::new(),
