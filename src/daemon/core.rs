@@ -16,8 +16,11 @@ use crate::schedule::Scheduler;
 use crate::spotify::Gate;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Events, Metrics};
-use crate::tokens::{Exchange, SpoolFault, Subject, Vault, offer_spool};
+use crate::tokens::{Exchange, SpoolFault, Subject, offer_spool};
 
+use super::care::Care;
+use super::guard::Guard;
+use super::key::{self, KeyKeeper};
 use super::outside::Outside;
 
 /// Why the core can't be built.
@@ -87,6 +90,10 @@ pub struct Core {
     pub service: Service,
     /// The exchange, for offering the spool again.
     pub exchange: Arc<Exchange>,
+    /// What notices that the store was restored or moved.
+    pub guard: Guard,
+    /// What changes the token key.
+    pub keys: KeyKeeper,
     /// The actor's task.
     pub actor: JoinHandle<()>,
     spool_faults: Mutex<Vec<SpoolFault>>,
@@ -100,9 +107,11 @@ impl Core {
     pub async fn build(ground: &Ground, scheduler: Option<Scheduler>) -> Result<Self, CoreError> {
         let (settings, store) = (ground.settings.get(), Arc::clone(&ground.store));
         let deployment = store.open().await?;
-        let vault = Arc::new(vault(ground, deployment).await?);
+        let vault = Arc::new(key::vault(ground, deployment, scheduler.is_some()).await?);
         let (outside, owner) = (&ground.outside, ground.outside.owner());
         let spool = outside.spool(&vault, &ground.random);
+        let keys = KeyKeeper::new(ground, Arc::clone(&vault), Arc::clone(&spool));
+        keys.go_on().await?;
         let (client, transport) = (outside.client()?, outside.transport(&ground.clock)?);
         let gate = Gate::new(Arc::clone(&ground.clock), store.clone(), ground.events.clone());
         gate.load(settings.apps.keys()).await?;
@@ -119,6 +128,10 @@ impl Core {
             owner,
             stopping: CancellationToken::new(),
         });
+        let guard = Guard::new(ground, Arc::clone(&exchange));
+        let refused = guard.look(true).await?;
+        exchange.gate.shut(refused.as_deref());
+        // Also what nobody has accepted yet is given back what it lacks.
         let faults = offer(&exchange, &store, &settings).await?;
         let (tokens, actor) =
             crate::tokens::start(Arc::clone(&exchange), settings.apps.clone(), settings.tokens.clone());
@@ -155,7 +168,12 @@ impl Core {
             owner,
         };
         let service = Service::new(parts, Arc::clone(&settings));
-        let core = Self { service, exchange, actor, spool_faults: Mutex::default() };
+        service.on_care(Arc::new(Care::new(guard.clone(), keys.clone())));
+        // With nobody in the roster yet there is nothing that could fail.
+        if let Err(problem) = service.accepted(refused.as_deref()).await {
+            tracing::warn!("{}", problem.detail);
+        }
+        let core = Self { service, exchange, guard, keys, actor, spool_faults: Mutex::default() };
         core.spool_is(faults);
         Ok(core)
     }
@@ -187,27 +205,4 @@ pub async fn offer(
         Ok(users.into_iter().filter_map(subject).collect())
     };
     offer_spool(exchange, who).await
-}
-
-/// The key that is configured, or the one made here. A key is made only for an empty store; a wrong one is refused.
-async fn vault(ground: &Ground, deployment: uuid::Uuid) -> Result<Vault, CoreError> {
-    let tokens = &ground.settings.get().tokens;
-    let probe = ground.store.key_probe().await?;
-    let key = match (&tokens.key, &probe) {
-        (Some(key), _) => key.clone(),
-        (None, None) => ground.outside.key_for_empty(&ground.random)?,
-        (None, Some(_)) => ground.outside.key(&ground.store.describe())?,
-    };
-    let vault = Vault::new(deployment, &key, tokens.old_key.as_ref());
-    let probe = match probe {
-        Some(probe) => probe,
-        None => ground.store.keep_key_probe(vault.probe(&ground.random)).await?,
-    };
-    match vault.check_probe(&probe) {
-        Ok(()) => Ok(vault),
-        Err(_) => Err(CoreError::Key(format!(
-            "the token key is not the one that {} is sealed with: give the right one as tokens.key_file or the credential token-key (a restored or moved store needs its old key)",
-            ground.store.describe()
-        ))),
-    }
 }

@@ -1,9 +1,12 @@
 //! The daemon: wiring in start order, and its life between READY and STOPPING. Only this module sees everything.
 
 mod bare;
+mod care;
 mod core;
 mod door;
+mod guard;
 mod heard;
+mod key;
 mod lifecycle;
 mod local;
 mod notify;
@@ -21,7 +24,7 @@ pub use local::{LocalError, LocalMode};
 pub use outside::Outside;
 pub use privacy::be_private;
 pub use serve::{ServeError, serve};
-pub use state::{StateDir, StateError, become_owner};
+pub use state::{StateDir, StateError, StatePaths, become_owner};
 
 #[cfg(test)]
 mod tests;

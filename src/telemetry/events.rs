@@ -82,7 +82,7 @@ fn log(event: &Event) {
         };
     }
     match event.kind {
-        EventKind::AppRefused | EventKind::Problem => at!(error),
+        EventKind::AppRefused | EventKind::StoreRefused | EventKind::Problem => at!(error),
         EventKind::LoginLost
         | EventKind::LoginEnding
         | EventKind::LoginEnded

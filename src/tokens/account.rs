@@ -269,9 +269,9 @@ impl Account {
     }
 
     fn settle(&mut self, now: Moment, weather: &Weather, woken: bool, effects: &mut Vec<Effect>) {
-        if self.paused {
-            self.refuse_all(&TokenError::Paused, effects);
-            return;
+        let shut = weather.shut.as_ref().map(|why| TokenError::Blocked(why.to_string()));
+        if let Some(error) = self.paused.then_some(TokenError::Paused).or(shut) {
+            return self.refuse_all(&error, effects);
         }
         let unread = matches!(self.known, Known::Unread);
         let due = woken && self.unread_until(now).is_some_and(|at| at <= now.boot);
@@ -294,12 +294,10 @@ impl Account {
         if self.work != Work::Idle {
             return;
         }
-        let cause = match cause {
-            Some(cause) => cause,
-            None if woken && self.wanted_unasked(now) => Cause::Expiry,
-            None => return,
-        };
-        self.refresh_or_say_why(cause, now, weather, woken, effects);
+        let unasked = || (woken && self.wanted_unasked(now)).then_some(Cause::Expiry);
+        if let Some(cause) = cause.or_else(unasked) {
+            self.refresh_or_say_why(cause, now, weather, woken, effects);
+        }
     }
 
     fn refresh_or_say_why(

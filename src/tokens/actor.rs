@@ -261,7 +261,8 @@ impl Actor {
     }
 
     fn at_hand(&mut self, user: UserId, need: &Need) -> Option<Token> {
-        let entry = self.entries.get_mut(&user).filter(|entry| !entry.gone && self.stopping.is_empty())?;
+        let open = self.stopping.is_empty() && self.exchange.gate.shut_because().is_none();
+        let entry = self.entries.get_mut(&user).filter(|entry| !entry.gone && open)?;
         let skew = self.skew.get(&entry.subject.app.name).copied().unwrap_or(0);
         entry.account.at_hand(need, self.exchange.glance(skew))
     }
@@ -302,6 +303,7 @@ impl Actor {
             fault: gate.fault(&app.name),
             rotation: gate.rotation(&app.name),
             probe_taken: self.probing.contains_key(&app.token_url),
+            shut: gate.shut_because(),
         }
     }
 

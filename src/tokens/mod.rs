@@ -22,6 +22,7 @@ pub use handle::{Health, Member, News, TokenKeeper};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
 pub use spool::{FileSpool, Glance, Head, Kept, MemorySpool, Spool, SpoolFiles};
+pub use validity::{WRONG_CLOCK, skew};
 
 /// A valid access token, as a caller receives it.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -99,6 +99,15 @@ pub trait Spool: Send + Sync + 'static {
     async fn kept_of(&self, user: UserId) -> io::Result<(Vec<Kept>, Vec<String>)>;
     /// Forgets a user's answers.
     async fn forget(&self, user: UserId) -> io::Result<()>;
+    /// Seals a user's answers with the key in use; true where one was sealed with another. What can't be opened stays as
+    /// it is.
+    async fn reseal(&self, _user: UserId) -> io::Result<bool> {
+        Ok(false)
+    }
+    /// Puts a user's answers where nothing finds them but a person: they are somebody else's who had the number.
+    async fn set_aside(&self, user: UserId) -> io::Result<()> {
+        self.forget(user).await
+    }
 }
 
 /// The spool in the state directory.
@@ -106,6 +115,8 @@ pub struct FileSpool {
     folder: PathBuf,
     vault: Arc<Vault>,
     random: Arc<Random>,
+    /// Written by whoever puts another file in the place of one, which must not be written to meanwhile.
+    files: Arc<RwLock<()>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,7 +137,7 @@ struct Record {
 impl FileSpool {
     /// In `folder`, which exists.
     pub fn new(folder: PathBuf, vault: Arc<Vault>, random: Arc<Random>) -> Self {
-        Self { folder, vault, random }
+        Self { folder, vault, random, files: Arc::default() }
     }
 
     fn path(&self, user: UserId) -> PathBuf {
@@ -159,7 +170,9 @@ impl Spool for FileSpool {
         let text = text_of(kept)?;
         let named = (kept.user, kept.head());
         let (vault, random) = (Arc::clone(&self.vault), Arc::clone(&self.random));
+        let files = Arc::clone(&self.files);
         blocking(move || {
+            let _in_place = files.read().unwrap_or_else(PoisonError::into_inner);
             let file = create(&path)?;
             let length = file.metadata()?;
             let prepared = has_room(&length);
@@ -214,6 +227,57 @@ impl Spool for FileSpool {
             _ => Ok(()),
         })
         .await
+    }
+
+    async fn reseal(&self, user: UserId) -> io::Result<bool> {
+        let (path, files) = (self.path(user), Arc::clone(&self.files));
+        let (vault, random) = (Arc::clone(&self.vault), Arc::clone(&self.random));
+        blocking(move || {
+            let _alone = files.write().unwrap_or_else(PoisonError::into_inner);
+            reseal(user, &path, &vault, &random)
+        })
+        .await
+    }
+
+    async fn set_aside(&self, user: UserId) -> io::Result<()> {
+        let path = self.path(user);
+        blocking(move || set_aside(&path)).await
+    }
+}
+
+/// A kill in the middle leaves the old file, or the new one whole.
+fn reseal(user: UserId, path: &Path, vault: &Vault, random: &Random) -> io::Result<bool> {
+    let old = match File::open(path) {
+        Err(error) if gone(&error) => return Ok(false),
+        opened => opened?,
+    };
+    if slot::read(&old).iter().flatten().all(|slot| slot.is_current(vault)) {
+        return Ok(false);
+    }
+    let anew = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&anew)?;
+    io::copy(&mut &old, &mut file)?;
+    let resealed = slot::reseal(&file, user, vault, random)?;
+    // What was cut stays cut: with room behind it, it would look like a slot that nothing was ever written to.
+    if old.metadata()?.len() >= PREALLOCATED {
+        fallocate(&file, FallocateFlags::empty(), 0, PREALLOCATED)?;
+    }
+    file.sync_all()?;
+    std::fs::rename(&anew, path)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(resealed)
+}
+
+/// Renames what is there to the first name that is free.
+fn set_aside(path: &Path) -> io::Result<()> {
+    let free = |n: &u32| !path.with_extension(format!("aside-{n}")).exists();
+    let Some(n) = (1..).find(free) else { return Ok(()) };
+    match std::fs::rename(path, path.with_extension(format!("aside-{n}"))) {
+        Err(error) if !gone(&error) => Err(error),
+        _ => Ok(()),
     }
 }
 

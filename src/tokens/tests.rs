@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 mod commit;
+mod guard;
 mod incident;
 mod many;
 mod offer;

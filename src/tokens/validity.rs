@@ -99,6 +99,9 @@ impl Held {
     }
 }
 
+/// A clock that is wrong by more milliseconds is a problem.
+pub const WRONG_CLOCK: i64 = 30_000;
+
 /// By how many milliseconds this host's wall clock is ahead of the provider's. An answer's `Date` has whole seconds
 /// and was made between sending and receiving; within that, the clocks agree and the skew is none.
 pub fn skew(date: Option<&str>, sent: Timestamp, received: Timestamp) -> Option<i64> {

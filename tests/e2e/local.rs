@@ -1,5 +1,8 @@
 //! Without a daemon: commands work on the store themselves, one at a time, and end when their work is done.
 
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+
 use longplay::sim::{Endpoint, Fault, Rotation};
 
 use crate::fixture::{Host, at_once, now, reached};
@@ -86,6 +89,35 @@ fn a_command_that_holds_the_lock_for_long_is_named() {
         first.join().expect("it ends").ok();
     });
     host.run(&["plays", "alice"]).ok();
+}
+
+#[test]
+fn ctrl_c_waits_for_a_refresh_under_way_and_twice_does_not() {
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        let host = Host::rotating(Rotation::Rotate);
+        host.add_user("alice").ok();
+        let gate = host.hold(Endpoint::Token, Fault::after);
+        let mut command = host.talk(&["token", "alice", "--fresh"]);
+        reached(&gate, 1);
+        command.signal(signal);
+        let mut said = String::new();
+        let mut stderr = BufReader::new(command.child.stderr.take().expect("piped"));
+        stderr.read_line(&mut said).expect("a line");
+        assert!(said.contains("finishing what was begun"), "{said}");
+        gate.open();
+        assert_eq!(command.child.wait().expect("it ends").signal(), Some(number));
+        host.run(&["token", "alice", "--fresh"]).ok();
+        let counts = host.spotify.refreshes("alice");
+        assert_eq!((counts.accepted, counts.reused), (3, 0), "{signal}: the answer was saved");
+        let _gate = host.hold(Endpoint::Token, Fault::before);
+        let mut command = host.talk(&["token", "alice", "--fresh"]);
+        host.until("it is under way", || host.spotify.refreshes("alice").under_way == 1);
+        command.signal(signal);
+        let mut stderr = BufReader::new(command.child.stderr.take().expect("piped"));
+        stderr.read_line(&mut said).expect("a line");
+        command.signal(signal);
+        assert_eq!(command.child.wait().expect("it ends").signal(), Some(number));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use longplay::sim::{App, Consent, Effect, Endpoint, Fault, Injection, Options, Reply, Rotation};
 
-use crate::fixture::{Host, now};
+use crate::fixture::{Host, now, postgres};
 
 const CLIENT_SECRET: &str = "client-secret-0123456789";
 
@@ -145,6 +145,31 @@ fn words_of_the_providers_that_repeat_a_token_are_not_repeated() {
     assert_eq!(daemon.stop(), 0);
     seen.files(&host);
     seen.holds_nothing_of(&host.spotify.issued());
+}
+
+#[test]
+fn a_token_in_the_open_is_found_wherever_a_test_ends() {
+    for on_postgres in [false, true] {
+        for column in ["", "blocked", "refresh_token"] {
+            let host = Host::new();
+            let host = if on_postgres { host.on(&postgres::shared().database()) } else { host };
+            host.add_user("alice").ok();
+            let token = host.spotify.current_refresh_token("alice").expect("a login");
+            match (column, on_postgres) {
+                ("blocked", _) => host.sql(&format!("UPDATE users SET blocked = 'not {token}'")),
+                ("refresh_token", false) => {
+                    host.sql(&format!("UPDATE grants SET refresh_token = CAST('{token}' AS BLOB)"));
+                }
+                ("refresh_token", true) => {
+                    host.sql(&format!("UPDATE grants SET refresh_token = convert_to('{token}', 'UTF8')"));
+                }
+                _ => host.write("log", &token),
+            }
+            let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(host)));
+            let found = found.expect_err("it is found");
+            assert!(found.downcast_ref::<String>().expect("words").contains("holds AQ"));
+        }
+    }
 }
 
 #[test]

@@ -45,6 +45,8 @@ impl Scene {
             command.env("LONGPLAY_LOG__LEVEL", "debug");
             that_survives_a_limit(command, &host.path("log"));
         });
+        // In memory are their tokens from here on.
+        USERS.iter().for_each(|name| drop(host.token(name, "").ok()));
         Self { step, host, daemon, asked: Vec::new(), before: before.to_vec(), seen: vec![0; USERS.len()] }
     }
 
@@ -145,7 +147,7 @@ fn a_postgresql_that_crashes_between_any_two_steps_of_a_refresh_costs_no_login()
     scenes.iter_mut().for_each(|scene| scene.is_said("PostgreSQL"));
     for scene in &mut scenes[STEPS.len()..] {
         scene.wait_until_the_spool_has_it();
-        scene.daemon.signal("KILL");
+        scene.daemon.end();
     }
     cluster.start_again();
     for scene in &mut scenes[STEPS.len()..] {
@@ -206,7 +208,7 @@ fn a_sqlite_that_is_locked_or_has_no_room_between_any_two_steps_of_a_refresh_cos
         drop(lock);
         if trouble == Trouble::FullAndKilled {
             scene.wait_until_the_spool_has_it();
-            scene.daemon.signal("KILL");
+            scene.daemon.end();
             scene.daemon = scene.host.serve();
         } else {
             no_file_grows_beyond(&scene.daemon, "unlimited");

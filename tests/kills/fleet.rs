@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::fixture::{Daemon, Host, PATIENCE, SCOPES, at_once, postgres};
 
 /// How many users a daemon has: as many as it refreshes at once.
-const USERS: usize = 8;
+pub const USERS: usize = 8;
 const FRESH: &str = "{\"fresh\":true}";
 /// The steps of a refresh, as src/tokens/exchange.rs names them.
 pub const STEPS: [&str; 5] = [

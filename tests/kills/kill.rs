@@ -11,7 +11,7 @@ use longplay::sim::{App, Options, Rotation};
 
 use crate::effort::{kills, say, seed};
 use crate::fixture::{Host, at_once};
-use crate::fleet::{Fleet, Mode, Moment, STEPS, Tally};
+use crate::fleet::{Fleet, Mode, Moment, STEPS, Tally, USERS};
 
 /// How many fleets: three kinds of rotation on two stores.
 const FLEETS: usize = 6;
@@ -61,6 +61,13 @@ fn report(mode: Mode, on_postgres: bool, tally: Tally) {
         "{store:10} {mode:6?}: {} kills ({} at steps, {} at random while refreshing), {} refreshes; lost {} by steps, {} at random",
         tally.kills, tally.named, tally.random, tally.commits, tally.lost_named, tally.lost_random
     ));
+    if mode == Mode::Strict && tally.random > 0 {
+        let exposed = tally.random * USERS;
+        let share = 100.0 * tally.lost_random as f64 / exposed as f64;
+        say(&format!(
+            "{store:10} Strict: {share:.1} % of {exposed} logins that were being refreshed without a pause"
+        ));
+    }
 }
 
 /// The host's clock, which notes when it was asked.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longplay::clock::{BootTime, Clock, PausedClock, Reading};
-use longplay::config::TokenKey;
-use longplay::daemon::{Bare, CoreError, Current, Ground, Outside};
+use longplay::daemon::{Bare, CoreError, Current, Ground, Outside, StatePaths};
 use longplay::domain::{Event, EventKind, Owner};
 use longplay::oauth::Transport;
 use longplay::random::Random;
@@ -43,17 +42,13 @@ impl Outside for Host {
         self.0.owner
     }
 
+    fn paths(&self) -> Option<StatePaths> {
+        None
+    }
+
     fn spool(&self, vault: &Arc<Vault>, random: &Arc<Random>) -> Arc<dyn Spool> {
         let inner = MemorySpool::new(Arc::clone(&self.0.files), Arc::clone(vault), Arc::clone(random));
         Arc::new(Disk { world: Arc::clone(&self.0), inner })
-    }
-
-    fn key(&self, store: &str) -> Result<TokenKey, CoreError> {
-        Err(CoreError::Key(format!("{store}: the key is configured")))
-    }
-
-    fn key_for_empty(&self, _: &Random) -> Result<TokenKey, CoreError> {
-        self.key("an empty store")
     }
 
     fn client(&self) -> Result<Client, CoreError> {

@@ -7,6 +7,7 @@ use super::super::tests::Host;
 use super::*;
 use crate::clock::Clock as _;
 use crate::config::{Settings, UserSettings};
+use crate::domain::UserId;
 
 struct Scene {
     host: Host,
@@ -199,11 +200,11 @@ fn spooled(scene: &Scene, user: UserId) -> std::path::PathBuf {
     scene.host.folder.path().join("a/spool").join(user.0.to_string())
 }
 
-/// Leaves a whole file there, in which one answer can't be read.
-fn damage(scene: &Scene, user: UserId) {
-    let mut bytes = vec![0; 16 * 1024];
-    bytes[..200].fill(b'x');
-    std::fs::write(spooled(scene, user), bytes).unwrap();
+/// A file of the usual length with one answer, which can't be read.
+fn one_damaged() -> Vec<u8> {
+    let mut file = vec![b'x'; 200];
+    file.resize(16 * 1024, 0);
+    file
 }
 
 #[tokio::test]
@@ -213,7 +214,7 @@ async fn an_answer_that_cannot_be_read_is_a_problem_until_the_next_one_has_repla
     let alice = scene.host.add("alice", None).await;
     let gone = UserId(77);
     for user in [alice, gone] {
-        damage(&scene, user);
+        std::fs::write(spooled(&scene, user), one_damaged()).unwrap();
     }
     scene.upkeep.reach_store(STORE_PATIENCE).await.unwrap();
     let problems = scene.problems();
@@ -230,7 +231,7 @@ async fn an_answer_that_cannot_be_read_is_no_problem_once_its_user_is_removed() 
     let scene = Scene::new().await;
     scene.host.store.open().await.unwrap();
     let alice = scene.host.add("alice", None).await;
-    damage(&scene, alice);
+    std::fs::write(spooled(&scene, alice), one_damaged()).unwrap();
     scene.upkeep.reach_store(STORE_PATIENCE).await.unwrap();
     assert_eq!(scene.problems().len(), 1);
     scene.host.store.remove_user(alice, false).await.unwrap();

@@ -1,5 +1,6 @@
 //! What an account is told, what it knows of a grant, and what it has the actor do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::BootTime;
@@ -36,6 +37,8 @@ pub struct Weather {
     pub rotation: Rotation,
     /// Another dead login of the same token URL is being tried.
     pub probe_taken: bool,
+    /// Why nobody gets a token now, whatever is at hand.
+    pub shut: Option<Arc<str>>,
 }
 
 /// A refresh that is on record without an outcome.

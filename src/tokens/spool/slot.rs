@@ -94,6 +94,11 @@ impl Slot {
         })
     }
 
+    /// Whether it is sealed with the key in use.
+    pub fn is_current(&self, vault: &Vault) -> bool {
+        vault.is_current(&self.seal)
+    }
+
     /// The answer, opened.
     ///
     /// # Errors
@@ -148,6 +153,36 @@ pub fn write(
     bytes.extend_from_slice(&head.sent.0.to_le_bytes());
     bytes.extend_from_slice(head.attempt.0.as_bytes());
     bytes.push(u8::from(head.success));
+    put(file, number, &sealed(user, bytes, text, vault, random)?)
+}
+
+/// Seals what is sealed with another key with the one in use, each answer in its slot; not synced. True where one was.
+///
+/// # Errors
+/// Where the file can't be written.
+pub fn reseal(file: &impl FileExt, user: UserId, vault: &Vault, random: &Random) -> io::Result<bool> {
+    let mut resealed = false;
+    for number in 0..SLOTS {
+        let Ok(Some(slot)) = slot(file, number) else { continue };
+        if slot.is_current(vault) || slot.head(user, vault).is_err() {
+            continue;
+        }
+        let Ok(text) = slot.answer(file, user, vault) else { continue };
+        let named = slot.clear[..NAMED].to_vec();
+        put(file, number, &sealed(user, named, &text, vault, random)?)?;
+        resealed = true;
+    }
+    Ok(resealed)
+}
+
+/// What a slot holds: the answer, sealed, behind the `bytes` that name it.
+fn sealed(
+    user: UserId,
+    mut bytes: Vec<u8>,
+    text: &[u8],
+    vault: &Vault,
+    random: &Random,
+) -> io::Result<Vec<u8>> {
     let answer = vault.seal(Label::Answer(user, &bytes), text, random).0;
     if HEAD + answer.len() > LONGEST {
         return Err(io::Error::other(format!("an answer of {} bytes has no room in a slot", text.len())));
@@ -156,6 +191,10 @@ pub fn write(
     let seal = vault.seal(Label::Head(user, &bytes), &[], random).0;
     bytes.extend_from_slice(&seal);
     bytes.extend_from_slice(&answer);
+    Ok(bytes)
+}
+
+fn put(file: &impl FileExt, number: usize, bytes: &[u8]) -> io::Result<()> {
     let (near, far) = bytes.split_at(bytes.len().min(NEAR));
     file.write_all_at(near, begin(number))?;
     file.write_all_at(far, beyond(number))

@@ -97,7 +97,7 @@ impl Scene {
     }
 
     /// The scene's exchange, on files.
-    fn on_files(&self, folder: &Path) -> Exchange {
+    pub(super) fn on_files(&self, folder: &Path) -> Exchange {
         let (of, random) = (&self.exchange, Arc::new(Random::seeded(2)));
         Exchange {
             store: of.store.clone(),
