@@ -276,6 +276,11 @@ impl Service {
         Ok(())
     }
 
+    /// The store can be written again: refreshes that waited for it may start.
+    pub async fn store_is_back(&self) {
+        self.parts().tokens.store_is_back().await;
+    }
+
     /// Waits for the runs that nobody else waits for.
     pub async fn settle(&self) {
         self.0.soon.close();

@@ -11,18 +11,17 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::control::{Parts, Service, limits};
 use crate::domain::{User, UserId};
-use crate::oauth::{HttpTransport, Transport};
 use crate::random::Random;
 use crate::schedule::Scheduler;
-use crate::spotify::{Client, Gate};
+use crate::spotify::Gate;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Events, Metrics};
-use crate::tokens::{Exchange, FileSpool, Spool, SpoolFault, Subject, offer_spool};
+use crate::tokens::{Exchange, SpoolFault, Subject, offer_spool};
 
 use super::care::Care;
 use super::guard::Guard;
 use super::key::{self, KeyKeeper};
-use super::state::StateDir;
+use super::outside::Outside;
 
 /// Why the core can't be built.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +49,8 @@ impl CoreError {
 pub struct Ground {
     /// The settings in force.
     pub settings: Current,
-    /// The state directory.
-    pub state: Arc<StateDir>,
+    /// The state directory and the network.
+    pub outside: Arc<dyn Outside>,
     /// The store, reached or not.
     pub store: Arc<dyn Store>,
     /// Time.
@@ -109,17 +108,11 @@ impl Core {
         let (settings, store) = (ground.settings.get(), Arc::clone(&ground.store));
         let deployment = store.open().await?;
         let vault = Arc::new(key::vault(ground, deployment, scheduler.is_some()).await?);
-        let spool: Arc<dyn Spool> = Arc::new(FileSpool::new(
-            ground.state.paths().spool(),
-            Arc::clone(&vault),
-            Arc::clone(&ground.random),
-        ));
+        let (outside, owner) = (&ground.outside, ground.outside.owner());
+        let spool = outside.spool(&vault, &ground.random);
         let keys = KeyKeeper::new(ground, Arc::clone(&vault), Arc::clone(&spool));
         keys.go_on().await?;
-        let host = |e: &dyn std::error::Error| CoreError::Host(format!("no HTTP client can be made: {e}"));
-        let client = Client::new().map_err(|e| host(&e))?;
-        let transport: Arc<dyn Transport> =
-            Arc::new(HttpTransport::new(Arc::clone(&ground.clock)).map_err(|e| host(&e))?);
+        let (client, transport) = (outside.client()?, outside.transport(&ground.clock)?);
         let gate = Gate::new(Arc::clone(&ground.clock), store.clone(), ground.events.clone());
         gate.load(settings.apps.keys()).await?;
         let exchange = Arc::new(Exchange {
@@ -132,7 +125,7 @@ impl Core {
             gate: gate.clone(),
             metrics: Arc::clone(&ground.metrics),
             events: ground.events.clone(),
-            owner: ground.state.owner(),
+            owner,
             stopping: CancellationToken::new(),
         });
         let guard = Guard::new(ground, Arc::clone(&exchange));
@@ -153,7 +146,7 @@ impl Core {
                 metrics: Arc::clone(&ground.metrics),
                 events: ground.events.clone(),
                 jitter: Arc::new(move || random.unit()),
-                owner: ground.state.owner(),
+                owner,
                 random: Arc::clone(&ground.random),
             },
             limits(&settings),
@@ -172,7 +165,7 @@ impl Core {
             random: Arc::clone(&ground.random),
             metrics: Arc::clone(&ground.metrics),
             events: ground.events.clone(),
-            owner: ground.state.owner(),
+            owner,
         };
         let service = Service::new(parts, Arc::clone(&settings));
         service.on_care(Arc::new(Care::new(guard.clone(), keys.clone())));

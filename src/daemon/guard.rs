@@ -38,7 +38,7 @@ pub struct Guard {
     settings: Current,
     clock: Arc<dyn Clock>,
     events: Events,
-    paths: StatePaths,
+    paths: Option<StatePaths>,
     exchange: Arc<Exchange>,
     /// When a promoted replica was first seen.
     promoted: Arc<Mutex<Option<BootTime>>>,
@@ -52,7 +52,7 @@ impl Guard {
             settings: ground.settings.clone(),
             clock: Arc::clone(&ground.clock),
             events: ground.events.clone(),
-            paths: ground.state.paths(),
+            paths: ground.outside.paths(),
             exchange,
             promoted: Arc::default(),
         }
@@ -174,19 +174,17 @@ impl Guard {
     }
 
     fn seen(&self) -> Option<Seen> {
-        let text = std::fs::read_to_string(self.paths.seen()).ok()?;
+        let text = std::fs::read_to_string(self.paths.as_ref()?.seen()).ok()?;
         serde_json::from_str(&text).ok()
     }
 
     /// It is only a memory: what can't be written is asked for again.
     fn note_seen(&self, deployment: Uuid, home: Home) {
         let seen = Seen { deployment, home, machine: machine() };
-        if self.seen().as_ref() == Some(&seen) {
-            return;
-        }
+        let Some(paths) = self.paths.as_ref().filter(|_| self.seen().as_ref() != Some(&seen)) else { return };
         let written = serde_json::to_string(&seen)
             .map_err(std::io::Error::from)
-            .and_then(|json| write_private(&self.paths.seen(), &json));
+            .and_then(|json| write_private(&paths.seen(), &json));
         if let Err(error) = written {
             warn!("which store this is could not be noted: {error}");
         }

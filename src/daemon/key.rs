@@ -33,7 +33,9 @@ pub async fn vault(ground: &Ground, deployment: Uuid, daemon: bool) -> Result<Va
     let vault = match &tokens.key {
         Some(key) => Vault::new(deployment, key, tokens.old_key.as_ref()),
         None => {
-            let (key, paths) = (kept_key(ground, probe.is_none())?, ground.state.paths());
+            let paths = ground.outside.paths();
+            let paths = paths.ok_or_else(|| CoreError::Key("no token key is configured".to_owned()))?;
+            let key = kept_key(ground, &paths, probe.is_none())?;
             let old = left_behind(&paths, &key).map_err(|e| unusable(&paths.old_key(), &e))?;
             Vault::new(deployment, &key, old.as_ref().or(tokens.old_key.as_ref()))
         }
@@ -43,7 +45,7 @@ pub async fn vault(ground: &Ground, deployment: Uuid, daemon: bool) -> Result<Va
     }
     // Said before the probe is read: of two that change and start at once, one sees the other.
     if let Some(custody) = store.custody().filter(|_| daemon && store.is_shared()) {
-        custody.note_daemon(ground.state.owner(), &vault.key_id()).await?;
+        custody.note_daemon(ground.outside.owner(), &vault.key_id()).await?;
     }
     fits(store, &vault).await?;
     Ok(vault)
@@ -64,8 +66,8 @@ fn unusable(path: &Path, error: &io::Error) -> CoreError {
     CoreError::Key(format!("the token key {}: {error}", path.display()))
 }
 
-fn kept_key(ground: &Ground, empty_store: bool) -> Result<TokenKey, CoreError> {
-    let path = ground.state.paths().key();
+fn kept_key(ground: &Ground, paths: &StatePaths, empty_store: bool) -> Result<TokenKey, CoreError> {
+    let path = paths.key();
     match read(&path) {
         Ok(Some(key)) => Ok(key),
         Ok(None) if empty_store => make(&path, &ground.random).map_err(|e| unusable(&path, &e)),

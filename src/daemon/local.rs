@@ -23,6 +23,7 @@ use crate::telemetry::{Events, Metrics};
 
 use super::core::{Core, CoreError, Current, Ground};
 use super::interrupt::Interrupts;
+use super::outside::Outside;
 use super::state::{StateDir, StateError};
 
 /// How long another command's lock is waited for.
@@ -150,7 +151,8 @@ fn here(routes: Router, runtime: Handle) -> Router {
     })
 }
 
-async fn build(place: &Place) -> Result<(Service, Arc<StateDir>), LocalError> {
+/// The service, and the state directory, whose lock goes with it.
+async fn build(place: &Place) -> Result<(Service, Arc<dyn Outside>), LocalError> {
     let mut settings = load(place)?;
     // A command asks once: nothing is refreshed ahead for it.
     settings.tokens.refresh = RefreshMode::OnDemand;
@@ -160,9 +162,9 @@ async fn build(place: &Place) -> Result<(Service, Arc<StateDir>), LocalError> {
     let url = settings.store.url.expose_secret();
     let store = crate::store::open(url, Arc::clone(&clock)).map_err(|e| CoreError::Host(e.to_string()))?;
     let events = Events::new(Arc::clone(&clock));
-    let state = Arc::new(state);
-    let settings = Current::new(settings);
-    let ground = Ground { settings, state, store, clock, random, metrics: Arc::new(Metrics::new()), events };
+    let (settings, metrics) = (Current::new(settings), Arc::new(Metrics::new()));
+    let outside: Arc<dyn Outside> = Arc::new(state);
+    let ground = Ground { settings, outside, store, clock, random, metrics, events };
     let service = Core::build(&ground, None).await?.service;
     let started = async {
         service.take_back().await?;
@@ -171,7 +173,7 @@ async fn build(place: &Place) -> Result<(Service, Arc<StateDir>), LocalError> {
     };
     started.await.map_err(|problem: Problem| LocalError::Start(Box::new(problem)))?;
     keep_claims(service.clone(), Arc::clone(&ground.clock));
-    Ok((service, ground.state))
+    Ok((service, ground.outside))
 }
 
 /// A command's runs may take as long as the daemon's.

@@ -1,5 +1,6 @@
 //! The daemon: wiring in start order, and its life between READY and STOPPING. Only this module sees everything.
 
+mod bare;
 mod care;
 mod core;
 mod door;
@@ -10,6 +11,7 @@ mod key;
 mod lifecycle;
 mod local;
 mod notify;
+mod outside;
 mod privacy;
 mod reload;
 mod serve;
@@ -17,11 +19,13 @@ mod state;
 mod status;
 mod upkeep;
 
+pub use bare::Bare;
 pub use core::{Core, CoreError, Current, Ground};
 pub use local::{LocalError, LocalMode};
+pub use outside::Outside;
 pub use privacy::be_private;
 pub use serve::{ServeError, serve};
-pub use state::{StateDir, StateError, become_owner};
+pub use state::{StateDir, StateError, StatePaths, become_owner};
 
 #[cfg(test)]
 mod tests;

@@ -85,7 +85,6 @@ impl Upkeep {
     /// Looks at everything from now on, as jobs of the scheduler, until `end`.
     pub fn start(self: &Arc<Self>, end: &CancellationToken) {
         self.every("store", LOOK, end, |upkeep| async move { upkeep.look_at_store().await });
-        self.every("status", LOOK, end, |upkeep| async move { upkeep.tell_status().await });
         self.every("daemons", key::NOTE, end, |upkeep| async move { upkeep.tell_others().await });
         self.with_core("users", LOOK, end, |upkeep, service| async move {
             upkeep.look_at_users(&service).await;
@@ -104,6 +103,11 @@ impl Upkeep {
             upkeep.look_at_logins(&service).await;
         });
         self.with_core("prune", PRUNE, end, |upkeep, _| async move { upkeep.prune().await });
+    }
+
+    /// Tells systemd how things are, from now on.
+    pub fn start_status(self: &Arc<Self>, end: &CancellationToken) {
+        self.every("status", LOOK, end, |upkeep| async move { upkeep.tell_status().await });
     }
 
     fn every<F>(

@@ -1,7 +1,7 @@
 //! The store, in domain words: users, apps, grants, runs, plays, gaps. What it promises: every method is one
 //! transaction, and what has returned `Ok` is durable. Nothing here knows SQL; the backends do.
 
-mod memory; // grants alone, for simulated time
+mod memory; // a store for simulated time
 
 mod backend; // the methods below, on an SQL database
 mod custody; // what a store is as a place: its home, its fence, its seals
@@ -55,7 +55,7 @@ pub use guard::RESTORED;
 pub use home::{Change, Home, Whereabouts};
 pub use keys::{DaemonSeen, SealedGrant};
 pub use machine::machine;
-pub use memory::MemoryGrants;
+pub use memory::{Around, MemoryStore, Snapshot};
 pub use record::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
     Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,

@@ -107,7 +107,7 @@ impl Exchange {
 
     /// The present without the die, for what is not left to chance.
     pub fn glance(&self, skew: i64) -> Moment {
-        Moment { wall: self.clock.now(), boot: self.clock.boot(), skew, chance: 0.0 }
+        Moment { wall: self.clock.now(), boot: self.clock.boot(), skew, ..Moment::default() }
     }
 
     /// One refresh.

@@ -1,11 +1,12 @@
 //! The spool: a user's newest answer of the token endpoint, durable before anyone reads it, kept until the next one
 //! replaces it. A preallocated file per user with two slots; an answer that failed never overwrites the last success.
 
+mod memory;
 mod slot;
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -22,6 +23,7 @@ use crate::oauth::RawAnswer;
 use crate::random::Random;
 
 use super::seal::Vault;
+pub use memory::{Files as SpoolFiles, MemorySpool};
 use slot::{LEAST, PREALLOCATED, Slot};
 
 /// How many files are read side by side: a disk that has to be asked answers several as soon as one.
@@ -165,21 +167,7 @@ impl Spool for FileSpool {
 
     async fn keep(&self, kept: &Kept) -> io::Result<()> {
         let path = self.path(kept.user);
-        let record = Record {
-            epoch: kept.epoch,
-            sent: kept.sent,
-            refresh_token: kept.refresh_token.expose().to_owned(),
-            attempt: kept.attempt,
-            cause: kept.cause,
-            sent_at: kept.sent_at,
-            received_at: kept.received_at,
-            status: kept.answer.status,
-            retry_after: kept.answer.retry_after.clone(),
-            date: kept.answer.date.clone(),
-            body: STANDARD.encode(&kept.answer.body),
-        };
-        let text = Zeroizing::new(serde_json::to_vec(&record)?);
-        drop((Zeroizing::new(record.body), Zeroizing::new(record.refresh_token)));
+        let text = text_of(kept)?;
         let named = (kept.user, kept.head());
         let (vault, random) = (Arc::clone(&self.vault), Arc::clone(&self.random));
         let files = Arc::clone(&self.files);
@@ -293,11 +281,35 @@ fn set_aside(path: &Path) -> io::Result<()> {
     }
 }
 
-fn glance(user: UserId, path: &Path, vault: &Vault) -> Glance {
-    let slots = match File::open(path) {
-        Ok(file) => slot::read(&file),
-        Err(error) => return Glance { user, heads: Vec::new(), sound: gone(&error) },
+/// An answer as it is sealed.
+fn text_of(kept: &Kept) -> io::Result<Zeroizing<Vec<u8>>> {
+    let record = Record {
+        epoch: kept.epoch,
+        sent: kept.sent,
+        refresh_token: kept.refresh_token.expose().to_owned(),
+        attempt: kept.attempt,
+        cause: kept.cause,
+        sent_at: kept.sent_at,
+        received_at: kept.received_at,
+        status: kept.answer.status,
+        retry_after: kept.answer.retry_after.clone(),
+        date: kept.answer.date.clone(),
+        body: STANDARD.encode(&kept.answer.body),
     };
+    let text = Zeroizing::new(serde_json::to_vec(&record)?);
+    drop((Zeroizing::new(record.body), Zeroizing::new(record.refresh_token)));
+    Ok(text)
+}
+
+fn glance(user: UserId, path: &Path, vault: &Vault) -> Glance {
+    match File::open(path) {
+        Ok(file) => glance_at(user, &file, vault),
+        Err(error) => Glance { user, heads: Vec::new(), sound: gone(&error) },
+    }
+}
+
+fn glance_at(user: UserId, file: &impl FileExt, vault: &Vault) -> Glance {
+    let slots = slot::read(file);
     let head = |slot: &Result<Slot, String>| slot.as_ref().ok()?.head(user, vault).ok();
     let heads: Vec<Head> = slots.iter().filter_map(head).collect();
     Glance { user, sound: heads.len() == slots.len(), heads }
@@ -310,9 +322,8 @@ fn kept_of(user: UserId, path: &Path, vault: &Vault) -> (Vec<Kept>, Vec<String>)
         Err(error) if gone(&error) => {}
         Err(error) => fault(error.to_string()),
         Ok(file) => {
-            for slot in slot::read(&file) {
-                let opened = slot.and_then(|slot| opened(user, &slot.answer(&file, user, vault)?));
-                match opened {
+            for answer in answers(user, &file, vault) {
+                match answer {
                     Ok(answer) => kept.push(answer),
                     Err(what) => fault(what),
                 }
@@ -320,6 +331,12 @@ fn kept_of(user: UserId, path: &Path, vault: &Vault) -> (Vec<Kept>, Vec<String>)
         }
     }
     (kept, faults)
+}
+
+/// The newest first.
+fn answers(user: UserId, file: &impl FileExt, vault: &Vault) -> Vec<Result<Kept, String>> {
+    let open = |slot: Result<Slot, String>| opened(user, &slot?.answer(file, user, vault)?);
+    slot::read(file).into_iter().map(open).collect()
 }
 
 fn opened(user: UserId, text: &[u8]) -> Result<Kept, String> {

@@ -56,7 +56,7 @@ pub struct KeyKeeper {
     store: Arc<dyn Store>,
     settings: Current,
     random: Arc<Random>,
-    paths: StatePaths,
+    paths: Option<StatePaths>,
     owner: Owner,
     vault: Arc<Vault>,
     spool: Arc<dyn Spool>,
@@ -69,8 +69,8 @@ impl KeyKeeper {
             store: Arc::clone(&ground.store),
             settings: ground.settings.clone(),
             random: Arc::clone(&ground.random),
-            paths: ground.state.paths(),
-            owner: ground.state.owner(),
+            paths: ground.outside.paths(),
+            owner: ground.outside.owner(),
             vault,
             spool,
         }
@@ -101,6 +101,13 @@ impl KeyKeeper {
         self.settings.get().tokens.key.is_none()
     }
 
+    /// Where the keys are that longplay itself keeps.
+    fn files(&self) -> Result<&StatePaths, RotateError> {
+        let none =
+            || RotateError::Unprepared("there is no state directory that could keep a token key".to_owned());
+        self.paths.as_ref().ok_or_else(none)
+    }
+
     /// Seals everything with a new key, or with the one that the configuration gives now; what was done, in words too.
     ///
     /// # Errors
@@ -110,7 +117,7 @@ impl KeyKeeper {
         if !self.is_ours() {
             return self.take_configured(custody).await;
         }
-        let (state, random) = (&self.paths, &self.random);
+        let (state, random) = (self.files()?, &self.random);
         let others = self.others(custody).await?;
         if !others.is_empty() {
             return Err(RotateError::Unprepared(format!(
@@ -152,7 +159,7 @@ impl KeyKeeper {
         self.replace_probe(custody).await?;
         let done = self.reseal_everything(custody).await?;
         step!("key-before-forget");
-        let old = self.paths.old_key();
+        let old = self.files()?.old_key();
         remove(&old).map_err(|e| RotateError::Host(format!("{}: {e}", old.display())))?;
         step!("key-after-forget");
         Ok(done)

@@ -56,6 +56,7 @@ impl Upkeep {
         // Before anything is refreshed: it may be another one that came back.
         self.look_after_guard(core, true).await?;
         self.offer_spool(core).await?;
+        service.store_is_back().await;
         service.take_back().await?;
         let current = self.ground.settings.get();
         if !Arc::ptr_eq(&current, &service.settings()) {

@@ -21,7 +21,7 @@ impl Scene {
         let host = Host::new();
         let ground = host.ground("a").await;
         let settings = ground.settings.clone();
-        let scheduler = Scheduler::by_hand(ground.clock.clone(), |_, _| {});
+        let scheduler = Scheduler::by_hand(ground.clock.clone(), |_, _| {}, || usize::MAX);
         let reload: Reload = Arc::new(|| Box::pin(async { None }));
         let upkeep = Upkeep::new(ground, Door::new(), CancellationToken::new(), scheduler, reload, None);
         Self { host, upkeep, settings }

@@ -14,7 +14,8 @@ use crate::clock::{Clock as _, SimulatedClock};
 use crate::domain::{AppState, Generation, Refusal, RunResult, said};
 use crate::store::backend::{Database, SqlStore};
 use crate::store::conformance::{
-    self, Bench, START, every_behaviour, first_login, intent, new_user, sealed, tokens,
+    self, Bench, START, every_behaviour, every_behaviour_of_a_place, first_login, intent, new_user, sealed,
+    tokens,
 };
 use crate::store::sql::Time;
 use crate::store::{
@@ -23,6 +24,7 @@ use crate::store::{
 };
 
 every_behaviour!(bench);
+every_behaviour_of_a_place!(bench);
 
 fn on(url: &str, clock: Arc<SimulatedClock>) -> SqlStore {
     SqlStore::new(Database::Postgres(Box::new(Server::new(url).unwrap())), Time::Given(clock))

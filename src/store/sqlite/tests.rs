@@ -13,7 +13,9 @@ use super::{Pools, SqliteFile};
 use crate::clock::SimulatedClock;
 use crate::domain::Play;
 use crate::store::backend::{Database, SqlStore};
-use crate::store::conformance::{Bench, HERE, START, THERE, every_behaviour, new_user, tokens};
+use crate::store::conformance::{
+    Bench, HERE, START, THERE, every_behaviour, every_behaviour_of_a_place, new_user, tokens,
+};
 use crate::store::sql::Time;
 use crate::store::{Change, CommitIf, Custody as _, NewUser, PageStored, Store, StoreError, pages};
 
@@ -21,6 +23,7 @@ use crate::store::{Change, CommitIf, Custody as _, NewUser, PageStored, Store, S
 const FULL: i64 = 2;
 
 every_behaviour!(bench);
+every_behaviour_of_a_place!(bench);
 
 async fn bench() -> Bench {
     let folder = TempDir::new().unwrap();

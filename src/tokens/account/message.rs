@@ -79,6 +79,17 @@ pub struct View {
     pub refusal: Option<Refusal>,
 }
 
+impl View {
+    /// Read again, a token has no longer to live than was known before.
+    pub fn remember(&mut self, known: &Self) {
+        if (self.epoch, self.generation) == (known.epoch, known.generation)
+            && let (Some((_, held)), Some((_, before))) = (&mut self.access, &known.access)
+        {
+            *held = before.shorter(*held);
+        }
+    }
+}
+
 /// How a refresh ended.
 #[derive(Debug)]
 pub enum Outcome {
@@ -123,6 +134,8 @@ pub enum Input {
     RunDue(Option<Timestamp>),
     /// Another dead login of the token URL came back: try this one now.
     Release,
+    /// The store can be written again.
+    StoreIsBack,
     /// What was read may be old: it is read again, and given out meanwhile.
     Stale,
     /// What was read means something else now: it is read again before the next answer.

@@ -49,6 +49,29 @@ async fn the_newest_answer_is_kept_and_a_failure_never_replaces_the_last_success
 }
 
 #[tokio::test]
+async fn a_spool_in_memory_keeps_what_the_files_keep_and_outlives_who_works_on_it() {
+    let (folder, memory) = (tempfile::tempdir().unwrap(), SpoolFiles::default());
+    let files = spool(folder.path());
+    let in_memory =
+        || MemorySpool::new(Arc::clone(&memory), Arc::clone(&files.vault), Arc::clone(&files.random));
+    let user = UserId(4);
+    for (sent, status) in [(1, 200), (2, 503), (3, 200), (4, 503), (5, 503)] {
+        let body = vec![b'x'; if sent == 3 { 20_000 } else { 9 }];
+        files.keep(&answer(sent, status, &body)).await.unwrap();
+        in_memory().keep(&answer(sent, status, &body)).await.unwrap();
+        let kept = async |spool: &dyn Spool| {
+            let (kept, faults) = spool.kept_of(user).await.unwrap();
+            let kept: Vec<_> =
+                kept.iter().map(|k| (k.sent, k.answer.status, k.answer.body.to_vec())).collect();
+            (kept, faults, spool.glance(&[user]).await.unwrap(), spool.users().await.unwrap())
+        };
+        assert_eq!(kept(&in_memory()).await, kept(&files).await);
+    }
+    in_memory().forget(user).await.unwrap();
+    assert_eq!(in_memory().users().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_failure_that_claims_to_be_a_success_does_not_cost_the_last_one() {
     let folder = tempfile::tempdir().unwrap();
     let spool = spool(folder.path());

@@ -7,9 +7,9 @@ use crate::domain::{Attempt, Generation};
 async fn a_store_that_was_set_back_unnoticed_costs_no_spent_token() {
     let scene = Scene::new().await;
     scene.token().await.unwrap();
-    let before = scene.store.inner.snapshot();
+    let before = scene.store.inner.grants();
     scene.ask(FRESH).await.unwrap();
-    scene.store.inner.restore(before);
+    scene.store.inner.put_grants(before);
     // Nobody offers the spool: nobody knows of it.
     let apps = [(scene.app.name.clone(), scene.app.clone())].into();
     let (keeper, _) = start(scene.exchange.clone(), apps, settings());
@@ -24,9 +24,9 @@ async fn a_store_that_was_set_back_unnoticed_costs_no_spent_token() {
 async fn while_the_store_does_not_take_what_the_spool_has_nothing_is_sent() {
     let scene = Scene::new().await;
     scene.token().await.unwrap();
-    let before = scene.store.inner.snapshot();
+    let before = scene.store.inner.grants();
     scene.ask(FRESH).await.unwrap();
-    scene.store.inner.restore(before);
+    scene.store.inner.put_grants(before);
     let apps = [(scene.app.name.clone(), scene.app.clone())].into();
     let (keeper, _) = start(scene.exchange.clone(), apps, settings());
     scene.join(&keeper).await;
@@ -75,6 +75,7 @@ async fn the_answers_of_somebody_who_had_the_number_before_are_not_a_new_login()
     let scene = Scene::new().await;
     let exchange = scene.on_files(folder.path());
     let user = UserId(77);
+    scene.store.inner.add_users(user.0);
     let body = r#"{"access_token":"bobs","refresh_token":"bobs","expires_in":3600}"#;
     let at = scene.clock.now();
     let bobs = Kept {
@@ -113,10 +114,10 @@ async fn a_store_is_ahead_behind_or_level_with_the_spool() {
     {
         let (epoch, generation) = (Epoch(epoch), Generation(generation));
         let set = Grant { epoch, generation, attempt, ..grant.clone() };
-        scene.store.inner.restore([(ALICE, set)].into());
+        scene.store.inner.put_grants([(ALICE, set)].into());
         let found = scene.exchange.ahead_of_store().await.unwrap();
         assert_eq!(found == [ALICE], ahead, "{epoch:?} {generation:?}");
     }
-    scene.store.inner.restore([].into());
+    scene.store.inner.put_grants([].into());
     assert_eq!(scene.exchange.ahead_of_store().await.unwrap(), [], "who is gone proves nothing");
 }
