@@ -105,9 +105,85 @@ impl Clock for SimulatedClock {
     }
 }
 
+/// Simulated time that tokio moves: its own clock, paused, goes to the next timer whenever nobody has anything to do.
+/// That clock stands still while the host is suspended; both of these go on.
+#[derive(Debug)]
+pub struct PausedClock {
+    began: tokio::time::Instant,
+    at: Mutex<Reading>,
+}
+
+/// What the clocks show.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// The boot clock.
+    pub boot: BootTime,
+}
+
+impl PausedClock {
+    /// In a runtime whose time is paused; both clocks begin here.
+    #[expect(clippy::disallowed_methods, reason = "the clock of a paused runtime")]
+    pub fn new(at: Reading) -> Self {
+        Self { began: tokio::time::Instant::now(), at: Mutex::new(at) }
+    }
+
+    /// Suspends the host: so much time passes at once, and no timer gets nearer.
+    pub fn suspend(&self, duration: Duration) {
+        let mut at = self.at();
+        (at.wall, at.boot.0) = (at.wall + duration, at.boot.0 + duration);
+    }
+
+    /// Steps the wall clock alone, as an administrator or NTP does.
+    pub fn step_wall(&self, millis: i64) {
+        let mut at = self.at();
+        at.wall = at.wall.offset_millis(millis);
+    }
+
+    /// What both clocks show now.
+    pub fn reading(&self) -> Reading {
+        let (at, passed) = (*self.at(), self.began.elapsed());
+        Reading { wall: at.wall + passed, boot: BootTime(at.boot.0 + passed) }
+    }
+
+    fn at(&self) -> std::sync::MutexGuard<'_, Reading> {
+        self.at.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Clock for PausedClock {
+    fn now(&self) -> Timestamp {
+        self.reading().wall
+    }
+
+    fn boot(&self) -> BootTime {
+        self.reading().boot
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the timer of a paused runtime")]
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn paused_time_goes_to_the_next_timer_and_suspend_brings_none_nearer() {
+        let second = Duration::from_secs(1);
+        let clock = PausedClock::new(Reading { wall: Timestamp::from_millis(0), boot: BootTime(second * 7) });
+        let hour = clock.sleep(second * 3_600);
+        clock.sleep(second * 3).await;
+        assert_eq!((clock.now(), clock.boot()), (Timestamp::from_millis(3_000), BootTime(second * 10)));
+        clock.suspend(second * 3_600);
+        clock.step_wall(-1_000);
+        hour.await;
+        assert_eq!(clock.boot(), BootTime(second * (7 + 3_600 + 3_600)));
+        assert_eq!(clock.now(), Timestamp::from_millis(7_199_000));
+    }
 
     #[tokio::test]
     async fn a_simulated_sleep_ends_when_its_time_has_come() {

@@ -1,5 +1,6 @@
-//! Kill -9 at every named step of a refresh, on both stores, against a provider that rotates strictly, without grace.
-//! Afterwards the provider's own record decides.
+//! Kill -9 at every named step of a refresh, on both stores, against a provider that rotates strictly, without grace;
+//! afterwards the provider's own record decides. And at every named step of a change of the token key: every token is
+//! read afterwards.
 #![cfg(feature = "failpoints")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -75,5 +76,101 @@ fn a_kill_between_the_providers_commit_and_the_spool_is_told_with_its_true_reaso
         let reason = host.status("alice")["reason"].as_str().unwrap_or_default().to_owned();
         assert!(reason.contains("an answer was lost") && reason.contains("longplay login alice"), "{reason}");
         host.run(&["token", "alice"]).fails(77);
+    }
+}
+
+/// The steps of a change of the token key, in order.
+const KEY_STEPS: [&str; 11] = [
+    "key-after-make",
+    "key-after-old",
+    "key-after-switch",
+    "key-in-use",
+    "key-after-probe",
+    "key-in-tokens",
+    "key-after-tokens",
+    "key-in-answers",
+    "key-after-answers",
+    "key-before-forget",
+    "key-after-forget",
+];
+const USERS: [&str; 3] = ["alice", "bob", "carol"];
+
+fn with_users(host: Host) -> Host {
+    host.configure("[log]\nlevel = \"debug\"");
+    let daemon = host.serve();
+    for name in USERS {
+        host.settled_user(name);
+        host.token(name, "{\"fresh\":true}").ok();
+    }
+    assert_eq!(daemon.stop(), 0);
+    host
+}
+
+/// Kills whoever changes the key at this step, and then the start that goes on with it, if `again`.
+fn key_change_killed_at(host: &Host, step: &str, again: Option<&str>) {
+    let held: Vec<_> = USERS.map(|name| host.run(&["token", name]).ok()).to_vec();
+    let spent: Vec<_> = USERS.map(|name| host.spotify.refreshes(name).asked).to_vec();
+    let old = std::fs::read(host.path("state/token-key")).unwrap();
+    let _ = std::fs::remove_file(host.path("log"));
+    let daemon = host.serve_with(|command| {
+        command.env("FAILPOINTS", format!("{step}=pause"));
+    });
+    let mut changing =
+        host.command(&["key", "rotate"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    host.until(&format!("{step} is reached"), || daemon.log().contains(&format!("step {step}")));
+    daemon.kill();
+    changing.wait().unwrap();
+    if let Some(step) = again {
+        std::fs::remove_file(host.path("log")).unwrap();
+        let daemon = host.start(|command| {
+            command.env("FAILPOINTS", format!("{step}=pause"));
+        });
+        host.until(&format!("{step} is reached again"), || daemon.log().contains(&format!("step {step}")));
+        daemon.kill();
+    }
+    let daemon = host.serve();
+    for (name, held) in USERS.iter().zip(held) {
+        assert_eq!(host.run(&["token", name]).ok(), held, "{step}: {name}'s access token is read");
+    }
+    assert_eq!(USERS.map(|name| host.spotify.refreshes(name).asked).to_vec(), spent, "{step}");
+    assert_eq!(host.run(&["doctor", "--json"]).json()["healthy"], true, "{step}");
+    assert_eq!(daemon.stop(), 0);
+    // Nothing is left half done, and nothing is sealed with a key that is gone.
+    let left = ["token-key-next", "token-key-old", "token-key.new"].map(|name| host.path("state").join(name));
+    assert!(left.iter().all(|file| !file.exists()), "{step}: {left:?}");
+    let changed = std::fs::read(host.path("state/token-key")).unwrap() != old;
+    assert_eq!(changed, !["key-after-make", "key-after-old"].contains(&step), "{step}");
+    let daemon = host.serve();
+    for name in USERS {
+        host.token(name, "{\"fresh\":true}").ok();
+        assert_eq!(host.spotify.refreshes(name).reused, 0, "{step}");
+    }
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_key_change_costs_no_token_on_sqlite() {
+    let host = with_users(Host::rotating(Rotation::Rotate));
+    for step in KEY_STEPS {
+        key_change_killed_at(&host, step, None);
+    }
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_key_change_costs_no_token_on_postgresql() {
+    let url = postgres::shared().database();
+    let host = with_users(Host::rotating(Rotation::Rotate).alone_on(&url));
+    for step in KEY_STEPS {
+        key_change_killed_at(&host, step, None);
+    }
+}
+
+#[test]
+fn a_second_kill_while_the_next_start_goes_on_costs_no_token_either() {
+    let host = with_users(Host::rotating(Rotation::Rotate));
+    for step in
+        ["key-after-probe", "key-in-tokens", "key-in-answers", "key-before-forget", "key-after-forget"]
+    {
+        key_change_killed_at(&host, "key-in-use", Some(step));
     }
 }

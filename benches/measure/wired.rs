@@ -39,7 +39,7 @@ pub async fn core(folder: &Path, database: &Database, api_url: &str) -> Core {
     let ground = Ground {
         events: Events::new(Arc::clone(&clock)),
         metrics: Arc::new(Metrics::new()),
-        state: Arc::new(state),
+        outside: Arc::new(state),
         settings: Current::new(settings),
         store: longplay::store::open(&database.url, Arc::clone(&clock)).expect("a store's URL"),
         clock: Arc::clone(&clock),

@@ -16,6 +16,9 @@ _longplay() {
             ",$1")
                 cmd="longplay"
                 ;;
+            longplay,adopt)
+                cmd="longplay__subcmd__adopt"
+                ;;
             longplay,archive)
                 cmd="longplay__subcmd__archive"
                 ;;
@@ -31,11 +34,17 @@ _longplay() {
             longplay,demo)
                 cmd="longplay__subcmd__demo"
                 ;;
+            longplay,doctor)
+                cmd="longplay__subcmd__doctor"
+                ;;
             longplay,gaps)
                 cmd="longplay__subcmd__gaps"
                 ;;
             longplay,help)
                 cmd="longplay__subcmd__help"
+                ;;
+            longplay,key)
+                cmd="longplay__subcmd__key"
                 ;;
             longplay,login)
                 cmd="longplay__subcmd__login"
@@ -70,6 +79,9 @@ _longplay() {
             longplay,watch)
                 cmd="longplay__subcmd__watch"
                 ;;
+            longplay__subcmd__help,adopt)
+                cmd="longplay__subcmd__help__subcmd__adopt"
+                ;;
             longplay__subcmd__help,archive)
                 cmd="longplay__subcmd__help__subcmd__archive"
                 ;;
@@ -85,11 +97,17 @@ _longplay() {
             longplay__subcmd__help,demo)
                 cmd="longplay__subcmd__help__subcmd__demo"
                 ;;
+            longplay__subcmd__help,doctor)
+                cmd="longplay__subcmd__help__subcmd__doctor"
+                ;;
             longplay__subcmd__help,gaps)
                 cmd="longplay__subcmd__help__subcmd__gaps"
                 ;;
             longplay__subcmd__help,help)
                 cmd="longplay__subcmd__help__subcmd__help"
+                ;;
+            longplay__subcmd__help,key)
+                cmd="longplay__subcmd__help__subcmd__key"
                 ;;
             longplay__subcmd__help,login)
                 cmd="longplay__subcmd__help__subcmd__login"
@@ -124,6 +142,9 @@ _longplay() {
             longplay__subcmd__help,watch)
                 cmd="longplay__subcmd__help__subcmd__watch"
                 ;;
+            longplay__subcmd__help__subcmd__key,rotate)
+                cmd="longplay__subcmd__help__subcmd__key__subcmd__rotate"
+                ;;
             longplay__subcmd__help__subcmd__users,add)
                 cmd="longplay__subcmd__help__subcmd__users__subcmd__add"
                 ;;
@@ -132,6 +153,18 @@ _longplay() {
                 ;;
             longplay__subcmd__help__subcmd__users,set)
                 cmd="longplay__subcmd__help__subcmd__users__subcmd__set"
+                ;;
+            longplay__subcmd__key,help)
+                cmd="longplay__subcmd__key__subcmd__help"
+                ;;
+            longplay__subcmd__key,rotate)
+                cmd="longplay__subcmd__key__subcmd__rotate"
+                ;;
+            longplay__subcmd__key__subcmd__help,help)
+                cmd="longplay__subcmd__key__subcmd__help__subcmd__help"
+                ;;
+            longplay__subcmd__key__subcmd__help,rotate)
+                cmd="longplay__subcmd__key__subcmd__help__subcmd__rotate"
                 ;;
             longplay__subcmd__users,add)
                 cmd="longplay__subcmd__users__subcmd__add"
@@ -164,8 +197,26 @@ _longplay() {
 
     case "${cmd}" in
         longplay)
-            opts="-h -V --config --help --version serve demo check config login users pause resume status archive plays top gaps token watch reload completions help"
+            opts="-h -V --config --help --version serve demo check config login users pause resume status archive plays top gaps token watch doctor key adopt reload completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__adopt)
+            opts="-h --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -271,6 +322,24 @@ _longplay() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        longplay__subcmd__doctor)
+            opts="-h --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         longplay__subcmd__gaps)
             opts="-h --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -290,8 +359,22 @@ _longplay() {
             return 0
             ;;
         longplay__subcmd__help)
-            opts="serve demo check config login users pause resume status archive plays top gaps token watch reload completions help"
+            opts="serve demo check config login users pause resume status archive plays top gaps token watch doctor key adopt reload completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__help__subcmd__adopt)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -373,6 +456,20 @@ _longplay() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        longplay__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         longplay__subcmd__help__subcmd__gaps)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -390,6 +487,34 @@ _longplay() {
         longplay__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__help__subcmd__key)
+            opts="rotate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__help__subcmd__key__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -590,6 +715,84 @@ _longplay() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__key)
+            opts="-h --config --help rotate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__key__subcmd__help)
+            opts="rotate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__key__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__key__subcmd__help__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__key__subcmd__rotate)
+            opts="-h --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

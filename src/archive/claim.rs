@@ -108,6 +108,7 @@ impl Archiver {
         let (with, claims) = (&self.0.with, &self.0.claims);
         let mut held: Vec<(UserId, Uuid)> =
             claims.held().iter().map(|(user, hold)| (*user, hold.claim)).collect();
+        held.sort_unstable();
         if held.is_empty() {
             return Ok(());
         }

@@ -21,7 +21,7 @@ pub struct Facts<'a> {
     pub oldest: Option<Timestamp>,
     /// How many of its plays the archive had before.
     pub already_stored: usize,
-    /// The newest play from the API that the archive had before; `None`: this is the first page.
+    /// The newest play from the API that the archive had before; `None`: no page showed one.
     pub newest_stored: Option<Timestamp>,
     /// How the runs since the last one that archived ended; `None`: the daemon died in it.
     pub runs_since: &'a [Option<RunResult>],
@@ -36,12 +36,13 @@ pub struct Facts<'a> {
 /// The stretch before the page in which plays may be missing, if there is one.
 ///
 /// A page that is not full is all that Spotify has, and one that holds a play of the archive joins on to it. Of a page
-/// without a single readable play nothing is said: the next one is compared with the same archive.
+/// without a single readable play nothing is said: the next one is compared with the same archive. What was heard before
+/// the first page of all is nobody's loss; a page that showed nothing is a page too.
 pub fn gap_before(facts: &Facts<'_>) -> Option<Gap> {
     if facts.items < FULL_PAGE || facts.already_stored > 0 {
         return None;
     }
-    let (from, to) = (facts.newest_stored?, facts.oldest?);
+    let (from, to) = (facts.newest_stored.or(facts.last_archived_at)?, facts.oldest?);
     if from >= to {
         return None;
     }
@@ -99,6 +100,15 @@ mod tests {
     }
 
     #[test]
+    fn before_the_first_page_nothing_is_missing_but_after_an_empty_one() {
+        let first = Facts { newest_stored: None, last_archived_at: None, ..disjoint() };
+        assert_eq!(gap_before(&first), None);
+        let after_nothing = Facts { newest_stored: None, ..disjoint() };
+        let gap = gap_before(&after_nothing).map(|gap| (gap.from, gap.to));
+        assert_eq!(gap, Some((at(10 * HOUR), at(11 * HOUR))));
+    }
+
+    #[test]
     fn a_full_page_that_nothing_overlaps_leaves_a_gap() {
         let expected = Gap {
             from: at(10 * HOUR),
@@ -119,7 +129,7 @@ mod tests {
             ("an empty page", Facts { items: 0, oldest: None, ..whole }),
             ("a page with one play of the archive", Facts { already_stored: 1, ..whole }),
             ("a page of the archive", Facts { already_stored: 50, ..whole }),
-            ("the first page", Facts { newest_stored: None, ..whole }),
+            ("the first page", Facts { newest_stored: None, last_archived_at: None, ..whole }),
             ("a page that reaches back to the archive", Facts { oldest: oldest(10 * HOUR), ..whole }),
             ("a page that reaches beyond it", Facts { oldest: oldest(10 * HOUR - 1), ..whole }),
             ("a full page that cannot be read", Facts { oldest: None, ..whole }),
@@ -202,13 +212,14 @@ mod tests {
             oldest in any::<Option<i64>>(),
             already_stored in 0usize..3,
             newest_stored in any::<Option<i64>>(),
+            last in any::<Option<i64>>(),
             now in any::<i64>(),
         ) {
-            let (oldest, newest_stored) = (oldest.map(at), newest_stored.map(at));
-            let facts = Facts { items, oldest, already_stored, newest_stored, now: at(now), ..disjoint() };
+            let (oldest, newest_stored, last_archived_at) = (oldest.map(at), newest_stored.map(at), last.map(at));
+            let facts = Facts { items, oldest, already_stored, newest_stored, last_archived_at, now: at(now), ..disjoint() };
             if let Some(gap) = gap_before(&facts) {
                 prop_assert!(items >= 50 && already_stored == 0);
-                prop_assert_eq!((Some(gap.from), Some(gap.to)), (newest_stored, oldest));
+                prop_assert_eq!((Some(gap.from), Some(gap.to)), (newest_stored.or(last_archived_at), oldest));
                 prop_assert!(gap.from < gap.to && gap.at_most >= 1);
             }
         }

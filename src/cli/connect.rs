@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::exit::{CliError, Exit};
+use super::output::note;
 use crate::config::{self, Place};
 use crate::control::client::{Client, ClientError};
 use crate::daemon::{LocalError, LocalMode, StateError, become_owner};
@@ -34,7 +35,7 @@ pub async fn connect(place: &Place, needs: Needs) -> Result<Client, CliError> {
 
 /// What stands in for the daemon: the same router, on the store, under the lock. It ends when the client is dropped.
 async fn local(place: &Place) -> Result<Client, CliError> {
-    let local = LocalMode::open(place.clone()).await.map_err(|error| match error {
+    let local = LocalMode::open(place.clone(), note).await.map_err(|error| match error {
         LocalError::Configuration(faults) => CliError::from(faults),
         LocalError::State(StateError::Locked { .. }) => CliError::new(Exit::Unavailable, error.to_string()),
         LocalError::State(_) => CliError::new(Exit::Unavailable, said(&error)),

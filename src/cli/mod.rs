@@ -9,15 +9,17 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Place;
 
+mod adopt;
 mod archive;
 mod check;
 mod completions;
 mod config;
 mod connect;
 mod demo;
+mod doctor;
 mod exit;
 mod gaps;
-mod interrupt;
+mod key;
 mod login;
 mod output;
 mod pause;
@@ -97,6 +99,9 @@ enum Command {
     Gaps(gaps::Gaps),
     Token(token::Token),
     Watch(watch::Watch),
+    Doctor(doctor::Doctor),
+    Key(key::Key),
+    Adopt(adopt::Adopt),
     /// Have the daemon load its configuration anew
     ///
     /// Waits for it. If the new configuration is refused, every fault is said, and the old one
@@ -135,6 +140,9 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Gaps(gaps) => wait(gaps.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),
+        Command::Doctor(doctor) => wait(doctor.run(&place)),
+        Command::Key(key) => wait(key.run(&place)),
+        Command::Adopt(adopt) => wait(adopt.run(&place)),
         Command::Reload => wait(reload::run(&place)),
         Command::Completions(completions) => completions.run(),
     }
@@ -146,12 +154,8 @@ fn wait(command: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, C
         .enable_all()
         .build()
         .map_err(|e| CliError::failed(format!("starting the command: {e}")))?;
-    let outcome = runtime.block_on(interrupt::or_interrupted(command));
+    let outcome = runtime.block_on(command);
     // A thread that waits for standard input would otherwise be waited for.
     runtime.shutdown_background();
-    outcome.map_err(|e| CliError::failed(format!("listening for signals: {e}")))?.unwrap_or_else(|signal| {
-        // As whoever sent it expects: ended by the signal.
-        signal_hook::low_level::emulate_default_handler(signal)?;
-        Err(CliError::failed("interrupted"))
-    })
+    outcome
 }

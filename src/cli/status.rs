@@ -18,7 +18,8 @@ use crate::domain::{UserName, UserState};
 ///   waiting      an outage or a rate limit; it goes on by itself
 ///   in_doubt     a refresh whose outcome is unknown
 ///   needs_login  the login is dead, over, or was never given
-///   blocked      the app is set up wrongly, or Spotify refuses it or the user
+///   blocked      the app is set up wrongly, Spotify refuses it or the user, or the store was
+///                restored or moved and waits for longplay adopt
 ///   paused       by longplay pause
 #[derive(Debug, Args)]
 #[command(

@@ -77,7 +77,8 @@ pub fn pairs(pairs: &[(&str, Cell)], colours: bool) -> String {
     pairs.iter().map(|(name, cell)| format!("{name:width$}  {}\n", painted(cell, colours))).collect()
 }
 
-fn painted(cell: &Cell, colours: bool) -> String {
+/// A cell's text, in its colour.
+pub fn painted(cell: &Cell, colours: bool) -> String {
     let code = match cell.paint.filter(|_| colours) {
         None => return cell.text.clone(),
         Some(Paint::Good) => "32",

@@ -106,7 +106,7 @@ async fn list(place: &Place, json: bool) -> Result<(), CliError> {
 }
 
 async fn add(place: &Place, named: Named) -> Result<(), CliError> {
-    let put = PutUser { add: true, ..named.put().await? };
+    let put = PutUser { add: true, ..named.put()? };
     let name = &named.name;
     let client = connect(place, Needs::Store).await?;
     client.put_user(name, &put).await?;
@@ -117,7 +117,7 @@ async fn add(place: &Place, named: Named) -> Result<(), CliError> {
 }
 
 async fn set(place: &Place, named: Named) -> Result<(), CliError> {
-    let put = named.put().await?;
+    let put = named.put()?;
     let nothing =
         (&put.app, &put.schedule, &put.timezone, &put.refresh_token) == (&None, &None, &None, &None);
     if nothing {
@@ -138,25 +138,17 @@ async fn remove(place: &Place, name: &UserName, purge: bool) -> Result<(), CliEr
 }
 
 impl Named {
-    async fn put(&self) -> Result<PutUser, CliError> {
+    fn put(&self) -> Result<PutUser, CliError> {
         let login_at = self.login_at.map(Moment::resolved);
         if login_at.is_some_and(|at| at > SystemClock.now()) {
             return Err(CliError::usage("--login-at lies in the future: give the time of the consent"));
         }
-        let refresh_token = match self.refresh_token_file.clone() {
-            // It may wait for a person.
-            Some(file) => {
-                let read = tokio::task::spawn_blocking(move || refresh_token(&file));
-                Some(read.await.map_err(std::io::Error::from)??)
-            }
-            None => None,
-        };
         Ok(PutUser {
             add: false,
             app: self.app.clone(),
             schedule: self.schedule.clone(),
             timezone: self.timezone.clone(),
-            refresh_token,
+            refresh_token: self.refresh_token_file.as_deref().map(refresh_token).transpose()?,
             login_at,
         })
     }

@@ -213,6 +213,8 @@ impl Settings {
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let changes = [
             ("store.url", self.store.url.expose_secret() != new.store.url.expose_secret()),
+            ("tokens.key_file", self.tokens.key != new.tokens.key),
+            ("tokens.old_key_file", self.tokens.old_key != new.tokens.old_key),
             ("store.state_dir", self.store.state_dir != new.store.state_dir),
             ("control.socket", self.control.socket != new.control.socket),
             ("web.listen", self.web.listen != new.web.listen),

@@ -253,6 +253,61 @@ pub struct Reloaded {
     pub needs_restart: Vec<String>,
 }
 
+/// `POST /v1/adopt`: the store was accepted where it is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Adopted {
+    /// What and where the store is.
+    pub store: String,
+    /// How many logins are in doubt now.
+    pub in_doubt: u64,
+}
+
+/// `POST /v1/key/rotate`: everything is sealed with the new key.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct KeyRotated {
+    /// How many logins were sealed anew; those that had the new key already don't count.
+    pub logins: u64,
+    /// How many users' answers in the spool were sealed anew.
+    pub answers: u64,
+    /// What was done, and what is left to do.
+    pub message: String,
+}
+
+/// `GET /v1/doctor`: what was looked at.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Findings {
+    /// Whether there is no fault.
+    pub healthy: bool,
+    /// Each thing that was looked at.
+    pub findings: Vec<Finding>,
+}
+
+/// What was found of one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// What was looked at: `store`, `guard`, `key`, `app NAME`, `clock`, `spool`, `logins`, `user NAME`; of a command also
+    /// `configuration`, `socket`, `daemon`.
+    pub about: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was found, in a sentence.
+    pub found: String,
+    /// What to do; null where it is good.
+    pub cure: Option<String>,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it should be.
+    Good,
+    /// It will need somebody, or passes by itself.
+    Warning,
+    /// It needs somebody now.
+    Fault,
+}
+
 /// `GET /healthz`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Health {

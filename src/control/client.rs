@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::control::api::{
-    Archived, Health, LoginAddress, LoginBegun, LoginQuestion, LoginState, PlaysQuery, Problem, PutUser,
-    Rejected, Reloaded, Status, TokenAnswer, TokenQuestion, TopQuery, UserEntry,
+    Adopted, Archived, Findings, Health, KeyRotated, LoginAddress, LoginBegun, LoginQuestion, LoginState,
+    PlaysQuery, Problem, PutUser, Rejected, Reloaded, Status, TokenAnswer, TokenQuestion, TopQuery,
+    UserEntry,
 };
 use crate::domain::{Gap, Generation, StoredPlay, TopArtist, TopEntry, UserName};
 
@@ -196,6 +197,21 @@ impl Client {
     /// Loads the configuration anew.
     pub async fn reload(&self) -> Result<Reloaded> {
         self.read(Call::new("POST", "/v1/reload".to_owned(), TOKEN)).await
+    }
+
+    /// What is wrong, with the cure.
+    pub async fn doctor(&self) -> Result<Findings> {
+        self.read(Call::new("GET", "/v1/doctor".to_owned(), UNLIMITED)).await
+    }
+
+    /// Accepts the store where it is.
+    pub async fn adopt(&self) -> Result<Adopted> {
+        self.read(Call::new("POST", "/v1/adopt".to_owned(), UNLIMITED)).await
+    }
+
+    /// Seals the stored tokens with a new key.
+    pub async fn rotate_key(&self) -> Result<KeyRotated> {
+        self.read(Call::new("POST", "/v1/key/rotate".to_owned(), UNLIMITED)).await
     }
 
     /// Whether the daemon has problems.

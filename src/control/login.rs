@@ -61,6 +61,7 @@ impl<T: Into<String>> From<T> for Failure {
 impl Service {
     /// Begins a login of a user, who may not exist yet.
     pub async fn begin_login(&self, name: &UserName, question: LoginQuestion) -> Result<LoginBegun, Problem> {
+        self.unless_shut()?;
         self.refresh_users().await?;
         let user = self.roster().find(name);
         let app = self.choose_app(question.app.as_ref(), user.as_deref())?;
@@ -71,6 +72,7 @@ impl Service {
             self.settings().apps.get(&app).cloned().ok_or_else(|| Problem::bad_request("no such app"))?;
         let authorization = authorize(&app).map_err(Problem::bad_request)?;
         let parts = self.parts();
+        let _held = parts.vault.hold().await;
         let verifier = secrecy::ExposeSecret::expose_secret(&authorization.verifier).as_bytes();
         let pending = PendingLogin {
             state: authorization.state.clone(),
@@ -116,6 +118,7 @@ impl Service {
 
     /// Finishes a login with the address that the browser came back to. What fails changes nothing.
     pub async fn finish_login(&self, address: &str) -> Result<LoginState, Problem> {
+        self.unless_shut()?;
         let callback = read_callback(address).map_err(|e| Problem::bad_request(e.to_string()))?;
         let Some(pending) = self.parts().store.take_login(&callback.state).await? else {
             return Ok(LoginState { progress: Progress::Failed, message: unknown_state() });

@@ -14,7 +14,8 @@ use super::service::Service;
 impl Service {
     /// Tries those again who were blocked. Nobody waits for it.
     pub fn retry_blocked(&self) {
-        let users: Vec<Arc<Known>> = self.roster().all().filter(|user| !user.paused).cloned().collect();
+        let mut users: Vec<Arc<Known>> = self.roster().all().filter(|user| !user.paused).cloned().collect();
+        users.sort_by_key(|user| user.id);
         let mut refused: BTreeMap<AppName, Vec<Arc<Known>>> = BTreeMap::new();
         let mut blocked = Vec::new();
         for user in users {

@@ -3,7 +3,9 @@
 
 pub mod api;
 mod attention;
+mod care;
 pub mod client;
+mod doctor;
 mod ending;
 mod extract;
 mod login;
@@ -24,6 +26,7 @@ mod tally;
 mod users;
 mod word;
 
+pub use care::Caretaker;
 pub use routes::routes;
 pub use service::{Parts, Reload, Service, limits};
 

@@ -51,6 +51,9 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/pause", post(pause_all))
         .route("/v1/resume", post(resume_all))
         .route("/v1/reload", post(reload))
+        .route("/v1/doctor", get(doctor))
+        .route("/v1/adopt", post(adopt))
+        .route("/v1/key/rotate", post(rotate_key))
         .route("/v1/openapi.json", get(openapi))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
@@ -87,6 +90,9 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         pause_all,
         resume_all,
         reload,
+        doctor,
+        adopt,
+        rotate_key,
         metrics,
         healthz
     ),
@@ -313,6 +319,26 @@ fn listen(
     responses((status = 200, body = Reloaded), (status = 422, body = Problem)))]
 async fn reload(State(context): State<Context>) -> Answer<Reloaded> {
     Ok(Json(context.service.reload().await?))
+}
+
+/// Looks at everything that a token's life hangs on; spends none.
+#[utoipa::path(get, path = "/v1/doctor", responses((status = 200, body = Findings), (status = 503, body = Problem)))]
+async fn doctor(State(context): State<Context>) -> Json<Findings> {
+    Json(context.service.examine().await)
+}
+
+/// Accepts a store that was restored or moved: every login counts as in doubt then.
+#[utoipa::path(post, path = "/v1/adopt",
+    responses((status = 200, body = Adopted), (status = 503, body = Problem)))]
+async fn adopt(State(context): State<Context>) -> Answer<Adopted> {
+    Ok(Json(to_its_end(async move { context.service.adopt().await }).await?))
+}
+
+/// Seals the stored tokens with a new key.
+#[utoipa::path(post, path = "/v1/key/rotate",
+    responses((status = 200, body = KeyRotated), (status = 422, body = Problem), (status = 503, body = Problem)))]
+async fn rotate_key(State(context): State<Context>) -> Answer<KeyRotated> {
+    Ok(Json(to_its_end(async move { context.service.rotate_key().await }).await?))
 }
 
 /// Prometheus text.

@@ -30,6 +30,7 @@ impl Service {
     /// Runs now and waits.
     pub async fn archive(&self, name: &UserName) -> Result<Archived, Problem> {
         let user = self.find(name).await?;
+        self.unless_shut()?;
         if user.paused {
             return Err(TokenError::Paused.into());
         }
@@ -57,6 +58,10 @@ impl Service {
 
     /// A run that is due, unless another daemon makes it.
     pub async fn run_due(&self, id: UserId, due: Timestamp) {
+        // Made up when the store is accepted.
+        if self.unless_shut().is_err() {
+            return;
+        }
         let Some(user) = self.known(id).filter(|user| !user.paused) else { return };
         let Ok(who) = self.who(&user) else { return };
         let (late, again) = (self.now().since(due), self.now() + LOOK_AGAIN);
@@ -82,6 +87,7 @@ impl Service {
 
     /// A run for whatever reason, now.
     pub(super) async fn run(&self, user: &Arc<Known>, trigger: Trigger) -> Result<Outcome, Problem> {
+        self.unless_shut()?;
         let who = self.who(user)?;
         match self.parts().archiver.archive(who, trigger).await {
             Ok(outcome) => {

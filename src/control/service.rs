@@ -23,6 +23,7 @@ use crate::tokens::{Spool, TokenKeeper, Vault};
 
 use super::api::{Problem, Reloaded, Word};
 use super::attention::Attention;
+use super::care::Caretaker;
 use super::plan::Schedules;
 use super::roster::{Known, Roster};
 use super::tally::LastTally;
@@ -83,6 +84,7 @@ pub(super) struct Inner {
     /// What is wrong, by what it is about; shown until it is mended.
     problems: Mutex<std::collections::BTreeMap<&'static str, Vec<String>>>,
     pub reload: OnceLock<Reload>,
+    pub caretaker: OnceLock<Arc<dyn Caretaker>>,
     /// Runs that nobody waits for.
     soon: TaskTracker,
     pub stopping: AtomicBool,
@@ -110,6 +112,7 @@ impl Service {
             refreshing: tokio::sync::Mutex::default(),
             problems: Mutex::default(),
             reload: OnceLock::new(),
+            caretaker: OnceLock::new(),
             soon: TaskTracker::new(),
             stopping: AtomicBool::new(false),
             applying: tokio::sync::Mutex::default(),
@@ -146,14 +149,27 @@ impl Service {
 
     /// Says what is wrong with one thing; nothing: it is well.
     pub fn set_problems(&self, about: &'static str, problems: Vec<String>) {
+        self.set_problems_as(EventKind::Problem, about, problems);
+    }
+
+    /// The same, told as that kind of event; true where there was something to tell.
+    pub(super) fn set_problems_as(
+        &self,
+        kind: EventKind,
+        about: &'static str,
+        problems: Vec<String>,
+    ) -> bool {
         let mut all = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.insert(about, problems.clone()).unwrap_or_default();
         drop(all);
-        for news in problems.into_iter().filter(|problem| !known.contains(problem)) {
+        let news: Vec<String> = problems.into_iter().filter(|problem| !known.contains(problem)).collect();
+        let any = !news.is_empty();
+        for news in news {
             // A store that is away is tried again by itself; of all else a person must know.
             let note = Note { passes: about == "store", ..Note::default() };
-            self.parts().events.tell(EventKind::Problem, note, news);
+            self.parts().events.tell(kind, note, news);
         }
+        any
     }
 
     /// Everything that is wrong.
@@ -260,6 +276,11 @@ impl Service {
             self.parts().tokens.reread(user).await;
         }
         Ok(())
+    }
+
+    /// The store can be written again: refreshes that waited for it may start.
+    pub async fn store_is_back(&self) {
+        self.parts().tokens.store_is_back().await;
     }
 
     /// Waits for the runs that nobody else waits for.

@@ -1,6 +1,8 @@
 //! How a user is, in a word and a sentence: pure, from what the store, the gate and the actor know. The word is decided
 //! by so little that many users share it, and everyone can be counted; the sentence tells all.
 
+use std::sync::Arc;
+
 use crate::domain::{AppFault, Footing, Login, RunResult, Timestamp, User, UserState};
 use crate::store::STOPPED;
 
@@ -13,6 +15,8 @@ pub struct AppSeen<'a> {
     pub held_until: Option<Timestamp>,
     /// Why the token endpoint refuses it.
     pub fault: Option<AppFault>,
+    /// Why nothing is refreshed or archived for anybody.
+    pub shut: Option<Arc<str>>,
 }
 
 /// What a user's standing is read off.
@@ -32,6 +36,7 @@ pub struct Facts<'a> {
 /// What decides, the strongest first.
 enum Why {
     Paused,
+    Shut,
     NoApp,
     NoLogin,
     OtherClient,
@@ -49,6 +54,9 @@ impl Why {
     fn of(footing: &Footing, app: &AppSeen<'_>, backing_off: bool) -> Self {
         if footing.paused {
             return Self::Paused;
+        }
+        if app.shut.is_some() {
+            return Self::Shut;
         }
         let Some(client_id) = app.client_id else { return Self::NoApp };
         let Some(login_of) = &footing.login_of else { return Self::NoLogin };
@@ -70,7 +78,7 @@ impl Why {
     fn state(&self) -> UserState {
         match self {
             Self::Paused => UserState::Paused,
-            Self::NoApp | Self::AppRefused | Self::UserRefused => UserState::Blocked,
+            Self::Shut | Self::NoApp | Self::AppRefused | Self::UserRefused => UserState::Blocked,
             Self::NoLogin | Self::OtherClient | Self::LoginRefused => UserState::NeedsLogin,
             Self::InDoubt => UserState::InDoubt,
             Self::Held | Self::BackingOff | Self::RunFailed => UserState::Waiting,
@@ -103,6 +111,7 @@ fn sentence(why: &Why, facts: &Facts<'_>) -> Option<String> {
     let User { name, app, blocked, last_run_reason, .. } = facts.user;
     Some(match why {
         Why::Paused => format!("paused: `longplay resume {name}` lets it go on"),
+        Why::Shut => facts.app.shut.as_ref()?.to_string(),
         Why::NoApp => format!("app {app} is not configured: add [apps.{app}] and reload"),
         Why::NoLogin => format!("no login yet: run `longplay login {name}`"),
         Why::OtherClient => format!(

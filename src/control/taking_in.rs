@@ -209,6 +209,9 @@ impl Service {
     /// Finds whoever is overdue though nobody runs them, as after a firing that was lost or another daemon's end, and
     /// lets them be due here.
     pub async fn sweep(&self) -> Result<(), Problem> {
+        if self.unless_shut().is_err() {
+            return Ok(());
+        }
         let (mut after, mut found) = (None, 0);
         loop {
             let overdue = self.parts().store.overdue(OVERDUE, after, i64::from(BATCH)).await?;

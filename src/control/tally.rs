@@ -140,9 +140,11 @@ impl Service {
 
     /// What is known of an app.
     pub(super) fn app_seen<'a>(&self, settings: &'a Settings, app: &AppName) -> AppSeen<'a> {
-        let Some(known) = settings.apps.get(app) else { return AppSeen::default() };
         let gate = &self.parts().gate;
+        let shut = gate.shut_because();
+        let Some(known) = settings.apps.get(app) else { return AppSeen { shut, ..AppSeen::default() } };
         AppSeen {
+            shut,
             client_id: Some(&known.client_id),
             held_until: gate.held_until(app),
             fault: gate.fault(app),

@@ -48,6 +48,9 @@ impl Service {
     /// Adds a user, or changes what is given; takes over a refresh token from elsewhere.
     pub async fn put_user(&self, name: &UserName, put: PutUser) -> Result<UserEntry, Problem> {
         check(&put)?;
+        if put.refresh_token.is_some() {
+            self.unless_shut()?;
+        }
         self.refresh_users().await?;
         let known = self.roster().find(name);
         let changes = put.app.is_some() || put.schedule.is_some() || put.timezone.is_some();

@@ -3,26 +3,25 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use secrecy::ExposeSecret as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archiver, Dependencies};
 use crate::clock::Clock;
-use crate::config::{Settings, TokenKey};
+use crate::config::Settings;
 use crate::control::{Parts, Service, limits};
 use crate::domain::{User, UserId};
-use crate::oauth::{HttpTransport, Transport};
 use crate::random::Random;
 use crate::schedule::Scheduler;
-use crate::spotify::{Client, Gate};
+use crate::spotify::Gate;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Events, Metrics};
-use crate::tokens::{Exchange, FileSpool, Spool, SpoolFault, Subject, Vault, offer_spool};
+use crate::tokens::{Exchange, SpoolFault, Subject, offer_spool};
 
-use super::state::{StateDir, write_private};
+use super::care::Care;
+use super::guard::Guard;
+use super::key::{self, KeyKeeper};
+use super::outside::Outside;
 
 /// Why the core can't be built.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +49,8 @@ impl CoreError {
 pub struct Ground {
     /// The settings in force.
     pub settings: Current,
-    /// The state directory.
-    pub state: Arc<StateDir>,
+    /// The state directory and the network.
+    pub outside: Arc<dyn Outside>,
     /// The store, reached or not.
     pub store: Arc<dyn Store>,
     /// Time.
@@ -91,6 +90,10 @@ pub struct Core {
     pub service: Service,
     /// The exchange, for offering the spool again.
     pub exchange: Arc<Exchange>,
+    /// What notices that the store was restored or moved.
+    pub guard: Guard,
+    /// What changes the token key.
+    pub keys: KeyKeeper,
     /// The actor's task.
     pub actor: JoinHandle<()>,
     spool_faults: Mutex<Vec<SpoolFault>>,
@@ -104,13 +107,12 @@ impl Core {
     pub async fn build(ground: &Ground, scheduler: Option<Scheduler>) -> Result<Self, CoreError> {
         let (settings, store) = (ground.settings.get(), Arc::clone(&ground.store));
         let deployment = store.open().await?;
-        let vault = Arc::new(vault(ground, deployment).await?);
-        let spool: Arc<dyn Spool> =
-            Arc::new(FileSpool::new(ground.state.spool(), Arc::clone(&vault), Arc::clone(&ground.random)));
-        let host = |e: &dyn std::error::Error| CoreError::Host(format!("no HTTP client can be made: {e}"));
-        let client = Client::new().map_err(|e| host(&e))?;
-        let transport: Arc<dyn Transport> =
-            Arc::new(HttpTransport::new(Arc::clone(&ground.clock)).map_err(|e| host(&e))?);
+        let vault = Arc::new(key::vault(ground, deployment, scheduler.is_some()).await?);
+        let (outside, owner) = (&ground.outside, ground.outside.owner());
+        let spool = outside.spool(&vault, &ground.random);
+        let keys = KeyKeeper::new(ground, Arc::clone(&vault), Arc::clone(&spool));
+        keys.go_on().await?;
+        let (client, transport) = (outside.client()?, outside.transport(&ground.clock)?);
         let gate = Gate::new(Arc::clone(&ground.clock), store.clone(), ground.events.clone());
         gate.load(settings.apps.keys()).await?;
         let exchange = Arc::new(Exchange {
@@ -123,9 +125,13 @@ impl Core {
             gate: gate.clone(),
             metrics: Arc::clone(&ground.metrics),
             events: ground.events.clone(),
-            owner: ground.state.owner(),
+            owner,
             stopping: CancellationToken::new(),
         });
+        let guard = Guard::new(ground, Arc::clone(&exchange));
+        let refused = guard.look(true).await?;
+        exchange.gate.shut(refused.as_deref());
+        // Also what nobody has accepted yet is given back what it lacks.
         let faults = offer(&exchange, &store, &settings).await?;
         let (tokens, actor) =
             crate::tokens::start(Arc::clone(&exchange), settings.apps.clone(), settings.tokens.clone());
@@ -140,7 +146,7 @@ impl Core {
                 metrics: Arc::clone(&ground.metrics),
                 events: ground.events.clone(),
                 jitter: Arc::new(move || random.unit()),
-                owner: ground.state.owner(),
+                owner,
                 random: Arc::clone(&ground.random),
             },
             limits(&settings),
@@ -159,10 +165,15 @@ impl Core {
             random: Arc::clone(&ground.random),
             metrics: Arc::clone(&ground.metrics),
             events: ground.events.clone(),
-            owner: ground.state.owner(),
+            owner,
         };
         let service = Service::new(parts, Arc::clone(&settings));
-        let core = Self { service, exchange, actor, spool_faults: Mutex::default() };
+        service.on_care(Arc::new(Care::new(guard.clone(), keys.clone())));
+        // With nobody in the roster yet there is nothing that could fail.
+        if let Err(problem) = service.accepted(refused.as_deref()).await {
+            tracing::warn!("{}", problem.detail);
+        }
+        let core = Self { service, exchange, guard, keys, actor, spool_faults: Mutex::default() };
         core.spool_is(faults);
         Ok(core)
     }
@@ -194,51 +205,4 @@ pub async fn offer(
         Ok(users.into_iter().filter_map(subject).collect())
     };
     offer_spool(exchange, who).await
-}
-
-/// The key that is configured, or the one made here. A key is made only for an empty store; a wrong one is refused.
-async fn vault(ground: &Ground, deployment: uuid::Uuid) -> Result<Vault, CoreError> {
-    let tokens = &ground.settings.get().tokens;
-    let probe = ground.store.key_probe().await?;
-    let key = match (&tokens.key, &probe) {
-        (Some(key), _) => key.clone(),
-        (None, probe) => kept_key(ground, probe.is_none())?,
-    };
-    let vault = Vault::new(deployment, &key, tokens.old_key.as_ref());
-    let probe = match probe {
-        Some(probe) => probe,
-        None => ground.store.keep_key_probe(vault.probe(&ground.random)).await?,
-    };
-    match vault.check_probe(&probe) {
-        Ok(()) => Ok(vault),
-        Err(_) => Err(CoreError::Key(format!(
-            "the token key is not the one that {} is sealed with: give the right one as tokens.key_file or the credential token-key (a restored or moved store needs its old key)",
-            ground.store.describe()
-        ))),
-    }
-}
-
-fn kept_key(ground: &Ground, empty_store: bool) -> Result<TokenKey, CoreError> {
-    let path = ground.state.key();
-    let unusable = |e: std::io::Error| CoreError::Key(format!("the token key {}: {e}", path.display()));
-    match std::fs::read_to_string(&path) {
-        Ok(line) => TokenKey::from_base64(&line).ok_or_else(|| {
-            let path = path.display();
-            CoreError::Key(format!(
-                "{path} holds no token key (32 bytes in base64 on one line): restore it from a back-up"
-            ))
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && empty_store => {
-            let bytes = zeroize::Zeroizing::new(ground.random.bytes::<32>());
-            let line = crate::domain::Secret::from(STANDARD.encode(*bytes));
-            write_private(&path, line.expose_secret()).map_err(unusable)?;
-            Ok(TokenKey::new(*bytes))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(CoreError::Key(format!(
-            "{} is sealed, and its token key is missing: restore {} from a back-up, or give it as tokens.key_file or the credential token-key",
-            ground.store.describe(),
-            path.display()
-        ))),
-        Err(error) => Err(unusable(error)),
-    }
 }

@@ -22,6 +22,8 @@ use crate::random::Random;
 use crate::telemetry::{Events, Metrics};
 
 use super::core::{Core, CoreError, Current, Ground};
+use super::interrupt::Interrupts;
+use super::outside::Outside;
 use super::state::{StateDir, StateError};
 
 /// How long another command's lock is waited for.
@@ -58,14 +60,14 @@ pub struct LocalMode {
 }
 
 impl LocalMode {
-    /// Takes the lock and opens the store.
+    /// Takes the lock and opens the store. `tell`: how a person is told what a signal waits for.
     ///
     /// # Errors
     /// A faulty configuration, a lock that somebody holds, a store or key that can't be used.
-    pub async fn open(place: Place) -> Result<Self, LocalError> {
+    pub async fn open(place: Place, tell: fn(&str)) -> Result<Self, LocalError> {
         let (opened, answer) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let thread = std::thread::spawn(move || work(place, opened, ended));
+        let thread = std::thread::spawn(move || work(place, tell, opened, ended));
         let router = answer.await.map_err(|_| broken())??;
         Ok(Self { router, end: Some(end), thread: Some(thread) })
     }
@@ -93,22 +95,40 @@ fn broken() -> LocalError {
 }
 
 /// The thread's life: open, serve until `ended`, close.
-fn work(place: Place, opened: oneshot::Sender<Result<Router, LocalError>>, ended: oneshot::Receiver<()>) {
+fn work(
+    place: Place,
+    tell: fn(&str),
+    opened: oneshot::Sender<Result<Router, LocalError>>,
+    ended: oneshot::Receiver<()>,
+) {
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
     else {
         return;
     };
     runtime.block_on(async {
-        match build(&place).await {
-            Ok((service, _state)) => {
+        // Until here a signal may end it: nothing is begun that the next start doesn't find.
+        let built = match build(&place).await {
+            Ok(built) => Interrupts::hear(tell)
+                .map(|interrupts| (built, interrupts))
+                .map_err(|e| LocalError::Core(CoreError::Host(format!("signals can't be heard: {e}")))),
+            Err(error) => Err(error),
+        };
+        match built {
+            Ok(((service, _state), mut interrupts)) => {
                 let stop = CancellationToken::new();
                 let router = here(routes(service.clone(), stop.clone()), Handle::current());
                 // Who opened this has left if nobody hears it; then it ends at once.
                 let _ = opened.send(Ok(router));
-                let _ = ended.await;
+                tokio::select! {
+                    _ = ended => {}
+                    () = interrupts.first() => {}
+                }
                 stop.cancel();
-                service.settle().await;
-                service.finish(DRAIN).await;
+                let finished = async {
+                    service.settle().await;
+                    service.finish(DRAIN).await;
+                };
+                interrupts.finish(finished, &SystemClock).await;
             }
             Err(error) => drop(opened.send(Err(error))),
         }
@@ -131,7 +151,8 @@ fn here(routes: Router, runtime: Handle) -> Router {
     })
 }
 
-async fn build(place: &Place) -> Result<(Service, Arc<StateDir>), LocalError> {
+/// The service, and the state directory, whose lock goes with it.
+async fn build(place: &Place) -> Result<(Service, Arc<dyn Outside>), LocalError> {
     let mut settings = load(place)?;
     // A command asks once: nothing is refreshed ahead for it.
     settings.tokens.refresh = RefreshMode::OnDemand;
@@ -141,9 +162,9 @@ async fn build(place: &Place) -> Result<(Service, Arc<StateDir>), LocalError> {
     let url = settings.store.url.expose_secret();
     let store = crate::store::open(url, Arc::clone(&clock)).map_err(|e| CoreError::Host(e.to_string()))?;
     let events = Events::new(Arc::clone(&clock));
-    let state = Arc::new(state);
-    let settings = Current::new(settings);
-    let ground = Ground { settings, state, store, clock, random, metrics: Arc::new(Metrics::new()), events };
+    let (settings, metrics) = (Current::new(settings), Arc::new(Metrics::new()));
+    let outside: Arc<dyn Outside> = Arc::new(state);
+    let ground = Ground { settings, outside, store, clock, random, metrics, events };
     let service = Core::build(&ground, None).await?.service;
     let started = async {
         service.take_back().await?;
@@ -152,7 +173,7 @@ async fn build(place: &Place) -> Result<(Service, Arc<StateDir>), LocalError> {
     };
     started.await.map_err(|problem: Problem| LocalError::Start(Box::new(problem)))?;
     keep_claims(service.clone(), Arc::clone(&ground.clock));
-    Ok((service, ground.state))
+    Ok((service, ground.outside))
 }
 
 /// A command's runs may take as long as the daemon's.

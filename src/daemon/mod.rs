@@ -1,11 +1,17 @@
 //! The daemon: wiring in start order, and its life between READY and STOPPING. Only this module sees everything.
 
+mod bare;
+mod care;
 mod core;
 mod door;
+mod guard;
 mod heard;
+mod interrupt;
+mod key;
 mod lifecycle;
 mod local;
 mod notify;
+mod outside;
 mod privacy;
 mod reload;
 mod serve;
@@ -13,11 +19,13 @@ mod state;
 mod status;
 mod upkeep;
 
+pub use bare::Bare;
 pub use core::{Core, CoreError, Current, Ground};
 pub use local::{LocalError, LocalMode};
+pub use outside::Outside;
 pub use privacy::be_private;
 pub use serve::{ServeError, serve};
-pub use state::{StateDir, StateError, become_owner};
+pub use state::{StateDir, StateError, StatePaths, become_owner};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Faults, Place, Settings};
 use crate::control::socket::{self, SocketError};
-use crate::domain::said;
+use crate::domain::{Timestamp, UserId, said};
 use crate::random::Random;
 use crate::schedule::{Scheduler, StartError};
 use crate::telemetry::{Events, Log, Metrics};
@@ -73,7 +73,7 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
     let ground = Ground {
         events: Events::new(Arc::clone(&clock)),
         metrics: Arc::new(Metrics::new()),
-        state: Arc::new(state),
+        outside: Arc::new(state),
         settings: Current::new(Arc::clone(&settings)),
         store,
         clock,
@@ -82,7 +82,8 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
     ground.metrics.started(ground.clock.now());
     let stop = CancellationToken::new();
     let door = Door::new();
-    let scheduler = scheduler(&ground, &door).await?;
+    let (fire, room) = firing(&door);
+    let scheduler = Scheduler::start(Arc::clone(&ground.clock), fire, room).await?;
     let reload = reload::start(place, &ground, door.clone(), log);
     let served = socket::serve(listener, door.router(), stop.clone());
     let mut servers = vec![("the control socket", tokio::spawn(served))];
@@ -110,20 +111,20 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
     tracing::info!("ready: {status}");
     let looks = CancellationToken::new();
     upkeep.start(&looks);
+    upkeep.start_status(&looks);
     let outcome = Life { clock, door, stop, looks, scheduler, servers, reload }.run(signals).await;
     // Left behind it would only be replaced at the next start.
     let _ = std::fs::remove_file(&settings.control.socket);
     outcome
 }
 
-/// The schedule, which fires into whatever is behind the door.
-async fn scheduler(ground: &Ground, door: &Door) -> Result<Scheduler, StartError> {
+/// What the schedule does: it fires into whatever is behind the door, which says how many more it takes.
+pub(super) fn firing(door: &Door) -> (impl Fn(UserId, Timestamp) + use<>, impl Fn() -> usize + use<>) {
     let (opened, room) = (door.clone(), door.clone());
     let fire = move |user, due| {
         if let Some(core) = opened.core() {
             tokio::spawn(async move { core.service.run_due(user, due).await });
         }
     };
-    let room = move || room.core().map_or(0, |core| core.service.room());
-    Scheduler::start(Arc::clone(&ground.clock), fire, room).await
+    (fire, move || room.core().map_or(0, |core| core.service.room()))
 }

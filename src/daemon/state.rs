@@ -91,14 +91,40 @@ impl StateDir {
         self.owner
     }
 
+    /// Where its files are.
+    pub fn paths(&self) -> StatePaths {
+        StatePaths(self.path.clone())
+    }
+}
+
+/// Where the files of a state directory are, without its lock: for what may outlive who holds that.
+#[derive(Debug, Clone)]
+pub struct StatePaths(PathBuf);
+
+impl StatePaths {
     /// Where answers are kept.
     pub fn spool(&self) -> PathBuf {
-        self.path.join("spool")
+        self.0.join("spool")
+    }
+
+    /// Where is noted which store this directory works with.
+    pub fn seen(&self) -> PathBuf {
+        self.0.join("store")
+    }
+
+    /// Where the next key is while it is not in use.
+    pub fn next_key(&self) -> PathBuf {
+        self.0.join("token-key-next")
+    }
+
+    /// Where the old key is until nothing is sealed with it any more.
+    pub fn old_key(&self) -> PathBuf {
+        self.0.join("token-key-old")
     }
 
     /// Where a key is that was made here.
     pub fn key(&self) -> PathBuf {
-        self.path.join("token-key")
+        self.0.join("token-key")
     }
 }
 

@@ -63,7 +63,7 @@ impl Host {
         Ground {
             events: Events::new(clock.clone()),
             metrics: Arc::new(Metrics::new()),
-            state: Arc::new(lock(&path, &*clock, &random).await),
+            outside: Arc::new(lock(&path, &*clock, &random).await),
             settings: Current::new(Arc::new(load(&place).unwrap())),
             store: self.store.clone(),
             clock,
@@ -76,7 +76,8 @@ impl Host {
         let clock = ground.clock.clone();
         let fired = Arc::new(Mutex::new(Vec::new()));
         let told = fired.clone();
-        let scheduler = Scheduler::by_hand(clock, move |user, due| told.lock().unwrap().push((user, due)));
+        let scheduler =
+            Scheduler::by_hand(clock, move |user, due| told.lock().unwrap().push((user, due)), || usize::MAX);
         let service = Core::build(&ground, Some(scheduler.clone())).await.unwrap().service;
         service.take_back().await.unwrap();
         service.refresh_users().await.unwrap();
@@ -121,7 +122,7 @@ impl Daemon {
     async fn claim(&self, user: UserId) -> RunId {
         let claim = RunClaim {
             user,
-            owner: self.ground.state.owner(),
+            owner: self.ground.outside.owner(),
             claim: self.ground.random.uuid(),
             lease: Duration::from_secs(90),
             due: None,
@@ -322,7 +323,7 @@ async fn a_schedule_that_was_changed_during_a_pause_holds_after_it() {
 /// Ends a run of the user as the other daemon would: refused by Spotify, or with a page.
 async fn ends(host: &Host, daemon: &Daemon, user: UserId, blocked: bool) {
     let run = daemon.claim(user).await;
-    let (owner, at) = (daemon.ground.state.owner(), host.clock.now());
+    let (owner, at) = (daemon.ground.outside.owner(), host.clock.now());
     let next = Some(at + Duration::from_secs(6 * 3_600));
     let release = Release { owner, next };
     if blocked {

@@ -12,22 +12,23 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::BootTime;
 use crate::control::api::Problem;
 use crate::control::{Reload, Service};
-use crate::domain::{AppName, EventKind, UserId, said};
+use crate::domain::{AppName, EventKind, said};
 use crate::schedule::Scheduler;
-use crate::tokens::still_faulty;
+use crate::tokens::WRONG_CLOCK;
 
 use super::core::{Core, CoreError, Ground, offer};
 use super::door::Door;
 use super::heard;
+use super::key;
 use super::notify;
 use super::status;
+
+mod store;
 
 /// How often the store, the users, the clock and the status are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long the store is waited for at a look, while it was never reached.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
-/// A clock that is wrong by more is a problem.
-const WRONG_CLOCK: i64 = 30_000;
 /// Events and runs are kept for so long.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How often the logins' ends are looked at.
@@ -84,7 +85,7 @@ impl Upkeep {
     /// Looks at everything from now on, as jobs of the scheduler, until `end`.
     pub fn start(self: &Arc<Self>, end: &CancellationToken) {
         self.every("store", LOOK, end, |upkeep| async move { upkeep.look_at_store().await });
-        self.every("status", LOOK, end, |upkeep| async move { upkeep.tell_status().await });
+        self.every("daemons", key::NOTE, end, |upkeep| async move { upkeep.tell_others().await });
         self.with_core("users", LOOK, end, |upkeep, service| async move {
             upkeep.look_at_users(&service).await;
         });
@@ -102,6 +103,11 @@ impl Upkeep {
             upkeep.look_at_logins(&service).await;
         });
         self.with_core("prune", PRUNE, end, |upkeep, _| async move { upkeep.prune().await });
+    }
+
+    /// Tells systemd how things are, from now on.
+    pub fn start_status(self: &Arc<Self>, end: &CancellationToken) {
+        self.every("status", LOOK, end, |upkeep| async move { upkeep.tell_status().await });
     }
 
     fn every<F>(
@@ -216,39 +222,6 @@ impl Upkeep {
         }
     }
 
-    async fn look_at_store(&self) {
-        let Some(core) = self.door.core() else {
-            // Once the daemon is READY a wrong key or schema is a problem that is shown, and no reason to end.
-            if let Err(error) = self.reach_store(STORE_PATIENCE).await {
-                self.degrade(&said(&error), false);
-            }
-            return;
-        };
-        let service = &core.service;
-        if let Some(trouble) = self.ground.store.trouble() {
-            // Shown until a look finds that nothing failed since; a write that succeeds ends it.
-            service.set_problems("store", vec![format!("{trouble}; it is tried again")]);
-            self.store_was_away.store(true, Ordering::SeqCst);
-            let _ = self.ground.store.probe().await;
-            return;
-        }
-        let was_away = self.store_was_away.load(Ordering::SeqCst);
-        let looked = match was_away {
-            true => self.welcome_store(&core).await,
-            false if service.owes() => service.settle_debt().await,
-            false => self.look_at_spool(&core).await,
-        };
-        match looked {
-            Ok(()) if was_away => {
-                service.set_problems("store", Vec::new());
-                self.store_was_away.store(false, Ordering::SeqCst);
-                tracing::info!("the store is within reach again");
-            }
-            Ok(()) => {}
-            Err(problem) => self.store_is_away(service, &problem),
-        }
-    }
-
     async fn look_at_users(&self, service: &Service) {
         if self.store_was_away.load(Ordering::SeqCst) {
             return;
@@ -260,53 +233,6 @@ impl Upkeep {
         if let Err(problem) = looked.await {
             self.store_is_away(service, &problem);
         }
-    }
-
-    fn store_is_away(&self, service: &Service, problem: &Problem) {
-        service.set_problems("store", vec![format!("{}; it is tried again", problem.detail)]);
-        self.store_was_away.store(true, Ordering::SeqCst);
-    }
-
-    /// The store may have come back without its last commits: the spool has them. Whatever could not be done meanwhile
-    /// is done now.
-    async fn welcome_store(&self, core: &Core) -> Result<(), Problem> {
-        let service = &core.service;
-        self.ground.store.probe().await?;
-        self.offer_spool(core).await?;
-        service.take_back().await?;
-        let current = self.ground.settings.get();
-        if !Arc::ptr_eq(&current, &service.settings()) {
-            service.apply(current).await?;
-        } else if service.owes() {
-            service.settle_debt().await?;
-        } else {
-            // Users, and the numbers of changes, may have gone back with the store.
-            service.take_file_users(&current).await?;
-            service.take_in_everyone(false).await?;
-        }
-        service.wake_troubled().await
-    }
-
-    async fn offer_spool(&self, core: &Core) -> Result<(), Problem> {
-        let faults = offer(&core.exchange, &self.ground.store, &core.service.settings()).await?;
-        core.spool_is(faults);
-        Ok(())
-    }
-
-    /// What could not be read may have been replaced meanwhile, or be nobody's any more.
-    async fn look_at_spool(&self, core: &Core) -> Result<(), Problem> {
-        let faults = core.spool_faults();
-        if faults.is_empty() {
-            return Ok(());
-        }
-        let Some(users) = faults.iter().map(|fault| fault.user).collect::<Option<Vec<_>>>() else {
-            return self.offer_spool(core).await;
-        };
-        let there: Vec<UserId> = self.ground.store.users_of(&users).await?.iter().map(|u| u.id).collect();
-        let mut faults = still_faulty(&core.exchange, faults).await;
-        faults.retain(|fault| fault.user.is_some_and(|user| there.contains(&user)));
-        core.spool_is(faults);
-        Ok(())
     }
 
     /// A clock that was set back leaves the next runs as far in the future as it was ahead: all are reckoned anew.

@@ -50,13 +50,19 @@ pub enum EventKind {
     UserRemoved,
     /// The configuration was read again.
     Reloaded,
+    /// Nothing is refreshed or archived: the store was restored or moved, or its key was changed elsewhere.
+    StoreRefused,
+    /// A store that was restored or moved was accepted.
+    StoreAdopted,
+    /// The stored tokens were sealed with another key.
+    KeyRotated,
     /// Something is wrong with the daemon itself.
     Problem,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Archived,
         Self::RunFailed,
         Self::GapFound,
@@ -76,6 +82,9 @@ impl EventKind {
         Self::UserAdded,
         Self::UserRemoved,
         Self::Reloaded,
+        Self::StoreRefused,
+        Self::StoreAdopted,
+        Self::KeyRotated,
         Self::Problem,
     ];
 
@@ -101,6 +110,9 @@ impl EventKind {
             Self::UserAdded => "user_added",
             Self::UserRemoved => "user_removed",
             Self::Reloaded => "reloaded",
+            Self::StoreRefused => "store_refused",
+            Self::StoreAdopted => "store_adopted",
+            Self::KeyRotated => "key_rotated",
             Self::Problem => "problem",
         }
     }

@@ -130,7 +130,9 @@ fn refused(status: u16, fields: &Fields<'_>) -> Reading {
         fields.words("error_description").map_or_else(|| quoted(&error), |words| quoted(&words));
     match error.as_str() {
         "invalid_grant" => {
-            let expired = description.to_ascii_lowercase().contains("expired");
+            let says = |word| description.to_ascii_lowercase().contains(word);
+            // "Expired or revoked" proves neither.
+            let expired = says("expired") && !says("revoked");
             Reading::GrantRefused { expired, description }
         }
         "invalid_client" | "unauthorized_client" => {
@@ -253,6 +255,9 @@ mod tests {
             of(400, r#"{"error":"invalid_grant","error_description":"Refresh token expired"}"#),
             Reading::GrantRefused { expired: true, description: "Refresh token expired".to_owned() }
         );
+        let either =
+            of(400, r#"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#);
+        assert!(matches!(either, Reading::GrantRefused { expired: false, .. }), "{either:?}");
         assert_eq!(
             of(400, r#"{"error":"invalid_grant"}"#),
             Reading::GrantRefused { expired: false, description: "invalid_grant".to_owned() }

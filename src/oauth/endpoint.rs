@@ -13,6 +13,7 @@ use futures_util::stream;
 use reqwest::Body;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderMap, RETRY_AFTER};
 use secrecy::ExposeSecret as _;
+use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
 use crate::clock::{BootTime, Clock};
@@ -156,21 +157,32 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn post(&self, request: TokenRequest) -> Result<RawAnswer, PostError> {
-        let exchange = self.exchange(request);
-        tokio::pin!(exchange);
-        if let Ok(answer) = tokio::time::timeout(REQUEST_TIMEOUT - LAST_LOOK, &mut exchange).await {
-            return answer;
-        }
-        // A process that stood still finds its time over and the answer, which may be the only one, in its socket.
-        match tokio::time::timeout(LAST_LOOK, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => Err(PostError::Lost(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))),
+        let mut came = None;
+        let ended = {
+            let exchange = self.exchange(request, &mut came);
+            tokio::pin!(exchange);
+            match tokio::time::timeout(REQUEST_TIMEOUT - LAST_LOOK, &mut exchange).await {
+                Ok(ended) => ended,
+                // A process that stood still finds its time over and the answer, which may be the only one, in its socket.
+                Err(_) => tokio::time::timeout(LAST_LOOK, exchange).await.unwrap_or_else(|_| {
+                    Err(PostError::Lost(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())))
+                }),
+            }
+        };
+        // However the connection ended: where all of an object came, the new tokens may be in it.
+        let is_whole = |answer: &RawAnswer| serde_json::from_slice::<IgnoredAny>(&answer.body).is_ok();
+        match (ended, came) {
+            (Ok(()), Some(answer)) => Ok(answer),
+            (Err(_), Some(answer)) if is_whole(&answer) => Ok(answer),
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => Err(PostError::Lost("no status came".to_owned())),
         }
     }
 }
 
 impl HttpTransport {
-    async fn exchange(&self, request: TokenRequest) -> Result<RawAnswer, PostError> {
+    /// `came`: what came of the answer so far, once its status is there.
+    async fn exchange(&self, request: TokenRequest, came: &mut Option<RawAnswer>) -> Result<(), PostError> {
         let form = request.form.expose_secret().to_owned();
         let too_late = Arc::new(AtomicBool::new(false));
         let mut builder = self
@@ -194,10 +206,11 @@ impl HttpTransport {
         let status = response.status().as_u16();
         let retry_after = text(response.headers(), RETRY_AFTER);
         let date = text(response.headers(), DATE);
-        let mut body = Zeroizing::new(Vec::new());
+        let answer = RawAnswer { status, retry_after, date, body: Zeroizing::new(Vec::new()) };
+        let body = &mut came.insert(answer).body;
         // The status alone says that nothing happened; a body that is cut or without end must not turn that into doubt.
         if status == 429 {
-            return Ok(RawAnswer { status, retry_after, date, body });
+            return Ok(());
         }
         while let Some(chunk) = response.chunk().await.map_err(|e| PostError::Lost(words(e)))? {
             if body.len() + chunk.len() > LONGEST_BODY {
@@ -205,7 +218,7 @@ impl HttpTransport {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(RawAnswer { status, retry_after, date, body })
+        Ok(())
     }
 }
 
@@ -274,6 +287,15 @@ mod tests {
 
     /// Posts once, at this time of the boot clock; the outcome, and what came over the wire.
     async fn posted(seconds: u64, before: Option<u64>) -> (Result<RawAnswer, PostError>, String) {
+        answered("content-length: 2\r\n\r\n{}", seconds, before).await
+    }
+
+    /// The same, answered with this behind the status.
+    async fn answered(
+        answer: &'static str,
+        seconds: u64,
+        before: Option<u64>,
+    ) -> (Result<RawAnswer, PostError>, String) {
         // Another test may have done so; one is enough.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -284,8 +306,8 @@ mod tests {
             // Until the client has gone, or the form is there.
             while stream.read_buf(&mut seen).await.is_ok_and(|read| read > 0) {
                 if seen.ends_with(b"client_id=id%261") {
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-                    stream.write_all(answer).await.unwrap();
+                    let answer = format!("HTTP/1.1 200 OK\r\n{answer}");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
                     break;
                 }
             }
@@ -315,6 +337,25 @@ mod tests {
             let form = "grant_type=refresh_token&refresh_token=spent&client_id=id%261";
             assert!(seen.contains(&format!("content-length: {}\r\n", form.len())), "{seen}");
             assert!(seen.ends_with(form) && !seen.contains("transfer-encoding"), "{seen}");
+        }
+    }
+
+    #[tokio::test]
+    async fn tokens_that_came_whole_are_kept_however_the_connection_ended() {
+        const TOKENS: &str = r#"{"access_token":"a","refresh_token":"r"}"#;
+        for answer in [
+            "content-length: 500\r\n\r\n{\"access_token\":\"a\",\"refresh_token\":\"r\"}",
+            "transfer-encoding: chunked\r\n\r\n28\r\n{\"access_token\":\"a\",\"refresh_token\":\"r\"}\r\n",
+        ] {
+            let (outcome, _) = answered(answer, 0, None).await;
+            let came = outcome.unwrap();
+            assert_eq!((came.status, &came.body[..]), (200, TOKENS.as_bytes()), "{answer}");
+        }
+        for answer in
+            ["content-length: 500\r\n\r\n", "content-length: 500\r\n\r\n{\"access_token\":\"a\",\"refresh_t"]
+        {
+            let (outcome, _) = answered(answer, 0, None).await;
+            assert!(matches!(outcome, Err(PostError::Lost(_))), "{answer}: {outcome:?}");
         }
     }
 }

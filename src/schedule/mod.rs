@@ -51,8 +51,12 @@ impl Scheduler {
 
     /// The same without the library, which reads the wall clock and really sleeps: nothing happens but in
     /// [`Scheduler::tick`]. For simulated time.
-    pub fn by_hand(clock: Arc<dyn Clock>, fire: impl Fn(UserId, Timestamp) + Send + Sync + 'static) -> Self {
-        Self { core: Core::new(clock, fire, || usize::MAX), library: None }
+    pub fn by_hand(
+        clock: Arc<dyn Clock>,
+        fire: impl Fn(UserId, Timestamp) + Send + Sync + 'static,
+        room: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Self {
+        Self { core: Core::new(clock, fire, room), library: None }
     }
 
     /// Does at once what is due by the clock: fires users in the order of their times, spawns periodic work.

@@ -14,11 +14,15 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+fn all() -> usize {
+    usize::MAX
+}
+
 fn by_hand() -> (Arc<SimulatedClock>, Scheduler, Fired) {
     let clock = Arc::new(SimulatedClock::new(NOON));
     let (tx, rx) = mpsc::unbounded_channel();
     let scheduler =
-        Scheduler::by_hand(Arc::clone(&clock) as _, move |user, due| tx.send((user, due)).unwrap());
+        Scheduler::by_hand(Arc::clone(&clock) as _, move |user, due| tx.send((user, due)).unwrap(), all);
     (clock, scheduler, rx)
 }
 
@@ -49,9 +53,8 @@ async fn firing_may_set_the_next_time_at_once() {
     let clock = Arc::new(SimulatedClock::new(NOON));
     let handle: Arc<Mutex<Option<Scheduler>>> = Arc::default();
     let inside = Arc::clone(&handle);
-    let scheduler = Scheduler::by_hand(Arc::clone(&clock) as _, move |user, due| {
-        inside.lock().unwrap().as_ref().unwrap().set(user, due + seconds(60));
-    });
+    let fire = move |user, due| inside.lock().unwrap().as_ref().unwrap().set(user, due + seconds(60));
+    let scheduler = Scheduler::by_hand(Arc::clone(&clock) as _, fire, all);
     *handle.lock().unwrap() = Some(scheduler.clone());
     scheduler.set(UserId(1), NOON);
     scheduler.tick();
@@ -221,7 +224,7 @@ async fn in_a_year_nobody_is_dropped_and_nobody_doubled() {
     let clock = Arc::new(SimulatedClock::new(start));
     let (tx, mut fired) = mpsc::unbounded_channel();
     let scheduler =
-        Scheduler::by_hand(Arc::clone(&clock) as _, move |user, due| tx.send((user, due)).unwrap());
+        Scheduler::by_hand(Arc::clone(&clock) as _, move |user, due| tx.send((user, due)).unwrap(), all);
     let next = |user: usize, after| users[user].0.next_after(after, users[user].1).unwrap();
     for user in 0..users.len() {
         scheduler.set(UserId(i64::try_from(user).unwrap()), next(user, start));

@@ -1,12 +1,13 @@
 //! The Web API: who is asking, what they may see, and the three answers that longplay reads.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use serde_json::json;
 
 use super::message::{Call, Fields, Reply};
 use super::page;
-use super::world::{Account, World};
+use super::world::{Account, PageKey, World};
 use super::{Endpoint, Shape};
 use crate::domain::Timestamp;
 
@@ -100,20 +101,36 @@ fn recent(world: &World, account: &Account, query: &Fields, now: Timestamp) -> R
     if before.is_some() && after.is_some() {
         return Err(Reply::api_error(400, "Only one of before and after can be given"));
     }
-    let visible = account.plays.iter().rev().filter(|play| play.visible_at <= now).take(PLAYS_THAT_EXIST);
-    let plays: Vec<_> = visible
-        .filter(|listen| before.is_none_or(|before| listen.play.played_at < before))
-        .filter(|listen| after.is_none_or(|after| listen.play.played_at > after))
+    let newest_first = account.plays.iter().enumerate().rev();
+    let visible = newest_first.filter(|(_, play)| play.visible_at <= now).take(PLAYS_THAT_EXIST);
+    let shown: Vec<usize> = visible
+        .filter(|(_, listen)| before.is_none_or(|before| listen.play.played_at < before))
+        .filter(|(_, listen)| after.is_none_or(|after| listen.play.played_at > after))
         .take(limit)
+        .map(|(at, _)| at)
         .collect();
+    let key = (shown, limit, account.shape);
+    let mut last = account.page.lock().unwrap_or_else(PoisonError::into_inner);
+    let body = match &*last {
+        Some((made_of, body)) if *made_of == key => body.clone(),
+        _ => {
+            let body = page(world, account, &key);
+            last.insert((key, body)).1.clone()
+        }
+    };
+    Ok(Reply::new(200, "application/json; charset=utf-8", body))
+}
+
+fn page(world: &World, account: &Account, (shown, limit, shape): &PageKey) -> Vec<u8> {
+    let plays: Vec<_> = shown.iter().map(|at| &account.plays[*at]).collect();
     let href = format!("{}/v1/me/player/recently-played", world.base);
-    let mut body = page::recently_played(&plays, limit, &href, world.markets);
-    match account.shape {
+    let mut body = page::recently_played(&plays, *limit, &href, world.markets);
+    match shape {
         Shape::Full => {}
         Shape::Nulls => page::thin_out(&mut body, false),
         Shape::Absent => page::thin_out(&mut body, true),
     }
-    Ok(Reply::json(200, &body))
+    body.to_string().into_bytes()
 }
 
 fn top(world: &World, account: &Account, query: &Fields, now: Timestamp) -> Result<Reply, Reply> {

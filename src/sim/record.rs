@@ -105,6 +105,19 @@ impl SimulatedSpotify {
         self.world().newest_login(account).map(|login| login.current.clone())
     }
 
+    /// Whose refresh token this is, whether or not it would be accepted.
+    pub fn owner_of(&self, refresh_token: &str) -> Option<String> {
+        let world = self.world();
+        world.refresh.get(refresh_token).map(|refresh| world.logins[refresh.login].account.clone())
+    }
+
+    /// Whose access token this is, and until when it is valid unless it was killed.
+    pub fn access(&self, access_token: &str) -> Option<(String, Timestamp)> {
+        let world = self.world();
+        let access = world.access.get(access_token)?;
+        Some((world.logins[access.login].account.clone(), access.expires_at))
+    }
+
     /// Whether the Web API would accept this access token now.
     pub fn access_valid(&self, access_token: &str) -> bool {
         let now = self.shared.clock.now();

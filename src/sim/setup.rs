@@ -169,7 +169,10 @@ impl SimulatedSpotify {
     /// Lets an account hear something.
     pub fn listen<P: Into<Listen>>(&self, account: &str, plays: impl IntoIterator<Item = P>) {
         let mut world = self.world();
-        let heard = &mut world.account(account).plays;
+        let account = world.account(account);
+        // Places change.
+        account.page = std::sync::Mutex::default();
+        let heard = &mut account.plays;
         heard.extend(plays.into_iter().map(Into::into));
         heard.sort_by_key(|listen| listen.play.played_at);
     }

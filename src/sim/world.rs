@@ -2,6 +2,7 @@
 //! the truth that tests go by.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -23,7 +24,12 @@ pub(super) struct Account {
     pub shape: Shape,
     /// Oldest first.
     pub plays: Vec<Listen>,
+    /// The last page that was made, since most questions have the same answer.
+    pub page: Mutex<Option<(PageKey, Vec<u8>)>>,
 }
+
+/// What a page is made of: which plays, and how complete.
+pub(super) type PageKey = (Vec<usize>, usize, Shape);
 
 /// One consent and all that grew out of it.
 #[derive(Debug)]
@@ -127,6 +133,7 @@ impl World {
             allow_listed: true,
             shape: Shape::Full,
             plays: Vec::new(),
+            page: Mutex::default(),
         })
     }
 

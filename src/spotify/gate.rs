@@ -1,8 +1,9 @@
 //! One gate per app. It knows when the app may call again (Retry-After), whether the token endpoint refuses the app,
-//! and how its provider rotates; it remembers that in the store, so that a restart changes nothing.
+//! and how its provider rotates; it remembers that in the store, so that a restart changes nothing. All of them are shut
+//! while the store is one that nobody has accepted.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -50,12 +51,13 @@ pub struct Gate {
     apps: Arc<Mutex<HashMap<AppName, Known>>>,
     /// Held while a state is saved, so that an older one never overtakes a newer one.
     saving: Arc<tokio::sync::Mutex<()>>,
+    shut: Arc<RwLock<Option<Arc<str>>>>,
 }
 
 impl Gate {
     /// Knows nothing yet: call [`Gate::load`].
     pub fn new(clock: Arc<dyn Clock>, store: Arc<dyn GrantStore>, events: Events) -> Self {
-        Self { clock, store, events, apps: Arc::default(), saving: Arc::default() }
+        Self { clock, store, events, apps: Arc::default(), saving: Arc::default(), shut: Arc::default() }
     }
 
     /// Reads what the store remembers of apps that are not known here yet: of the others memory is newer. A fault may be
@@ -98,6 +100,20 @@ impl Gate {
         let stored = self.store.app_state(app).await?;
         self.learn(app, stored);
         Ok(())
+    }
+
+    /// Shuts every gate: nobody gets a token, nothing is refreshed and nothing fetched; `None` opens them. True where
+    /// that is news.
+    pub fn shut(&self, why: Option<&str>) -> bool {
+        let mut shut = self.shut.write().unwrap_or_else(PoisonError::into_inner);
+        let news = shut.as_deref() != why;
+        *shut = why.map(Arc::from);
+        news
+    }
+
+    /// Why every gate is shut, and the cure.
+    pub fn shut_because(&self) -> Option<Arc<str>> {
+        self.shut.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Until when the app may not call; `None`: it may.

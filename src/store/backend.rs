@@ -1,6 +1,7 @@
 //! The store's methods on an SQL database: each opens its session, says what it is doing, leaves the SQL to the entity
 //! files, and commits.
 
+mod custody;
 mod grant;
 
 use std::fmt;
@@ -14,9 +15,9 @@ use super::postgres::Server;
 use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
-    Added, Alike, Announcement, Batch, Changed, Changes, Claimed, FileUsers, LoginGiven, LoginProgress,
-    NewUser, PageFacts, PageStored, PendingLogin, PlannedRun, PlayQuery, Result, RunClaim, RunFailed, Store,
-    StoreError, UserSeen,
+    Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Custody, FileUsers, LoginGiven,
+    LoginProgress, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun, PlayQuery, Result, RunClaim,
+    RunFailed, Store, StoreError, UserSeen,
 };
 use super::{claims, events, file_users, footing, gaps, grants, logins, meta, pages, plays, runs, users};
 use crate::domain::{
@@ -130,6 +131,10 @@ impl Store for SqlStore {
         let mut session = self.writing("keeping the probe of the token key").await?;
         let kept = meta::keep_key_probe(&mut session, probe).await?;
         session.commit(kept).await
+    }
+
+    fn custody(&self) -> Option<&dyn Custody> {
+        Some(self)
     }
 
     fn is_shared(&self) -> bool {

@@ -32,6 +32,16 @@ pub enum StoreError {
         /// What was found in it.
         found: String,
     },
+    /// It was restored or moved, and nobody has accepted that yet.
+    #[error(
+        "{store} was restored or moved: {why}. Nothing is refreshed or archived: run `longplay adopt` if this is to be the one that is used from now on, or stop this longplay (`longplay doctor` tells more)"
+    )]
+    NotAccepted {
+        /// Which store.
+        store: String,
+        /// How that shows.
+        why: String,
+    },
     /// The database refused a statement, or holds what can't be read.
     #[error("{doing}: the store refused it")]
     Broken {

@@ -1,10 +1,13 @@
 //! The store, in domain words: users, apps, grants, runs, plays, gaps. What it promises: every method is one
 //! transaction, and what has returned `Ok` is durable. Nothing here knows SQL; the backends do.
 
-mod memory; // grants alone, for simulated time
+mod memory; // a store for simulated time
 
 mod backend; // the methods below, on an SQL database
+mod custody; // what a store is as a place: its home, its fence, its seals
 mod error; // why one did not do what it was asked
+mod home; // what a store lives on, told from a copy
+mod machine; // the same of a file, as the host tells
 mod postgres; // how a PostgreSQL database is checked, migrated and connected to
 mod record; // what the methods take and answer
 mod schema; // whose a database is
@@ -20,6 +23,8 @@ mod file_users;
 mod footing;
 mod gaps;
 mod grants;
+mod guard;
+mod keys;
 mod logins;
 mod meta;
 mod pages;
@@ -43,9 +48,14 @@ use crate::domain::{
     StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, User, UserId, UserName,
 };
 
+pub use custody::Custody;
 pub use error::StoreError;
 pub use footing::LoginGiven;
-pub use memory::MemoryGrants;
+pub use guard::RESTORED;
+pub use home::{Change, Home, Whereabouts};
+pub use keys::{DaemonSeen, SealedGrant};
+pub use machine::machine;
+pub use memory::{Around, MemoryStore, Snapshot};
 pub use record::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
     Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,
@@ -72,7 +82,8 @@ pub trait GrantStore: Send + Sync + 'static {
     async fn grant_heads(&self, users: &[UserId]) -> Result<Vec<GrantHead>>;
     /// The active users whose grants need care without being asked, by number: with an attempt, a doubt, or a try due.
     async fn troubled_users(&self) -> Result<Vec<UserId>>;
-    /// Step 1. True where the intent is on record, also when this is a repetition of the same attempt.
+    /// Step 1. True where the intent is on record, also when this is a repetition of the same attempt. Refused where the
+    /// store is fenced, or lives elsewhere than it last did.
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool>;
     /// Step 4. True where the tokens are on record, also when this is a repetition of the same attempt. Ends attempt,
     /// doubt and refusal. Never lowers a generation. The last five generations are kept with their attempts.
@@ -114,6 +125,11 @@ pub trait Store: GrantStore {
     async fn key_probe(&self) -> Result<Option<Sealed>>;
     /// Keeps the probe where there is none; answers the one on record.
     async fn keep_key_probe(&self, probe: Sealed) -> Result<Sealed>;
+
+    /// The same store as a place; `None` for one that lives nowhere but in memory.
+    fn custody(&self) -> Option<&dyn Custody> {
+        None
+    }
 
     /// Whether several daemons may work on it at the same time.
     fn is_shared(&self) -> bool;

@@ -10,8 +10,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolO
 use sqlx::{ConnectOptions as _, Connection as _, Error, Executor as _};
 use tokio::sync::OnceCell;
 
+use super::home::Home;
 use super::schema::{Tables, check};
-use super::sql::{sqlstate, store_error};
+use super::sql::{Session, params, sqlstate, store_error};
 use super::url::UrlError;
 use super::{Announcement, Result, StoreError};
 use crate::domain::{Generation, UserId};
@@ -50,6 +51,16 @@ const PARAMETERS: [&str; 12] = [
     "application_name",
     "options",
 ];
+
+/// What the database lives on. A segment's name begins with the timeline (the manual, 30.5); a replica writes none.
+const HOME: &str = "SELECT system_identifier AS system, CAST(CAST(oid AS TEXT) AS BIGINT) AS database,
+       CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_insert_lsn()) END AS segment
+     FROM pg_control_system(), pg_catalog.pg_database WHERE datname = current_database()";
+/// The same for a role that an administrator keeps from looking.
+const HOME_UNSEEN: &str =
+    "SELECT CAST(NULL AS BIGINT) AS system, CAST(CAST(oid AS TEXT) AS BIGINT) AS database,
+       CAST(NULL AS TEXT) AS segment
+     FROM pg_catalog.pg_database WHERE datname = current_database()";
 
 /// A PostgreSQL database, connected to at its first use.
 pub(super) struct Server {
@@ -118,6 +129,34 @@ impl Server {
     /// next one tries again.
     pub async fn pools(&self) -> Result<&ServerPools> {
         self.pools.get_or_try_init(|| self.open()).await
+    }
+
+    /// What the database lives on. The timeline is the one being written, which a control file names a checkpoint later.
+    pub async fn home(&self, session: &mut Session) -> Result<Home> {
+        let may = session
+            .one(
+                "SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+                   AND has_function_privilege('pg_catalog.pg_walfile_name(pg_lsn)', 'EXECUTE')
+                   AND has_function_privilege('pg_catalog.pg_current_wal_insert_lsn()', 'EXECUTE') AS may",
+                params![],
+                |row| row.get("may"),
+            )
+            .await?;
+        let sql = match may {
+            true => HOME,
+            false => HOME_UNSEEN,
+        };
+        session
+            .one(sql, params![], |row| {
+                Ok(Home::Postgres {
+                    system: row.maybe("system")?,
+                    database: row.get("database")?,
+                    timeline: row
+                        .maybe::<String>("segment")?
+                        .and_then(|segment| i64::from_str_radix(segment.get(..8)?, 16).ok()),
+                })
+            })
+            .await
     }
 
     /// Closes it, if it was open.

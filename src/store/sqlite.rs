@@ -16,6 +16,8 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::OnceCell;
 
+use super::home::Home;
+use super::machine::{home_of, machine};
 use super::schema::{Found, Tables, check};
 use super::sql::{primary_code, store_error};
 use super::{Result, StoreError};
@@ -36,6 +38,7 @@ const READERS: u32 = 4;
 pub(super) struct SqliteFile {
     path: PathBuf,
     busy_timeout: Duration,
+    machine: Option<String>,
     pools: OnceCell<Pools>,
 }
 
@@ -49,12 +52,18 @@ pub(super) struct Pools {
 
 impl SqliteFile {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, busy_timeout: BUSY_TIMEOUT, pools: OnceCell::new() }
+        Self { path, busy_timeout: BUSY_TIMEOUT, machine: machine(), pools: OnceCell::new() }
     }
 
     #[cfg(test)]
     pub fn impatient(path: PathBuf) -> Self {
         Self { busy_timeout: Duration::from_millis(20), ..Self::new(path) }
+    }
+
+    /// As it would be on that machine.
+    #[cfg(test)]
+    pub fn on_machine(path: PathBuf, machine: &str) -> Self {
+        Self { machine: Some(machine.to_owned()), ..Self::new(path) }
     }
 
     /// The open database. Whoever comes first opens it, the others wait; after a failure the next one tries again.
@@ -73,6 +82,12 @@ impl SqliteFile {
     fn identity(&self) -> io::Result<(u64, u64)> {
         let file = fs::metadata(&self.path)?;
         Ok((file.dev(), file.ino()))
+    }
+
+    /// What the file lives on.
+    pub fn home(&self) -> Result<Home> {
+        home_of(&self.path, self.machine.as_deref())
+            .map_err(|e| store_error(format!("looking at {self}"), e.into()))
     }
 
     fn gone(&self, why: &str) -> StoreError {

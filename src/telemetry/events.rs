@@ -98,7 +98,7 @@ fn log(event: &Event, passes: bool) {
     }
     match event.kind {
         EventKind::Problem if passes => at!(warn),
-        EventKind::AppRefused | EventKind::Problem => at!(error),
+        EventKind::AppRefused | EventKind::StoreRefused | EventKind::Problem => at!(error),
         EventKind::LoginLost
         | EventKind::LoginEnding
         | EventKind::LoginEnded

@@ -125,6 +125,8 @@ mod tests {
             (EventKind::LoginLost, "a874331f4a5b55c3b79d42dbfbad6825"),
             (EventKind::LoginEnding, "3792f57da89b536c9b5d1aa332de95a5"),
             (EventKind::LoginEnded, "c397d17f174b5044a9f39d82e82f0006"),
+            (EventKind::StoreRefused, "f1b08161b6f85322b4e29c2b05d4c6d1"),
+            (EventKind::StoreAdopted, "93942d2c3b5e5e438d7b2e1c902853b5"),
             (EventKind::Problem, "93117fa46edc55fa99857ffe9b923802"),
         ] {
             assert_eq!(kind.message_id().simple().to_string(), id, "{kind:?}");

@@ -63,16 +63,19 @@ pub enum LoginLoss {
     Revoked,
     /// The answer to a refresh was lost, and the provider rotated.
     AnswerLost,
+    /// The store was restored or moved, and the provider had rotated since.
+    StoreRestored,
 }
 
 impl LoginLoss {
-    const ALL: [Self; 3] = [Self::Expired, Self::Revoked, Self::AnswerLost];
+    const ALL: [Self; 4] = [Self::Expired, Self::Revoked, Self::AnswerLost, Self::StoreRestored];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Expired => "expired",
             Self::Revoked => "revoked",
             Self::AnswerLost => "answer_lost",
+            Self::StoreRestored => "store_restored",
         }
     }
 }
@@ -106,6 +109,7 @@ pub struct Metrics {
     in_doubt: Gauge,
     queue_depth: Gauge,
     lateness: Histogram,
+    store_refused: Gauge,
 }
 
 impl Metrics {
@@ -136,6 +140,8 @@ impl Metrics {
         let in_doubt =
             plain("longplay_refreshes_in_doubt", "Grants whose last refresh has an unknown outcome");
         let queue_depth = plain("longplay_token_queue_depth", "Messages waiting for the refresh actor");
+        let store_refused =
+            plain("longplay_store_not_accepted", "1 while the store was restored or moved and not accepted");
         let plays = count("longplay_plays_archived_total", "Plays stored that were new");
         let gaps = count("longplay_gaps_total", "Stretches found in which plays may be missing");
         let unauthorized = count("longplay_unauthorized_total", "401 answers of the Web API");
@@ -153,6 +159,7 @@ impl Metrics {
             in_doubt,
             queue_depth,
             lateness,
+            store_refused,
         }
     }
 
@@ -219,6 +226,11 @@ impl Metrics {
     /// So many grants are in doubt.
     pub fn set_in_doubt(&self, grants: usize) {
         self.in_doubt.set(grants as f64);
+    }
+
+    /// Whether nothing is refreshed or archived, since the store was restored or moved.
+    pub fn set_store_refused(&self, refused: bool) {
+        self.store_refused.set(f64::from(u8::from(refused)));
     }
 
     /// So many messages wait for the refresh actor.

@@ -2,6 +2,7 @@
 //! means. It promises: at most one refresh under way, no token under the buffer, generations only rise, every waiter
 //! gets an answer. It does no I/O; [`Account::on`] turns an input into effects.
 
+mod ending;
 mod judge;
 mod look;
 mod message;
@@ -16,11 +17,9 @@ use crate::store::STOPPED;
 
 use super::validity::Moment;
 use super::{Need, TokenError, Trouble};
-use judge::{Verdict, waiting, with_retry};
+use judge::{Verdict, waiting};
 pub use message::{Effect, Input, OnRecord, Outcome, Rules, Start, View, WaiterId, Weather};
 
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// When to look again while another daemon refreshes, or another dead login is being tried.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// When to read again after the store could not be read.
@@ -77,6 +76,8 @@ pub struct Account {
     rules: Rules,
     paused: bool,
     known: Known,
+    /// What was known before it has to be read again.
+    was: Option<Box<View>>,
     work: Work,
     waiters: Vec<Waiter>,
     /// Rare, and so not kept in place: there are as many accounts as users.
@@ -102,6 +103,7 @@ impl Account {
             rules,
             paused,
             known: Known::Unread,
+            was: None,
             work: Work::Idle,
             waiters: Vec::new(),
             backoff: None,
@@ -170,11 +172,16 @@ impl Account {
                     self.released = true;
                 }
             }
+            Input::StoreIsBack => {
+                if self.waits_for_store() {
+                    self.backoff = None;
+                }
+            }
             Input::Stale => self.stale = true,
             Input::Moved => {
                 self.stale = true;
                 if !self.refreshing() {
-                    self.known = Known::Unread;
+                    self.unlearn();
                 }
             }
             Input::Forget => {
@@ -185,6 +192,13 @@ impl Account {
         }
         self.settle(now, weather, woken, &mut effects);
         effects
+    }
+
+    /// What is known must be read before anyone is answered from it.
+    fn unlearn(&mut self) {
+        if let Known::Login(view) = std::mem::replace(&mut self.known, Known::Unread) {
+            self.was = Some(view);
+        }
     }
 
     fn generation(&self) -> Option<Generation> {
@@ -203,15 +217,22 @@ impl Account {
             self.work = Work::Idle;
         }
         match read {
-            Ok(Some(view)) => {
+            Ok(Some(mut view)) => {
                 let older = matches!(&self.known, Known::Login(known)
                     if (known.epoch, known.generation) > (view.epoch, view.generation));
                 if older {
                     return; // never back a generation
                 }
-                self.known = Known::Login(Box::new(view));
+                let known = match &self.known {
+                    Known::Login(known) => Some(&**known),
+                    _ => self.was.as_deref(),
+                };
+                if let Some(known) = known {
+                    view.remember(known);
+                }
+                (self.known, self.was) = (Known::Login(Box::new(view)), None);
             }
-            Ok(None) => self.known = Known::NoLogin,
+            Ok(None) => (self.known, self.was) = (Known::NoLogin, None),
             Err(why) => {
                 // What memory holds may still satisfy some; the others are told, and it is read again.
                 if !self.stale {
@@ -223,69 +244,6 @@ impl Account {
                 self.read_again = Some(BootTime(now.boot.0 + pause));
             }
         }
-    }
-
-    fn done(&mut self, epoch: Epoch, outcome: Outcome, now: Moment, effects: &mut Vec<Effect>) {
-        self.work = Work::Idle;
-        (self.look_again, self.released) = (None, false);
-        let Known::Login(view) = &mut self.known else { return };
-        if view.epoch != epoch {
-            return; // a login came meanwhile: the old one's late answer changes nothing
-        }
-        for waiter in &mut self.waiters {
-            waiter.rounds += 1;
-        }
-        view.on_record = None;
-        match outcome {
-            Outcome::Committed(new) => {
-                if new.generation > view.generation {
-                    *view = new;
-                    self.backoff = None;
-                }
-            }
-            Outcome::Tokenless(new) => {
-                *view = new;
-                let why = "Spotify's token answer held no access token".to_owned();
-                let error = waiting(why, Duration::ZERO, Trouble::Unreachable);
-                let wait = self.back_off(now, error.clone());
-                self.refuse_all(&with_retry(error, Some(wait)), effects);
-            }
-            Outcome::Superseded => (self.known, self.stale) = (Known::Unread, true),
-            Outcome::NotSent(error) => {
-                let wait = match &error {
-                    TokenError::Waiting { trouble: Trouble::RateLimited, .. } => None,
-                    _ => Some(self.back_off(now, error.clone())),
-                };
-                // Whether the intent is on record is not certain where the store did not answer.
-                self.stale |= matches!(&error, TokenError::Waiting { trouble: Trouble::Store, .. });
-                self.refuse_all(&with_retry(error, wait), effects);
-            }
-            Outcome::ClientRefused(reason) => self.refuse_all(&TokenError::Blocked(reason), effects),
-            Outcome::Refused(refusal) => {
-                (view.doubt, view.access) = (None, None);
-                let reason = refusal.reason.clone();
-                view.refusal = Some(refusal);
-                self.backoff = None;
-                self.refuse_all(&TokenError::NeedsLogin(reason), effects);
-            }
-            Outcome::Doubt(reason, since) => {
-                let since = view.doubt.as_ref().map_or(since, |(_, _, since)| *since);
-                view.doubt = Some((true, reason.clone(), since));
-                let error = TokenError::InDoubt { reason, retry_after: Duration::ZERO };
-                let wait = self.back_off(now, error.clone());
-                self.answer_ready(now, effects);
-                self.refuse_all(&with_retry(error, Some(wait)), effects);
-            }
-        }
-    }
-
-    fn back_off(&mut self, now: Moment, why: TokenError) -> Duration {
-        let tries = self.backoff.as_ref().map_or(0, |b| b.tries);
-        let pause = (FIRST_BACKOFF * 2_u32.pow(tries.min(10))).min(LONGEST_BACKOFF);
-        let pause = pause.mul_f64(0.8 + 0.4 * now.chance).min(LONGEST_BACKOFF);
-        let until = BootTime(now.boot.0 + pause);
-        self.backoff = Some(Box::new(Backoff { tries: tries + 1, until, why }));
-        pause
     }
 
     fn refuse_all(&mut self, error: &TokenError, effects: &mut Vec<Effect>) {
@@ -311,9 +269,9 @@ impl Account {
     }
 
     fn settle(&mut self, now: Moment, weather: &Weather, woken: bool, effects: &mut Vec<Effect>) {
-        if self.paused {
-            self.refuse_all(&TokenError::Paused, effects);
-            return;
+        let shut = weather.shut.as_ref().map(|why| TokenError::Blocked(why.to_string()));
+        if let Some(error) = self.paused.then_some(TokenError::Paused).or(shut) {
+            return self.refuse_all(&error, effects);
         }
         let unread = matches!(self.known, Known::Unread);
         let due = woken && self.unread_until(now).is_some_and(|at| at <= now.boot);
@@ -336,12 +294,10 @@ impl Account {
         if self.work != Work::Idle {
             return;
         }
-        let cause = match cause {
-            Some(cause) => cause,
-            None if woken && self.wanted_unasked(now) => Cause::Expiry,
-            None => return,
-        };
-        self.refresh_or_say_why(cause, now, weather, woken, effects);
+        let unasked = || (woken && self.wanted_unasked(now)).then_some(Cause::Expiry);
+        if let Some(cause) = cause.or_else(unasked) {
+            self.refresh_or_say_why(cause, now, weather, woken, effects);
+        }
     }
 
     fn refresh_or_say_why(

@@ -18,6 +18,7 @@ use crate::domain::{AppName, Epoch, UserId};
 use super::account::{Account, Effect, Input, Outcome, WaiterId, Weather};
 use super::exchange::{Exchange, Report, Subject};
 use super::handle::{Apps, Health, Message, Reply, TokenKeeper};
+use super::set_back::Watch;
 use super::validity::Moment;
 use super::{Need, Token, TokenError};
 
@@ -52,6 +53,7 @@ struct Actor {
     waiters: HashMap<WaiterId, Waiter>,
     next_waiter: u64,
     skew: BTreeMap<AppName, i64>,
+    watch: Watch,
     /// Token URLs at which a dead login is being tried, with whose.
     probing: HashMap<String, UserId>,
     in_doubt: BTreeSet<UserId>,
@@ -67,6 +69,7 @@ struct Actor {
 /// Starts the actor, who knows nobody yet. The spool has been offered to the store before; see [`super::offer_spool`].
 pub fn start(exchange: Arc<Exchange>, apps: Apps, settings: TokenSettings) -> (TokenKeeper, JoinHandle<()>) {
     let (sender, receiver) = mpsc::channel(QUEUE);
+    let watch = Watch::new(&*exchange.clock);
     let mut actor = Actor {
         exchange,
         apps: HashMap::new(),
@@ -78,6 +81,7 @@ pub fn start(exchange: Arc<Exchange>, apps: Apps, settings: TokenSettings) -> (T
         waiters: HashMap::new(),
         next_waiter: 0,
         skew: BTreeMap::new(),
+        watch,
         probing: HashMap::new(),
         in_doubt: BTreeSet::new(),
         backing_off: Arc::default(),
@@ -140,6 +144,7 @@ impl Actor {
     }
 
     fn wake(&mut self) {
+        self.watch.look(&*self.exchange.clock);
         let now = self.exchange.clock.boot();
         while let Some((at, user)) = self.wakes.first().copied().filter(|(at, _)| *at <= now) {
             self.wakes.remove(&(at, user));
@@ -215,6 +220,7 @@ impl Actor {
                     self.input(user, Input::Stale);
                 }
             }
+            Message::StoreIsBack => self.store_is_back(),
             Message::RereadAll => self.reread_all(),
             Message::Read { user, read } => {
                 self.reading -= 1;
@@ -257,7 +263,8 @@ impl Actor {
     }
 
     fn at_hand(&mut self, user: UserId, need: &Need) -> Option<Token> {
-        let entry = self.entries.get_mut(&user).filter(|entry| !entry.gone && self.stopping.is_empty())?;
+        let open = self.stopping.is_empty() && self.exchange.gate.shut_because().is_none();
+        let entry = self.entries.get_mut(&user).filter(|entry| !entry.gone && open)?;
         let skew = self.skew.get(&entry.subject.app.name).copied().unwrap_or(0);
         entry.account.at_hand(need, self.exchange.glance(skew))
     }
@@ -298,6 +305,7 @@ impl Actor {
             fault: gate.fault(&app.name),
             rotation: gate.rotation(&app.name),
             probe_taken: self.probing.contains_key(&app.token_url),
+            shut: gate.shut_because(),
         }
     }
 

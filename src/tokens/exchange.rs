@@ -20,7 +20,7 @@ use crate::oauth::{TokenRequest, Transport};
 use crate::random::Random;
 use crate::spotify::Gate;
 use crate::store::{CommitIf, GrantStore, Intent, STOPPED, StoreError};
-use crate::telemetry::{Events, Metrics, Note, RefreshError};
+use crate::telemetry::{Events, Metrics, Note, RefreshError, step};
 
 use super::account::{OnRecord, Outcome, Start, View};
 use super::seal::{Label, Vault};
@@ -29,14 +29,6 @@ use super::validity::{Held, Moment, skew};
 use super::{TokenError, Trouble};
 pub use offer::{SpoolFault, offer_spool, still_faulty};
 use outcome::Case;
-
-/// A step of a refresh, told at debug level; a failure point of this name in builds for tests.
-macro_rules! step {
-    ($name:literal) => {
-        tracing::debug!("step {}", $name);
-        fail::fail_point!($name);
-    };
-}
 
 /// How long a daemon may take from its intent to the end of its request, by the store's clock.
 pub const LEASE: Duration = Duration::from_secs(90);
@@ -115,7 +107,7 @@ impl Exchange {
 
     /// The present without the die, for what is not left to chance.
     pub fn glance(&self, skew: i64) -> Moment {
-        Moment { wall: self.clock.now(), boot: self.clock.boot(), skew, chance: 0.0 }
+        Moment { wall: self.clock.now(), boot: self.clock.boot(), skew, ..Moment::default() }
     }
 
     /// One refresh.
@@ -130,6 +122,11 @@ impl Exchange {
         }
         if let Err(error) = self.spool.prepare(subject.user).await {
             self.problem(&subject, format!("no room in the spool for {}: {error}", subject.name));
+        }
+        match self.spool_knows_better(&subject, &start.view).await {
+            Ok(false) => {}
+            Ok(true) => return Report { outcome: Outcome::Superseded, skew: None },
+            Err(error) => return self.store_failed(&error, began),
         }
         step!("refresh-before-intent");
         let intent = Intent {
@@ -147,14 +144,15 @@ impl Exchange {
         let announced = match self.announce(&intent, began, stalled).await {
             Ok(Some(announced)) => announced,
             Ok(None) => {
-                self.offer_kept(&subject).await;
+                // What the store does not take now is looked at again before anything is sent.
+                let _ = self.offer_kept(&subject).await;
                 return Report { outcome: Outcome::Superseded, skew: None };
             }
-            Err(error) => {
-                self.metrics.refresh_failed(RefreshError::StoreError, self.clock.boot().since(began));
-                let reason = format!("nothing was sent: {}", said(&error));
-                return Report { outcome: not_sent(reason, Trouble::Store), skew: None };
+            Err(error @ StoreError::NotAccepted { .. }) => {
+                self.gate.shut(Some(&said(&error)));
+                return Report { outcome: Outcome::ClientRefused(said(&error)), skew: None };
             }
+            Err(error) => return self.store_failed(&error, began),
         };
         step!("refresh-after-intent");
         let request = TokenRequest::refresh(&subject.app, &start.view.refresh_token)
@@ -214,6 +212,12 @@ impl Exchange {
         Report { outcome, skew }
     }
 
+    fn store_failed(&self, error: &StoreError, began: BootTime) -> Report {
+        self.metrics.refresh_failed(RefreshError::StoreError, self.clock.boot().since(began));
+        let reason = format!("nothing was sent: {}", said(error));
+        Report { outcome: not_sent(reason, Trouble::Store), skew: None }
+    }
+
     /// What memory holds of a stored grant. `now`: before it was read.
     ///
     /// # Errors
@@ -260,6 +264,9 @@ impl Exchange {
     }
 
     async fn refused_by_gate(&self, app: &AppName, insist: bool) -> Option<Outcome> {
+        if let Some(why) = self.gate.shut_because() {
+            return Some(Outcome::ClientRefused(why.to_string()));
+        }
         if let Some(until) = self.gate.held_until(app) {
             let reason = format!("Spotify's rate limit holds the app until {until}");
             let retry_after = until.since(self.clock.now());
@@ -286,6 +293,7 @@ impl Exchange {
             let asked = self.clock.boot();
             match self.store.begin_attempt(intent).await {
                 Ok(begun) => return Ok(begun.then_some(first)),
+                Err(error @ StoreError::NotAccepted { .. }) => return Err(error),
                 Err(error) if asked.since(began) > ANNOUNCE_WITHIN || self.stopping.is_cancelled() => {
                     return Err(error);
                 }

@@ -108,6 +108,7 @@ pub(super) enum Message {
         news: News,
     },
     RereadAll,
+    StoreIsBack,
     Read {
         user: UserId,
         read: Box<Result<Option<View>, String>>,
@@ -186,6 +187,11 @@ impl TokenKeeper {
     /// Anything may have changed in the store: whatever is in memory is read again.
     pub async fn reread_all(&self) {
         let _ = self.sender.send(Message::RereadAll).await;
+    }
+
+    /// The store can be written again: nobody backs off for its sake.
+    pub async fn store_is_back(&self) {
+        let _ = self.sender.send(Message::StoreIsBack).await;
     }
 
     /// How it is; also shows that it answers.

@@ -80,6 +80,15 @@ pub(super) async fn commit(
         let replaces = known.map(|grant| (grant.epoch, grant.generation));
         let (epoch, generation) = replaces.unwrap_or_default();
         let (epoch, generation) = (Epoch(epoch.0 + 1), generation.next());
+        // Answers of a login that the store does not have are somebody else's, who had the number before the store was
+        // set back: they must not be taken for this login's.
+        let seen = exchange.spool.glance(&[user]).await.unwrap_or_default();
+        if seen.iter().flat_map(|glance| &glance.heads).any(|head| head.epoch >= epoch)
+            && let Err(error) = exchange.spool.set_aside(user).await
+        {
+            return Err(LoginError::Store(format!("the spool can't be written ({error})")));
+        }
+        let _held = exchange.vault.hold().await;
         let seal = |label, text: &str| exchange.vault.seal(label, text.as_bytes(), &exchange.random);
         let access = login.answer.as_ref().map(|(tokens, sent_at)| {
             let token = seal(Label::Access(user, epoch, generation), tokens.access_token.expose());

@@ -6,6 +6,7 @@ mod exchange;
 mod handle;
 mod login;
 mod seal;
+mod set_back;
 mod spool;
 mod validity;
 
@@ -20,7 +21,8 @@ pub use exchange::{Exchange, SpoolFault, Subject, login_ends, offer_spool, still
 pub use handle::{Health, Member, News, TokenKeeper};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
-pub use spool::{FileSpool, Glance, Head, Kept, Spool};
+pub use spool::{FileSpool, Glance, Head, Kept, MemorySpool, Spool, SpoolFiles};
+pub use validity::{WRONG_CLOCK, skew};
 
 /// A valid access token, as a caller receives it.
 #[derive(Debug, Clone)]

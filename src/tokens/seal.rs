@@ -1,6 +1,8 @@
 //! Tokens at rest: XChaCha20-Poly1305 with random nonces, the key's id in front, and whose it is as associated data,
 //! so that a sealed token can't be moved to another user, login, generation or deployment.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -51,11 +53,17 @@ pub enum OpenError {
     Damaged,
 }
 
-/// Seals and opens with the token key; opens with the old one too.
+/// Seals and opens with the token key; opens with old ones too. The keys can be changed while it is in use.
 pub struct Vault {
     deployment: Uuid,
+    keys: RwLock<Arc<Keys>>,
+    /// Held by whoever has sealed something that is not yet where it belongs.
+    on_its_way: tokio::sync::RwLock<()>,
+}
+
+struct Keys {
     key: Lock,
-    old: Option<Lock>,
+    old: Vec<Lock>,
 }
 
 struct Lock {
@@ -75,7 +83,40 @@ impl Lock {
 impl Vault {
     /// For one deployment: the UUID that the store's first migration made.
     pub fn new(deployment: Uuid, key: &TokenKey, old: Option<&TokenKey>) -> Self {
-        Self { deployment, key: Lock::new(key), old: old.map(Lock::new) }
+        let keys = Keys { key: Lock::new(key), old: old.into_iter().map(Lock::new).collect() };
+        Self { deployment, keys: RwLock::new(Arc::new(keys)), on_its_way: tokio::sync::RwLock::default() }
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// While this is held, no other key comes into use: what is sealed meanwhile can be brought to where it belongs, and
+    /// is found there by whoever seals everything anew.
+    pub async fn hold(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.on_its_way.read().await
+    }
+
+    /// Seals with another key from now on, and opens with these besides. Waits for whoever holds the present one.
+    pub async fn set_keys(&self, key: &TokenKey, old: &[&TokenKey]) {
+        let _nobody = self.on_its_way.write().await;
+        let keys = Keys { key: Lock::new(key), old: old.iter().map(|key| Lock::new(key)).collect() };
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    /// The id of the key that it seals with.
+    pub fn key_id(&self) -> [u8; KEY_ID] {
+        self.keys().key.id
+    }
+
+    /// Whether it has an old key besides.
+    pub fn has_old_key(&self) -> bool {
+        !self.keys().old.is_empty()
+    }
+
+    /// Whether a text is sealed with the key in use.
+    pub fn is_current(&self, sealed: &Sealed) -> bool {
+        sealed.0.get(1..=KEY_ID).is_some_and(|id| id == self.key_id())
     }
 
     /// Seals a text.
@@ -85,9 +126,10 @@ impl Vault {
         let payload = Payload { msg: text, aad: &aad };
         let mut sealed = Vec::with_capacity(text.len() + OVERHEAD);
         sealed.push(FORMAT);
-        sealed.extend_from_slice(&self.key.id);
+        let keys = self.keys();
+        sealed.extend_from_slice(&keys.key.id);
         sealed.extend_from_slice(&nonce);
-        let ciphertext = self.key.cipher.encrypt(&XNonce::from(nonce), payload);
+        let ciphertext = keys.key.cipher.encrypt(&XNonce::from(nonce), payload);
         sealed.extend(ciphertext.expect("fails beyond 256 GiB only, and no text is longer than 64 KiB"));
         Sealed(sealed)
     }
@@ -103,9 +145,9 @@ impl Vault {
         }
         let (id, rest) = bytes[1..].split_at(KEY_ID);
         let (nonce, ciphertext) = rest.split_at(NONCE);
-        let lock = [Some(&self.key), self.old.as_ref()]
-            .into_iter()
-            .flatten()
+        let keys = self.keys();
+        let lock = std::iter::once(&keys.key)
+            .chain(&keys.old)
             .find(|lock| lock.id == id)
             .ok_or_else(|| OpenError::WrongKey(id.iter().map(|b| format!("{b:02x}")).collect()))?;
         let nonce = XNonce::try_from(nonce).map_err(|_| OpenError::Damaged)?;
@@ -184,6 +226,27 @@ mod tests {
             assert!(vault.open(A, &altered).is_err(), "byte {i}");
             assert!(vault.open(A, &Sealed(sealed.0[..i].to_vec())).is_err(), "cut at {i}");
         }
+    }
+
+    #[tokio::test]
+    async fn keys_change_while_nothing_that_is_sealed_is_on_its_way() {
+        let (random, vault) = (Random::seeded(4), Arc::new(vault(1, None)));
+        let key_of = |byte| TokenKey::new([byte; 32]);
+        let old = vault.seal(A, b"token", &random);
+        let held = vault.hold().await;
+        let changing = Arc::clone(&vault);
+        let changed = tokio::spawn(async move {
+            changing.set_keys(&key_of(2), &[&key_of(1)]).await;
+        });
+        tokio::task::yield_now().await;
+        assert!(!changed.is_finished() && vault.is_current(&old));
+        drop(held);
+        changed.await.unwrap();
+        let new = vault.seal(A, b"token", &random);
+        assert!(vault.is_current(&new) && !vault.is_current(&old));
+        assert!(vault.open(A, &old).is_ok() && vault.open(A, &new).is_ok());
+        vault.set_keys(&key_of(2), &[]).await;
+        assert!(matches!(vault.open(A, &old), Err(OpenError::WrongKey(_))));
     }
 
     #[test]

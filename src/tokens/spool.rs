@@ -1,13 +1,14 @@
 //! The spool: a user's newest answer of the token endpoint, durable before anyone reads it, kept until the next one
 //! replaces it. A preallocated file per user with two slots; an answer that failed never overwrites the last success.
 
+mod memory;
 mod slot;
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -22,6 +23,7 @@ use crate::oauth::RawAnswer;
 use crate::random::Random;
 
 use super::seal::Vault;
+pub use memory::{Files as SpoolFiles, MemorySpool};
 use slot::{LEAST, PREALLOCATED, Slot};
 
 /// How many files are read side by side: a disk that has to be asked answers several as soon as one.
@@ -97,6 +99,15 @@ pub trait Spool: Send + Sync + 'static {
     async fn kept_of(&self, user: UserId) -> io::Result<(Vec<Kept>, Vec<String>)>;
     /// Forgets a user's answers.
     async fn forget(&self, user: UserId) -> io::Result<()>;
+    /// Seals a user's answers with the key in use; true where one was sealed with another. What can't be opened stays as
+    /// it is.
+    async fn reseal(&self, _user: UserId) -> io::Result<bool> {
+        Ok(false)
+    }
+    /// Puts a user's answers where nothing finds them but a person: they are somebody else's who had the number.
+    async fn set_aside(&self, user: UserId) -> io::Result<()> {
+        self.forget(user).await
+    }
 }
 
 /// The spool in the state directory.
@@ -104,6 +115,8 @@ pub struct FileSpool {
     folder: PathBuf,
     vault: Arc<Vault>,
     random: Arc<Random>,
+    /// Written by whoever puts another file in the place of one, which must not be written to meanwhile.
+    files: Arc<RwLock<()>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,7 +137,7 @@ struct Record {
 impl FileSpool {
     /// In `folder`, which exists.
     pub fn new(folder: PathBuf, vault: Arc<Vault>, random: Arc<Random>) -> Self {
-        Self { folder, vault, random }
+        Self { folder, vault, random, files: Arc::default() }
     }
 
     fn path(&self, user: UserId) -> PathBuf {
@@ -154,24 +167,12 @@ impl Spool for FileSpool {
 
     async fn keep(&self, kept: &Kept) -> io::Result<()> {
         let path = self.path(kept.user);
-        let record = Record {
-            epoch: kept.epoch,
-            sent: kept.sent,
-            refresh_token: kept.refresh_token.expose().to_owned(),
-            attempt: kept.attempt,
-            cause: kept.cause,
-            sent_at: kept.sent_at,
-            received_at: kept.received_at,
-            status: kept.answer.status,
-            retry_after: kept.answer.retry_after.clone(),
-            date: kept.answer.date.clone(),
-            body: STANDARD.encode(&kept.answer.body),
-        };
-        let text = Zeroizing::new(serde_json::to_vec(&record)?);
-        drop((Zeroizing::new(record.body), Zeroizing::new(record.refresh_token)));
+        let text = text_of(kept)?;
         let named = (kept.user, kept.head());
         let (vault, random) = (Arc::clone(&self.vault), Arc::clone(&self.random));
+        let files = Arc::clone(&self.files);
         blocking(move || {
+            let _in_place = files.read().unwrap_or_else(PoisonError::into_inner);
             let file = create(&path)?;
             let length = file.metadata()?;
             let prepared = has_room(&length);
@@ -227,13 +228,88 @@ impl Spool for FileSpool {
         })
         .await
     }
+
+    async fn reseal(&self, user: UserId) -> io::Result<bool> {
+        let (path, files) = (self.path(user), Arc::clone(&self.files));
+        let (vault, random) = (Arc::clone(&self.vault), Arc::clone(&self.random));
+        blocking(move || {
+            let _alone = files.write().unwrap_or_else(PoisonError::into_inner);
+            reseal(user, &path, &vault, &random)
+        })
+        .await
+    }
+
+    async fn set_aside(&self, user: UserId) -> io::Result<()> {
+        let path = self.path(user);
+        blocking(move || set_aside(&path)).await
+    }
+}
+
+/// A kill in the middle leaves the old file, or the new one whole.
+fn reseal(user: UserId, path: &Path, vault: &Vault, random: &Random) -> io::Result<bool> {
+    let old = match File::open(path) {
+        Err(error) if gone(&error) => return Ok(false),
+        opened => opened?,
+    };
+    if slot::read(&old).iter().flatten().all(|slot| slot.is_current(vault)) {
+        return Ok(false);
+    }
+    let anew = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&anew)?;
+    io::copy(&mut &old, &mut file)?;
+    let resealed = slot::reseal(&file, user, vault, random)?;
+    // What was cut stays cut: with room behind it, it would look like a slot that nothing was ever written to.
+    if old.metadata()?.len() >= PREALLOCATED {
+        fallocate(&file, FallocateFlags::empty(), 0, PREALLOCATED)?;
+    }
+    file.sync_all()?;
+    std::fs::rename(&anew, path)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(resealed)
+}
+
+/// Renames what is there to the first name that is free.
+fn set_aside(path: &Path) -> io::Result<()> {
+    let free = |n: &u32| !path.with_extension(format!("aside-{n}")).exists();
+    let Some(n) = (1..).find(free) else { return Ok(()) };
+    match std::fs::rename(path, path.with_extension(format!("aside-{n}"))) {
+        Err(error) if !gone(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// An answer as it is sealed.
+fn text_of(kept: &Kept) -> io::Result<Zeroizing<Vec<u8>>> {
+    let record = Record {
+        epoch: kept.epoch,
+        sent: kept.sent,
+        refresh_token: kept.refresh_token.expose().to_owned(),
+        attempt: kept.attempt,
+        cause: kept.cause,
+        sent_at: kept.sent_at,
+        received_at: kept.received_at,
+        status: kept.answer.status,
+        retry_after: kept.answer.retry_after.clone(),
+        date: kept.answer.date.clone(),
+        body: STANDARD.encode(&kept.answer.body),
+    };
+    let text = Zeroizing::new(serde_json::to_vec(&record)?);
+    drop((Zeroizing::new(record.body), Zeroizing::new(record.refresh_token)));
+    Ok(text)
 }
 
 fn glance(user: UserId, path: &Path, vault: &Vault) -> Glance {
-    let slots = match File::open(path) {
-        Ok(file) => slot::read(&file),
-        Err(error) => return Glance { user, heads: Vec::new(), sound: gone(&error) },
-    };
+    match File::open(path) {
+        Ok(file) => glance_at(user, &file, vault),
+        Err(error) => Glance { user, heads: Vec::new(), sound: gone(&error) },
+    }
+}
+
+fn glance_at(user: UserId, file: &impl FileExt, vault: &Vault) -> Glance {
+    let slots = slot::read(file);
     let head = |slot: &Result<Slot, String>| slot.as_ref().ok()?.head(user, vault).ok();
     let heads: Vec<Head> = slots.iter().filter_map(head).collect();
     Glance { user, sound: heads.len() == slots.len(), heads }
@@ -246,9 +322,8 @@ fn kept_of(user: UserId, path: &Path, vault: &Vault) -> (Vec<Kept>, Vec<String>)
         Err(error) if gone(&error) => {}
         Err(error) => fault(error.to_string()),
         Ok(file) => {
-            for slot in slot::read(&file) {
-                let opened = slot.and_then(|slot| opened(user, &slot.answer(&file, user, vault)?));
-                match opened {
+            for answer in answers(user, &file, vault) {
+                match answer {
                     Ok(answer) => kept.push(answer),
                     Err(what) => fault(what),
                 }
@@ -256,6 +331,12 @@ fn kept_of(user: UserId, path: &Path, vault: &Vault) -> (Vec<Kept>, Vec<String>)
         }
     }
     (kept, faults)
+}
+
+/// The newest first.
+fn answers(user: UserId, file: &impl FileExt, vault: &Vault) -> Vec<Result<Kept, String>> {
+    let open = |slot: Result<Slot, String>| opened(user, &slot?.answer(file, user, vault)?);
+    slot::read(file).into_iter().map(open).collect()
 }
 
 fn opened(user: UserId, text: &[u8]) -> Result<Kept, String> {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 mod commit;
+mod guard;
 mod incident;
 mod many;
 mod offer;
@@ -24,7 +25,7 @@ use crate::oauth::{PostError, RawAnswer, TokenRequest, Transport};
 use crate::random::Random;
 use crate::spotify::Gate;
 use crate::store::{
-    Close, CommitIf, GrantHead, GrantStore, Intent, MemoryGrants, NewLogin, NewTokens, StoreError,
+    Close, CommitIf, GrantHead, GrantStore, Intent, MemoryStore, NewLogin, NewTokens, StoreError,
 };
 use crate::telemetry::{Events, Metrics, UsersSeen};
 
@@ -48,7 +49,7 @@ impl Journal {
 
 /// The store in memory, that notes what is committed, and fails as often as it is told to; `late`: after the effect.
 struct Store {
-    inner: MemoryGrants,
+    inner: MemoryStore,
     journal: Journal,
     failing: Mutex<VecDeque<(&'static str, bool)>>,
     reads: Mutex<Reads>,
@@ -266,7 +267,7 @@ impl Scene {
         let time: Arc<dyn Clock> = clock.clone();
         let (note, fail) = (journal.clone(), Mutex::default());
         let store = Arc::new(Store {
-            inner: MemoryGrants::new(time.clone()),
+            inner: MemoryStore::new(time.clone()),
             journal: note,
             failing: fail,
             reads: Mutex::default(),
@@ -296,6 +297,7 @@ impl Scene {
         });
         let app = app();
         let (keeper, _) = start(exchange.clone(), [(app.name.clone(), app.clone())].into(), settings());
+        store.inner.add_users(2);
         let scene = Self { journal, clock, store, spool, endpoint, exchange, keeper, app };
         scene.join(&scene.keeper).await;
         let refresh_token = RefreshToken::from("r0".to_owned());

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::clock::BootTime;
 use crate::domain::{AccessTimes, Timestamp};
 
+use super::set_back::SetBack;
+
 /// A refresh ahead of time comes earlier by up to this part of the lifetime, so that users who logged in together
 /// don't refresh together for ever.
 const JITTER: f64 = 0.05;
@@ -21,6 +23,8 @@ pub struct Moment {
     pub boot: BootTime,
     /// By how many milliseconds the wall clock is ahead of the provider's.
     pub skew: i64,
+    /// By how much the wall clock was set back since the process began.
+    pub set_back: SetBack,
     /// Between 0 and 1.
     pub chance: f64,
 }
@@ -54,10 +58,17 @@ impl Held {
 
     /// A token read from the store: only wall times are known of it.
     pub fn read(times: AccessTimes, now: Moment) -> Self {
-        let truly = times.expires_at.since(now.wall.offset_millis(-now.skew));
-        let here = (times.sent_at + times.lifetime).since(now.wall);
+        let wall = now.set_back.wall_for(times.sent_at, now.wall);
+        let truly = times.expires_at.since(wall.offset_millis(-now.skew));
+        let here = (times.sent_at + times.lifetime).since(wall);
         let left = truly.min(here).min(times.lifetime);
         Self::until(times, BootTime(now.boot.0 + left), now)
+    }
+
+    /// Of two readings of one token the one that gives it less time: what was received here is known by the boot clock,
+    /// what is read again only by wall times, and the wall clock may have been set back meanwhile.
+    pub fn shorter(self, other: Self) -> Self {
+        if other.dead < self.dead { other } else { self }
     }
 
     fn until(times: AccessTimes, dead: BootTime, now: Moment) -> Self {
@@ -88,6 +99,9 @@ impl Held {
     }
 }
 
+/// A clock that is wrong by more milliseconds is a problem.
+pub const WRONG_CLOCK: i64 = 30_000;
+
 /// By how many milliseconds this host's wall clock is ahead of the provider's. An answer's `Date` has whole seconds
 /// and was made between sending and receiving; within that, the clocks agree and the skew is none.
 pub fn skew(date: Option<&str>, sent: Timestamp, received: Timestamp) -> Option<i64> {
@@ -113,7 +127,7 @@ mod tests {
             wall: Timestamp::from_millis(wall * 1_000),
             boot: BootTime(S * boot as u32),
             skew,
-            chance: 0.0,
+            ..Moment::default()
         }
     }
 
@@ -136,6 +150,28 @@ mod tests {
         assert_eq!(held.left(at(1_000, 3_650, 0)), Duration::ZERO, "the wall clock stood still");
         assert_eq!(held.left(at(500, 60, 0)), S * 3_590, "the wall clock went back");
         assert_eq!(held.left(at(4_500, 60, 0)), S * 100, "the wall clock went on");
+    }
+
+    #[test]
+    fn a_token_that_is_read_again_after_the_clock_was_set_back_gains_no_time() {
+        let held = Held::received(times(1_000, 3_600, 0), BootTime(S * 50), at(1_000, 50, 0));
+        // An hour later by the boot clock, and an hour back on the wall.
+        let now = at(1_000, 3_650, 0);
+        let read = Held::read(times(1_000, 3_600, 0), now);
+        assert_eq!(read.left(now), S * 3_600);
+        assert_eq!(read.shorter(held).left(now), Duration::ZERO);
+        assert_eq!(held.shorter(read).left(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_token_that_is_first_read_after_the_clock_was_set_back_gains_no_time() {
+        let clock = crate::clock::SimulatedClock::new(Timestamp::from_millis(1_000_000));
+        let mut watch = super::super::set_back::Watch::new(&clock);
+        clock.advance(S * 3_000);
+        clock.step_wall(-3_000_000);
+        let set_back = watch.look(&clock);
+        let now = Moment { set_back, ..at(1_000, 3_050, 0) };
+        assert_eq!(Held::read(times(1_000, 3_600, 0), now).left(now), S * 600);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use longplay::sim::{Endpoint, Fault, Rotation};
 
-use crate::fixture::{Host, at_once, now, reached};
+use crate::fixture::{Host, SCOPES, Talking, at_once, now, reached};
 
 #[test]
 fn everything_that_reads_works_without_a_daemon() {
@@ -91,33 +91,63 @@ fn a_command_that_holds_the_lock_for_long_is_named() {
     host.run(&["plays", "alice"]).ok();
 }
 
+/// Waits until the command says that it finishes what was begun.
+fn finishing(command: &mut Talking) {
+    let mut said = String::new();
+    let mut stderr = BufReader::new(command.child.stderr.take().expect("piped"));
+    stderr.read_line(&mut said).expect("a line");
+    assert!(said.contains("finishing what was begun"), "{said}");
+}
+
 #[test]
-fn ctrl_c_waits_for_a_refresh_under_way_and_twice_does_not() {
-    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+fn a_signal_ends_a_command_once_its_refresh_is_finished() {
+    // The end of a session sends two, one right after the other.
+    for signals in [&["INT"][..], &["TERM", "HUP"], &["TERM", "TERM", "TERM"]] {
         let host = Host::rotating(Rotation::Rotate);
         host.add_user("alice").ok();
         let gate = host.hold(Endpoint::Token, Fault::after);
         let mut command = host.talk(&["token", "alice", "--fresh"]);
         reached(&gate, 1);
-        command.signal(signal);
-        let mut said = String::new();
-        let mut stderr = BufReader::new(command.child.stderr.take().expect("piped"));
-        stderr.read_line(&mut said).expect("a line");
-        assert!(said.contains("finishing what was begun"), "{said}");
+        signals.iter().for_each(|signal| command.signal(signal));
+        finishing(&mut command);
         gate.open();
-        assert_eq!(command.child.wait().expect("it ends").signal(), Some(number));
+        assert!(command.child.wait().expect("it ends").signal().is_some(), "{signals:?}");
         host.run(&["token", "alice", "--fresh"]).ok();
         let counts = host.spotify.refreshes("alice");
-        assert_eq!((counts.accepted, counts.reused), (3, 0), "{signal}: the answer was saved");
-        let _gate = host.hold(Endpoint::Token, Fault::before);
-        let mut command = host.talk(&["token", "alice", "--fresh"]);
-        host.until("it is under way", || host.spotify.refreshes("alice").under_way == 1);
-        command.signal(signal);
-        let mut stderr = BufReader::new(command.child.stderr.take().expect("piped"));
-        stderr.read_line(&mut said).expect("a line");
-        command.signal(signal);
-        assert_eq!(command.child.wait().expect("it ends").signal(), Some(number));
+        assert_eq!((counts.accepted, counts.reused), (3, 0), "{signals:?}: the answer was saved");
     }
+}
+
+#[test]
+fn a_signal_waits_for_the_first_run_of_a_new_login_too() {
+    let host = Host::new();
+    host.spotify.listen_until("alice", 3, now());
+    let gate = host.hold(Endpoint::Recent, Fault::before);
+    host.spotify.add_account("alice");
+    let token = host.spotify.grant("alice", "client", &SCOPES);
+    host.write("token", &token);
+    let file = host.path("token");
+    let mut command =
+        host.talk(&["users", "add", "alice", "--refresh-token-file", file.to_str().expect("text")]);
+    reached(&gate, 1);
+    command.signal("INT");
+    finishing(&mut command);
+    gate.open();
+    assert_eq!(command.child.wait().expect("it ends").signal(), Some(2));
+    assert_eq!(host.plays("alice").len(), 3);
+}
+
+#[test]
+fn once_that_is_said_another_signal_ends_it_at_once() {
+    let host = Host::new();
+    host.add_user("alice").ok();
+    let _gate = host.hold(Endpoint::Token, Fault::before);
+    let mut command = host.talk(&["token", "alice", "--fresh"]);
+    host.until("it is under way", || host.spotify.refreshes("alice").under_way == 1);
+    command.signal("INT");
+    finishing(&mut command);
+    command.signal("TERM");
+    assert_eq!(command.child.wait().expect("it ends").signal(), Some(15));
 }
 
 #[test]

@@ -112,7 +112,11 @@ fn colour_of(kind: EventKind) -> &'static str {
         EventKind::Archived | EventKind::AppAccepted => "32",
         EventKind::TokenRefreshed | EventKind::LoggedIn => "36",
         EventKind::GapFound | EventKind::RateLimited | EventKind::InDoubt | EventKind::RunFailed => "33",
-        EventKind::LoginLost | EventKind::AppRefused | EventKind::UserBlocked | EventKind::Problem => "31",
+        EventKind::LoginLost
+        | EventKind::AppRefused
+        | EventKind::UserBlocked
+        | EventKind::StoreRefused
+        | EventKind::Problem => "31",
         _ => "",
     }
 }

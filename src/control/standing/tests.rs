@@ -44,7 +44,7 @@ fn known() -> Known {
 
 fn of(known: &Known) -> (UserState, String) {
     let Known { client_id, held_until, .. } = *known;
-    let app = AppSeen { client_id, held_until, fault: known.fault.clone() };
+    let app = AppSeen { client_id, held_until, fault: known.fault.clone(), shut: None };
     let facts = Facts {
         user: &known.user,
         login: known.login.as_ref(),

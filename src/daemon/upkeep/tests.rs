@@ -7,6 +7,7 @@ use super::super::tests::Host;
 use super::*;
 use crate::clock::Clock as _;
 use crate::config::{Settings, UserSettings};
+use crate::domain::UserId;
 
 struct Scene {
     host: Host,
@@ -20,7 +21,7 @@ impl Scene {
         let host = Host::new();
         let ground = host.ground("a").await;
         let settings = ground.settings.clone();
-        let scheduler = Scheduler::by_hand(ground.clock.clone(), |_, _| {});
+        let scheduler = Scheduler::by_hand(ground.clock.clone(), |_, _| {}, || usize::MAX);
         let reload: Reload = Arc::new(|| Box::pin(async { None }));
         let upkeep = Upkeep::new(ground, Door::new(), CancellationToken::new(), scheduler, reload, None);
         Self { host, upkeep, settings }
@@ -199,6 +200,13 @@ fn spooled(scene: &Scene, user: UserId) -> std::path::PathBuf {
     scene.host.folder.path().join("a/spool").join(user.0.to_string())
 }
 
+/// A file of the usual length with one answer, which can't be read.
+fn one_damaged() -> Vec<u8> {
+    let mut file = vec![b'x'; 200];
+    file.resize(16 * 1024, 0);
+    file
+}
+
 #[tokio::test]
 async fn an_answer_that_cannot_be_read_is_a_problem_until_the_next_one_has_replaced_it() {
     let scene = Scene::new().await;
@@ -206,7 +214,7 @@ async fn an_answer_that_cannot_be_read_is_a_problem_until_the_next_one_has_repla
     let alice = scene.host.add("alice", None).await;
     let gone = UserId(77);
     for user in [alice, gone] {
-        std::fs::write(spooled(&scene, user), [b'x'; 200]).unwrap();
+        std::fs::write(spooled(&scene, user), one_damaged()).unwrap();
     }
     scene.upkeep.reach_store(STORE_PATIENCE).await.unwrap();
     let problems = scene.problems();
@@ -223,7 +231,7 @@ async fn an_answer_that_cannot_be_read_is_no_problem_once_its_user_is_removed() 
     let scene = Scene::new().await;
     scene.host.store.open().await.unwrap();
     let alice = scene.host.add("alice", None).await;
-    std::fs::write(spooled(&scene, alice), [b'x'; 200]).unwrap();
+    std::fs::write(spooled(&scene, alice), one_damaged()).unwrap();
     scene.upkeep.reach_store(STORE_PATIENCE).await.unwrap();
     assert_eq!(scene.problems().len(), 1);
     scene.host.store.remove_user(alice, false).await.unwrap();

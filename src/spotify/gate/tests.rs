@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::SimulatedClock;
 use crate::domain::Event;
 use crate::store::watched::{Watched, Watcher};
-use crate::store::{MemoryGrants, Result};
+use crate::store::{MemoryStore, Result};
 
 /// Counts what is asked of the store; it can be out of reach, or slow.
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl Watcher for Apps {
 
 struct Scene {
     clock: Arc<SimulatedClock>,
-    store: Arc<Watched<MemoryGrants, Apps>>,
+    store: Arc<Watched<MemoryStore, Apps>>,
     gate: Gate,
     events: Receiver<Event>,
     app: AppName,
@@ -51,7 +51,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let clock = Arc::new(SimulatedClock::new(Timestamp::from_millis(0)));
-        let grants = Arc::new(MemoryGrants::new(clock.clone()));
+        let grants = Arc::new(MemoryStore::new(clock.clone()));
         let store = Arc::new(Watched { store: grants, watcher: Apps::default() });
         let events = Events::new(clock.clone());
         let heard = events.listen();

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::super::{Close, CommitIf, GrantHead, GrantStore, Intent, NewLogin, NewTokens, Result};
-use super::super::{grants, meta, refreshes};
+use super::super::{grants, guard, meta, refreshes};
 use super::SqlStore;
 use crate::domain::{AppName, AppState, AttemptId, Epoch, Grant, UserId};
 
@@ -43,6 +43,8 @@ impl GrantStore for SqlStore {
     async fn begin_attempt(&self, intent: &Intent) -> Result<bool> {
         let mut session =
             self.writing_tokens(format!("announcing a refresh of user {}", intent.user.0)).await?;
+        let home = self.home(&mut session).await?;
+        guard::check(&mut session, home, &self.database.to_string()).await?;
         let begun = refreshes::begin(&mut session, intent).await?;
         session.commit(begun).await
     }

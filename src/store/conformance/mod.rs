@@ -1,5 +1,5 @@
 //! What every database must do, behaviour by behaviour. A database joins with a function that makes a fresh [`Bench`]
-//! and the one line `every_behaviour!(that_function);`.
+//! and the line `every_behaviour!(that_function);`, and one more where it lives somewhere.
 
 pub mod archive;
 pub mod claims;
@@ -7,6 +7,7 @@ pub mod file_users;
 pub mod footing;
 pub mod gaps;
 pub mod grants;
+pub mod guard;
 pub mod logins;
 pub mod refreshes;
 pub mod rest;
@@ -151,6 +152,23 @@ macro_rules! every_behaviour {
     };
 }
 pub(super) use every_behaviour;
+
+/// The same of what lives somewhere.
+macro_rules! every_behaviour_of_a_place {
+    ($bench:path) => {
+        $crate::store::conformance::every_behaviour! { $bench =>
+            guard: a_new_store_has_no_home_until_one_is_noted,
+                no_refresh_begins_on_a_store_that_lived_elsewhere,
+                no_refresh_begins_behind_the_fence,
+                whose_doubt_ended_behind_the_fence_is_not_doubted_again,
+                a_store_that_was_also_moved_leaves_nobody_without_doubt,
+                seals_are_replaced_where_the_old_one_still_is,
+                the_probe_is_replaced_by_whoever_has_the_new_key,
+                daemons_at_work_are_known_with_their_keys;
+        }
+    };
+}
+pub(super) use every_behaviour_of_a_place;
 
 /// When the tests begin: 2026-01-01T00:00:00Z.
 pub const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);

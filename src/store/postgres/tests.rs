@@ -14,14 +14,17 @@ use crate::clock::{Clock as _, SimulatedClock};
 use crate::domain::{AppState, Generation, Refusal, RunResult, said};
 use crate::store::backend::{Database, SqlStore};
 use crate::store::conformance::{
-    self, Bench, START, every_behaviour, first_login, intent, new_user, sealed, tokens,
+    self, Bench, START, every_behaviour, every_behaviour_of_a_place, first_login, intent, new_user, sealed,
+    tokens,
 };
 use crate::store::sql::Time;
 use crate::store::{
-    Announcement, Close, CommitIf, NewLogin, PlannedRun, PlayQuery, RunFailed, Store, StoreError,
+    Announcement, Change, Close, CommitIf, Custody, Home, NewLogin, PlannedRun, PlayQuery, RunFailed, Store,
+    StoreError,
 };
 
 every_behaviour!(bench);
+every_behaviour_of_a_place!(bench);
 
 fn on(url: &str, clock: Arc<SimulatedClock>) -> SqlStore {
     SqlStore::new(Database::Postgres(Box::new(Server::new(url).unwrap())), Time::Given(clock))
@@ -47,6 +50,10 @@ fn bench_on(url: String) -> Bench {
 /// As the daemon opens it, by the server's clock.
 fn opened(url: &str) -> Arc<dyn Store> {
     crate::store::open(url, Arc::new(SimulatedClock::new(START))).unwrap()
+}
+
+fn place(store: &dyn Store) -> &dyn Custody {
+    store.custody().unwrap()
 }
 
 fn refused(outcome: Result<impl Sized, StoreError>) -> String {
@@ -587,4 +594,39 @@ async fn whatever_ends_while_its_user_is_purged_waits_without_holding_what_the_p
         }
     }
     assert_eq!(circles, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_ordinary_role_sees_what_the_database_lives_on_and_one_that_may_not_is_no_harm() {
+    let url = server::shared().database();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    server::shared()
+        .sql("postgres", &format!("CREATE ROLE {name} LOGIN; GRANT ALL ON DATABASE {name} TO {name}"));
+    server::shared().sql(name, &format!("GRANT ALL ON SCHEMA public TO {name}"));
+    let plain = url.replace("user=postgres", &format!("user={name}"));
+    let seen = place(&*opened(&plain)).whereabouts().await.unwrap().now;
+    assert!(
+        matches!(seen, Home::Postgres { system: Some(system), timeline: Some(1), .. } if system != 0),
+        "{seen:?}"
+    );
+    server::shared().sql(name, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
+    let unseen = place(&*opened(&plain)).whereabouts().await.unwrap().now;
+    assert!(matches!(unseen, Home::Postgres { system: None, timeline: None, .. }), "{unseen:?}");
+    assert_eq!(unseen.since(&seen), Change::Nothing);
+}
+
+#[tokio::test]
+async fn a_dump_that_is_restored_as_another_database_lives_elsewhere() {
+    let url = server::shared().database();
+    let store = opened(&url);
+    let home = place(&*store).whereabouts().await.unwrap().now;
+    place(&*store).settle(&home).await.unwrap();
+    store.close().await;
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    server::shared().sql("postgres", &format!("CREATE DATABASE {name}_copy TEMPLATE {name}"));
+    let copy = opened(&server::shared().url(&format!("{name}_copy")));
+    assert!(matches!(place(&*copy).whereabouts().await.unwrap().change(), Change::Elsewhere(_)));
+    server::shared().sql("postgres", &format!("ALTER DATABASE {name} RENAME TO {name}_renamed"));
+    let renamed = opened(&server::shared().url(&format!("{name}_renamed")));
+    assert_eq!(place(&*renamed).whereabouts().await.unwrap().change(), Change::Nothing, "a name is no place");
 }

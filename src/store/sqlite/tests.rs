@@ -13,14 +13,17 @@ use super::{Pools, SqliteFile};
 use crate::clock::SimulatedClock;
 use crate::domain::Play;
 use crate::store::backend::{Database, SqlStore};
-use crate::store::conformance::{Bench, HERE, START, THERE, every_behaviour, new_user, tokens};
+use crate::store::conformance::{
+    Bench, HERE, START, THERE, every_behaviour, every_behaviour_of_a_place, new_user, tokens,
+};
 use crate::store::sql::Time;
-use crate::store::{CommitIf, NewUser, PageStored, Store, StoreError, pages};
+use crate::store::{Change, CommitIf, Custody as _, NewUser, PageStored, Store, StoreError, pages};
 
 /// Every commit is synced (sqlite.org/pragma.html#pragma_synchronous).
 const FULL: i64 = 2;
 
 every_behaviour!(bench);
+every_behaviour_of_a_place!(bench);
 
 async fn bench() -> Bench {
     let folder = TempDir::new().unwrap();
@@ -41,7 +44,10 @@ async fn raw(path: &Path) -> SqliteConnection {
 
 /// As another program does: with a connection of its own, that knows nothing of ours.
 async fn run(path: &Path, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(&mut raw(path).await).await.unwrap();
+    let mut connection = raw(path).await;
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    // Whoever renames the file next does it to one that nobody has open.
+    sqlx::Connection::close(connection).await.unwrap();
 }
 
 fn on(file: SqliteFile) -> SqlStore {
@@ -394,4 +400,31 @@ async fn no_error_and_no_description_holds_a_token() {
     for shown in [format!("{error:?}"), store.describe()] {
         assert!(!shown.contains("refresh 1") && !shown.contains("access 1"), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_copy_of_the_file_and_another_machine_are_told_and_a_rewritten_file_is_not() {
+    let shelf = Shelf::new();
+    let path = shelf.path();
+    let store = on(SqliteFile::on_machine(path.clone(), "here"));
+    let home = store.whereabouts().await.unwrap().now;
+    store.settle(&home).await.unwrap();
+    run(&path, "VACUUM").await;
+    store.close().await;
+    let change = async |path, machine| {
+        let store = on(SqliteFile::on_machine(path, machine));
+        let change = store.whereabouts().await.unwrap().change();
+        store.close().await;
+        change
+    };
+    let moved = path.with_file_name("moved.db");
+    fs::rename(&path, &moved).unwrap();
+    assert_eq!(change(moved.clone(), "here").await, Change::Nothing);
+    assert!(
+        matches!(change(moved.clone(), "there").await, Change::Elsewhere(why) if why.contains("machine"))
+    );
+    let copy = path.with_file_name("copy.db");
+    // Long after the file was made, by the kernel's clock.
+    fs::copy(&moved, &copy).unwrap();
+    assert!(matches!(change(copy, "here").await, Change::Elsewhere(why) if why.contains("copy")));
 }

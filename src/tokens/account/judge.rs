@@ -6,7 +6,8 @@ use crate::domain::Cause;
 
 use super::super::validity::{Held, Moment};
 use super::super::{Need, Token, TokenError, Trouble};
-use super::{Account, Effect, Known, LONGEST_BACKOFF, View, Waiter, Want, Weather, Work};
+use super::ending::LONGEST_BACKOFF;
+use super::{Account, Effect, Known, View, Waiter, Want, Weather, Work};
 
 /// A generation born of a rejection so recently is not refreshed for another rejection.
 const FRESH_REJECTION: Duration = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! What the actor asks an account without changing it.
 
 use super::super::handle::News;
+use super::super::{TokenError, Trouble};
 use super::{Account, Known, Work};
 
 impl Account {
@@ -22,6 +23,12 @@ impl Account {
     /// Whether anything was read from the store.
     pub fn is_read(&self) -> bool {
         !matches!(self.known, Known::Unread)
+    }
+
+    /// Whether it backs off because the store could not be written.
+    pub fn waits_for_store(&self) -> bool {
+        let why = self.backoff.as_ref().map(|backoff| &backoff.why);
+        matches!(why, Some(TokenError::Waiting { trouble: Trouble::Store, .. }))
     }
 
     /// Whether this is news. Nothing is, to an account that was never read, and while a refresh is under way: its outcome

@@ -1,5 +1,6 @@
 //! What an account is told, what it knows of a grant, and what it has the actor do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::BootTime;
@@ -36,6 +37,8 @@ pub struct Weather {
     pub rotation: Rotation,
     /// Another dead login of the same token URL is being tried.
     pub probe_taken: bool,
+    /// Why nobody gets a token now, whatever is at hand.
+    pub shut: Option<Arc<str>>,
 }
 
 /// A refresh that is on record without an outcome.
@@ -74,6 +77,17 @@ pub struct View {
     pub doubt: Option<(bool, String, Timestamp)>,
     /// The provider refuses the refresh token.
     pub refusal: Option<Refusal>,
+}
+
+impl View {
+    /// Read again, a token has no longer to live than was known before.
+    pub fn remember(&mut self, known: &Self) {
+        if (self.epoch, self.generation) == (known.epoch, known.generation)
+            && let (Some((_, held)), Some((_, before))) = (&mut self.access, &known.access)
+        {
+            *held = before.shorter(*held);
+        }
+    }
 }
 
 /// How a refresh ended.
@@ -120,6 +134,8 @@ pub enum Input {
     RunDue(Option<Timestamp>),
     /// Another dead login of the token URL came back: try this one now.
     Release,
+    /// The store can be written again.
+    StoreIsBack,
     /// What was read may be old: it is read again, and given out meanwhile.
     Stale,
     /// What was read means something else now: it is read again before the next answer.

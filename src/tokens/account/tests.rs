@@ -16,7 +16,12 @@ const S: Duration = Duration::from_secs(1);
 
 fn moment(seconds: u64) -> Moment {
     let boot = BootTime(S * u32::try_from(seconds).unwrap());
-    Moment { wall: Timestamp::from_millis(1_000_000_000_000) + boot.0, boot, skew: 0, chance: 0.5 }
+    Moment {
+        wall: Timestamp::from_millis(1_000_000_000_000) + boot.0,
+        boot,
+        chance: 0.5,
+        ..Moment::default()
+    }
 }
 
 fn account() -> Account {
@@ -26,7 +31,7 @@ fn account() -> Account {
 
 /// Generation `generation`, received at `now` with so long a life.
 fn view(epoch: i64, generation: i64, now: Moment, lifetime: Duration) -> View {
-    let times = AccessTimes { sent_at: now.wall, lifetime, expires_at: now.wall + lifetime };
+    let times = times(now, lifetime);
     View {
         epoch: Epoch(epoch),
         generation: Generation(generation),
@@ -39,6 +44,10 @@ fn view(epoch: i64, generation: i64, now: Moment, lifetime: Duration) -> View {
         doubt: None,
         refusal: None,
     }
+}
+
+fn times(now: Moment, lifetime: Duration) -> AccessTimes {
+    AccessTimes { sent_at: now.wall, lifetime, expires_at: now.wall + lifetime }
 }
 
 fn refusal(now: Moment) -> Refusal {

@@ -23,7 +23,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
 impl Account {
     /// When [`super::Input::Wake`] is wanted next.
     pub fn wake_at(&self, now: Moment, weather: &Weather) -> Option<BootTime> {
-        if self.paused || self.work != Work::Idle {
+        if self.paused || weather.shut.is_some() || self.work != Work::Idle {
             return None;
         }
         if self.stale {

@@ -78,10 +78,17 @@ impl Actor {
 
     /// Nobody's whose account was never read: it will be read when it is needed.
     pub(super) fn reread_all(&mut self) {
-        let read: Vec<UserId> =
-            self.entries.iter().filter(|(_, entry)| entry.account.is_read()).map(|(user, _)| *user).collect();
-        for user in read {
+        let read = self.entries.iter().filter(|(_, entry)| entry.account.is_read());
+        for user in in_order(read.map(|(user, _)| *user)) {
             self.input(user, Input::Stale);
+        }
+    }
+
+    /// Whoever backs off for the store's sake does so no longer.
+    pub(super) fn store_is_back(&mut self) {
+        let waits = self.entries.iter().filter(|(_, entry)| entry.account.waits_for_store());
+        for user in in_order(waits.map(|(user, _)| *user)) {
+            self.input(user, Input::StoreIsBack);
         }
     }
 
@@ -90,8 +97,15 @@ impl Actor {
     }
 
     pub(super) fn users_of(&self, which: impl Fn(&Subject) -> bool) -> Vec<UserId> {
-        self.entries.values().map(|entry| &entry.subject).filter(|s| which(s)).map(|s| s.user).collect()
+        in_order(self.entries.values().map(|entry| &entry.subject).filter(|s| which(s)).map(|s| s.user))
     }
+}
+
+/// By number: what follows must not hang on the order of a table.
+fn in_order(users: impl Iterator<Item = UserId>) -> Vec<UserId> {
+    let mut users: Vec<UserId> = users.collect();
+    users.sort_unstable();
+    users
 }
 
 fn rules(settings: &TokenSettings, app: &AppSettings) -> Rules {

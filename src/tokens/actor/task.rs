@@ -12,6 +12,7 @@ use super::super::account::{Outcome, Start};
 use super::super::exchange::{Errand, Report};
 use super::super::handle::Message;
 use super::super::login::{LoginError, LoginGrant, commit};
+use super::super::validity::Moment;
 use super::Actor;
 
 /// How many grants are read at once: after a resume of everyone, all are to be read.
@@ -33,9 +34,10 @@ impl Actor {
         self.reading += 1;
         let (app, sender) = (entry.subject.app.clone(), self.sender.clone());
         let (exchange, skew) = (Arc::clone(&self.exchange), self.skew.get(&app.name).copied().unwrap_or(0));
+        let set_back = self.watch.look(&*exchange.clock);
         tokio::spawn(async move {
             let reading = async {
-                let now = exchange.moment(skew);
+                let now = Moment { set_back, ..exchange.moment(skew) };
                 match exchange.store.grant(user).await {
                     Ok(Some(grant)) => exchange.view(&app, grant, now),
                     Ok(None) => Ok(None),

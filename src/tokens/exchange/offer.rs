@@ -8,7 +8,7 @@ use crate::domain::{UserId, said};
 use crate::oauth::{Reading, read};
 use crate::store::{CommitIf, GrantHead, Result as Stored, StoreError};
 
-use super::super::account::Outcome;
+use super::super::account::{Outcome, View};
 use super::super::spool::{Glance, Head, Kept};
 use super::outcome::Case;
 use super::{Exchange, Subject, login_ends};
@@ -114,6 +114,26 @@ impl Exchange {
         Ok(!matches!(outcome, Outcome::Superseded))
     }
 
+    /// Whose answers in the spool are newer than the store by more than one: the token that was sent is one that the
+    /// store does not have yet, or of a login that it does not have. Only a store that was set back is like that.
+    pub async fn ahead_of_store(&self) -> Stored<Vec<UserId>> {
+        let mut ahead = Vec::new();
+        // What can't be read is told by whoever offers it.
+        let users = self.spool.users().await.unwrap_or_default();
+        for bite in users.chunks(BITE) {
+            let Ok(seen) = self.spool.glance(bite).await else { continue };
+            let grants = self.store.grant_heads(bite).await?;
+            let grants: HashMap<UserId, GrantHead> = grants.into_iter().map(|g| (g.user, g)).collect();
+            let is_ahead = |glance: &&Glance| {
+                let Some(grant) = grants.get(&glance.user) else { return false };
+                let newer = |head: &Head| (head.epoch, head.sent) > (grant.epoch, grant.generation);
+                glance.heads.iter().any(newer)
+            };
+            ahead.extend(seen.iter().filter(is_ahead).map(|glance| glance.user));
+        }
+        Ok(ahead)
+    }
+
     /// Whose answers must be opened: something in them could count, or can't be told without.
     async fn to_open(&self, seen: &[Glance]) -> Stored<Vec<UserId>> {
         let users: Vec<UserId> = seen.iter().map(|glance| glance.user).collect();
@@ -127,16 +147,43 @@ impl Exchange {
     }
 
     /// Offers the user's own answers: a store that lost its last commits must not be believed that an older refresh
-    /// token is the newest.
-    pub(super) async fn offer_kept(&self, subject: &Subject) {
+    /// token is the newest. Whether one was applied.
+    ///
+    /// # Errors
+    /// The store did not take one, and whether it counts is not known.
+    pub(super) async fn offer_kept(&self, subject: &Subject) -> Stored<bool> {
         let kept = match self.spool.kept_of(subject.user).await {
             Ok((kept, _)) => kept,
-            Err(error) => return tracing::warn!(user = %subject.name, "the spool can't be read: {error}"),
-        };
-        for answer in kept {
-            if let Err(error) = self.offer(subject, answer).await {
-                tracing::warn!(user = %subject.name, "an answer from the spool waits: {}", said(&error));
+            Err(error) => {
+                tracing::warn!(user = %subject.name, "the spool can't be read: {error}");
+                return Ok(false);
             }
+        };
+        let mut changed = Ok(false);
+        for answer in kept {
+            match self.offer(subject, answer).await {
+                Ok(true) => changed = Ok(true),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(user = %subject.name, "an answer from the spool waits: {}", said(&error));
+                    changed = changed.and_then(|changed| if changed { Ok(true) } else { Err(error) });
+                }
+            }
+        }
+        changed
+    }
+
+    /// The last look before a token is spent: whether the spool has an answer to it, or to a newer one, which the store
+    /// has lost and now gets back. The store may have been another for a moment without anyone having asked it.
+    ///
+    /// # Errors
+    /// It has, and the store can't take it now: the token may be spent, and is not sent.
+    pub(super) async fn spool_knows_better(&self, subject: &Subject, view: &View) -> Stored<bool> {
+        let Ok(seen) = self.spool.glance(&[subject.user]).await else { return Ok(false) };
+        let newer = |head: &Head| head.success && (head.epoch, head.sent) >= (view.epoch, view.generation);
+        match seen.iter().flat_map(|glance| &glance.heads).any(newer) {
+            true => self.offer_kept(subject).await,
+            false => Ok(false),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::BootTime;
 use crate::domain::{AttemptId, Doubt, Epoch, EventKind, RefreshToken, Refusal, Timestamp, UserId, said};
 use crate::oauth::{NO_TOKEN, PostError, Reading, Tokens, read};
-use crate::store::{Close, CommitIf, NewTokens, Result as Stored};
+use crate::store::{Close, CommitIf, NewTokens, RESTORED, Result as Stored};
 use crate::telemetry::{LoginLoss, Note, RefreshError};
 
 use super::super::account::{Outcome, View};
@@ -191,6 +191,7 @@ impl Exchange {
         let refresh_token = new.unwrap_or_else(|| kept.refresh_token.clone());
         let skew = skew(kept.answer.date.as_deref(), kept.sent_at, kept.received_at).unwrap_or(0);
         let access = tokens.as_ref().map(|t| (&t.access_token, times(kept.sent_at, t.lifetime, skew)));
+        let held = self.vault.hold().await;
         let seal = |label, text: &str| self.vault.seal(label, text.as_bytes(), &self.random);
         let new = NewTokens {
             user,
@@ -209,8 +210,9 @@ impl Exchange {
         if !committed && case.commit_if == CommitIf::AttemptHolds {
             // Whatever became of the attempt: while the store is not newer, this answer is the newest there is.
             let newest = CommitIf::NotNewerThan(kept.sent);
-            committed = self.insist(stalled, None, || self.store.commit_tokens(&new, newest)).await;
+            committed = self.insist(stalled, keep_trying, || self.store.commit_tokens(&new, newest)).await;
         }
+        drop(held);
         if !committed {
             return Outcome::Superseded;
         }
@@ -269,6 +271,9 @@ impl Exchange {
                     "the login is over: it has come to its age ({description}); run `longplay login {name}`"
                 )
             }
+            (None, Some(seen)) if seen == RESTORED => format!(
+                "{RESTORED}, and Spotify refuses the refresh token that it has ({description}): run `longplay login {name}`"
+            ),
             (None, Some(seen)) => format!(
                 "an answer was lost, and Spotify had replaced the refresh token in it ({seen}; then: {description}): run `longplay login {name}`"
             ),
@@ -311,6 +316,7 @@ impl Exchange {
 fn loss(case: &Case<'_>, over_age: bool) -> LoginLoss {
     match &case.lost {
         _ if over_age => LoginLoss::Expired,
+        Some(seen) if seen == RESTORED => LoginLoss::StoreRestored,
         Some(_) => LoginLoss::AnswerLost,
         None => LoginLoss::Revoked,
     }

@@ -3,9 +3,8 @@
 //! sealed by themselves, so that an answer can be passed over by its head alone; until that seal is opened, or the
 //! answer's, nothing in a head is believed.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::FileExt;
 
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -47,7 +46,7 @@ pub struct Slot {
 }
 
 /// What is in the slots, the newest first; in words, what can't be read.
-pub fn read(file: &File) -> Vec<Result<Slot, String>> {
+pub fn read(file: &impl FileExt) -> Vec<Result<Slot, String>> {
     // One that was made, and not yet given its room.
     if file.read_at(&mut [0], 0).is_ok_and(|length| length == 0) {
         return Vec::new();
@@ -58,7 +57,7 @@ pub fn read(file: &File) -> Vec<Result<Slot, String>> {
 }
 
 /// A slot by its number, whatever the other holds; `None`: nothing was ever written there.
-fn slot(file: &File, number: usize) -> Result<Option<Slot>, String> {
+fn slot(file: &impl FileExt, number: usize) -> Result<Option<Slot>, String> {
     let mut head = [0; HEAD];
     match file.read_at(&mut head, begin(number)) {
         Err(error) => return Err(format!("the answer in slot {number} can't be read: {error}")),
@@ -95,11 +94,21 @@ impl Slot {
         })
     }
 
+    /// Whether it is sealed with the key in use.
+    pub fn is_current(&self, vault: &Vault) -> bool {
+        vault.is_current(&self.seal)
+    }
+
     /// The answer, opened.
     ///
     /// # Errors
     /// In words: what is wrong with it.
-    pub fn answer(&self, file: &File, user: UserId, vault: &Vault) -> Result<Zeroizing<Vec<u8>>, String> {
+    pub fn answer(
+        &self,
+        file: &impl FileExt,
+        user: UserId,
+        vault: &Vault,
+    ) -> Result<Zeroizing<Vec<u8>>, String> {
         let length = self.length();
         let mut sealed = vec![0; length];
         let (near, far) = sealed.split_at_mut(length.min(NEAR - HEAD));
@@ -126,7 +135,7 @@ impl Slot {
 /// # Errors
 /// Where the file can't be written, or the answer has no room.
 pub fn write(
-    file: &File,
+    file: &impl FileExt,
     (user, head): (UserId, Head),
     text: &[u8],
     vault: &Vault,
@@ -144,6 +153,36 @@ pub fn write(
     bytes.extend_from_slice(&head.sent.0.to_le_bytes());
     bytes.extend_from_slice(head.attempt.0.as_bytes());
     bytes.push(u8::from(head.success));
+    put(file, number, &sealed(user, bytes, text, vault, random)?)
+}
+
+/// Seals what is sealed with another key with the one in use, each answer in its slot; not synced. True where one was.
+///
+/// # Errors
+/// Where the file can't be written.
+pub fn reseal(file: &impl FileExt, user: UserId, vault: &Vault, random: &Random) -> io::Result<bool> {
+    let mut resealed = false;
+    for number in 0..SLOTS {
+        let Ok(Some(slot)) = slot(file, number) else { continue };
+        if slot.is_current(vault) || slot.head(user, vault).is_err() {
+            continue;
+        }
+        let Ok(text) = slot.answer(file, user, vault) else { continue };
+        let named = slot.clear[..NAMED].to_vec();
+        put(file, number, &sealed(user, named, &text, vault, random)?)?;
+        resealed = true;
+    }
+    Ok(resealed)
+}
+
+/// What a slot holds: the answer, sealed, behind the `bytes` that name it.
+fn sealed(
+    user: UserId,
+    mut bytes: Vec<u8>,
+    text: &[u8],
+    vault: &Vault,
+    random: &Random,
+) -> io::Result<Vec<u8>> {
     let answer = vault.seal(Label::Answer(user, &bytes), text, random).0;
     if HEAD + answer.len() > LONGEST {
         return Err(io::Error::other(format!("an answer of {} bytes has no room in a slot", text.len())));
@@ -152,6 +191,10 @@ pub fn write(
     let seal = vault.seal(Label::Head(user, &bytes), &[], random).0;
     bytes.extend_from_slice(&seal);
     bytes.extend_from_slice(&answer);
+    Ok(bytes)
+}
+
+fn put(file: &impl FileExt, number: usize, bytes: &[u8]) -> io::Result<()> {
     let (near, far) = bytes.split_at(bytes.len().min(NEAR));
     file.write_all_at(near, begin(number))?;
     file.write_all_at(far, beyond(number))

@@ -49,6 +49,29 @@ async fn the_newest_answer_is_kept_and_a_failure_never_replaces_the_last_success
 }
 
 #[tokio::test]
+async fn a_spool_in_memory_keeps_what_the_files_keep_and_outlives_who_works_on_it() {
+    let (folder, memory) = (tempfile::tempdir().unwrap(), SpoolFiles::default());
+    let files = spool(folder.path());
+    let in_memory =
+        || MemorySpool::new(Arc::clone(&memory), Arc::clone(&files.vault), Arc::clone(&files.random));
+    let user = UserId(4);
+    for (sent, status) in [(1, 200), (2, 503), (3, 200), (4, 503), (5, 503)] {
+        let body = vec![b'x'; if sent == 3 { 20_000 } else { 9 }];
+        files.keep(&answer(sent, status, &body)).await.unwrap();
+        in_memory().keep(&answer(sent, status, &body)).await.unwrap();
+        let kept = async |spool: &dyn Spool| {
+            let (kept, faults) = spool.kept_of(user).await.unwrap();
+            let kept: Vec<_> =
+                kept.iter().map(|k| (k.sent, k.answer.status, k.answer.body.to_vec())).collect();
+            (kept, faults, spool.glance(&[user]).await.unwrap(), spool.users().await.unwrap())
+        };
+        assert_eq!(kept(&in_memory()).await, kept(&files).await);
+    }
+    in_memory().forget(user).await.unwrap();
+    assert_eq!(in_memory().users().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_failure_that_claims_to_be_a_success_does_not_cost_the_last_one() {
     let folder = tempfile::tempdir().unwrap();
     let spool = spool(folder.path());
@@ -76,6 +99,45 @@ async fn an_answer_sealed_with_a_key_that_is_away_is_not_taken_for_damaged() {
     assert_eq!(contents(&old).await.0, [(1, 200)]);
     let (kept, faults) = contents(&new).await;
     assert!(kept == [(3, 503)] && faults[0].contains("another token key"), "{faults:?}");
+}
+
+/// With this key in use, and the other to open what is older.
+fn with_keys(folder: &Path, key: u8, old: u8) -> FileSpool {
+    let (key, old) = (TokenKey::new([key; 32]), TokenKey::new([old; 32]));
+    let vault = Vault::new(Uuid::nil(), &key, Some(&old));
+    FileSpool::new(folder.to_owned(), Arc::new(vault), Arc::new(Random::seeded(1)))
+}
+
+#[tokio::test]
+async fn what_is_sealed_anew_is_read_with_the_new_key_alone_and_what_no_key_opens_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    with_keys(folder.path(), 9, 9).keep(&answer(1, 200, b"{}")).await.unwrap();
+    let old = with_keys(folder.path(), 7, 9);
+    old.keep(&answer(2, 503, b"{}")).await.unwrap();
+    let between = with_keys(folder.path(), 8, 7);
+    assert!(between.reseal(UserId(4)).await.unwrap());
+    assert!(!between.reseal(UserId(5)).await.unwrap(), "who has no file");
+    assert_eq!(contents(&with_keys(folder.path(), 8, 8)).await.0, [(2, 503)]);
+    let all = with_keys(folder.path(), 8, 9);
+    assert_eq!(contents(&all).await, (vec![(2, 503), (1, 200)], vec![]));
+    assert!(all.reseal(UserId(4)).await.unwrap());
+    assert!(!all.reseal(UserId(4)).await.unwrap(), "nothing is left to seal");
+    assert_eq!(contents(&with_keys(folder.path(), 8, 8)).await, (vec![(2, 503), (1, 200)], vec![]));
+}
+
+#[tokio::test]
+async fn a_cut_file_is_still_known_to_be_cut_after_it_was_sealed_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = with_keys(folder.path(), 7, 7);
+    old.keep(&answer(1, 200, b"{}")).await.unwrap();
+    old.keep(&answer(2, 200, b"{}")).await.unwrap();
+    let file = OpenOptions::new().write(true).open(folder.path().join("4")).unwrap();
+    file.set_len(4096).unwrap();
+    let new = with_keys(folder.path(), 8, 7);
+    let told = contents(&new).await;
+    assert_eq!((told.0.len(), told.1.len()), (1, 1), "{told:?}");
+    assert!(new.reseal(UserId(4)).await.unwrap());
+    assert_eq!(contents(&new).await, told);
 }
 
 #[tokio::test]

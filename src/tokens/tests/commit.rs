@@ -96,9 +96,9 @@ async fn an_answer_in_the_spool_is_delivered_by_the_next_start() {
 async fn a_store_that_lost_its_last_commits_gets_them_back_from_the_spool() {
     let scene = Scene::new().await;
     scene.token().await.unwrap();
-    let before = scene.store.inner.snapshot();
+    let before = scene.store.inner.grants();
     scene.ask(FRESH).await.unwrap();
-    scene.store.inner.restore(before);
+    scene.store.inner.put_grants(before);
     let keeper = scene.restart().await;
     let token = keeper.token(ALICE, Need::default()).await.unwrap();
     assert_eq!(token.access_token.expose(), "a2");

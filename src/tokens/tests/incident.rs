@@ -86,6 +86,7 @@ async fn an_hour_of_false_refusals_costs_few_requests_and_no_login_but_the_one_t
         owner: old.owner,
         stopping: CancellationToken::new(),
     });
+    scene.store.inner.add_users(USERS);
     let (keeper, _) = start(exchange, [(scene.app.name.clone(), scene.app.clone())].into(), settings());
     for user in 1..=USERS {
         let (name, app) = (format!("u{user}").parse().unwrap(), scene.app.name.clone());

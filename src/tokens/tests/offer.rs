@@ -86,7 +86,7 @@ impl Scene {
 
     async fn with(grants: &HashMap<UserId, Grant>, spooled: &[Kept]) -> Self {
         let scene = Self::new().await;
-        scene.store.inner.restore(grants.clone());
+        scene.store.inner.put_grants(grants.clone());
         spooled.clone_into(&mut scene.spool.kept.lock().unwrap());
         scene.journal.take();
         scene
@@ -97,7 +97,7 @@ impl Scene {
     }
 
     /// The scene's exchange, on files.
-    fn on_files(&self, folder: &Path) -> Exchange {
+    pub(super) fn on_files(&self, folder: &Path) -> Exchange {
         let (of, random) = (&self.exchange, Arc::new(Random::seeded(2)));
         Exchange {
             store: of.store.clone(),
@@ -138,7 +138,7 @@ async fn offering_in_bites_does_what_offering_each_does_in_the_same_order() {
     assert!(one_by_one.len() > 500);
     assert_eq!(in_bites, one_by_one);
     // Nonces are drawn in turn from one seed: even they agree.
-    assert!(bites.store.inner.snapshot() == each.store.inner.snapshot());
+    assert!(bites.store.inner.grants() == each.store.inner.grants());
 }
 
 #[tokio::test]
@@ -151,13 +151,13 @@ async fn an_answer_counts_for_its_own_try_or_where_its_tokens_are_the_newest_of_
         for on_record in [None, Some(TRIES[0]), Some(TRIES[2])] {
             let attempt = on_record.map(|n| on_record_as(n, &grant));
             let stood = Grant { epoch: Epoch(1), generation: NOW, attempt, ..grant.clone() };
-            scene.store.inner.restore([(ALICE, stood.clone())].into());
+            scene.store.inner.put_grants([(ALICE, stood.clone())].into());
             let granted = kept.answer.body.starts_with(b"{\"access");
             let ours = on_record == Some(TRIES[0]);
             // Its own try's tokens count too, but a generation never goes back.
             let counts = kept.epoch == Epoch(1) && if granted { kept.sent >= NOW } else { ours };
             let offered = scene.exchange.offer(&subject, kept.clone()).await.unwrap();
-            let now = scene.store.inner.snapshot().remove(&ALICE).unwrap();
+            let now = scene.store.inner.grants().remove(&ALICE).unwrap();
             assert_eq!(now != stood, counts, "{kept:?} {on_record:?}");
             assert!(counts || !offered, "{kept:?} {on_record:?}");
             counted += u32::from(counts);
@@ -218,7 +218,7 @@ async fn a_fault_in_one_file_of_a_bite_is_told_and_stops_no_other() {
         }
     }
     grants.get_mut(&UserId(3)).unwrap().generation = Generation(NOW.0 - 1);
-    scene.store.inner.restore(grants);
+    scene.store.inner.put_grants(grants);
     let damage = |user: i64, offset: usize| {
         let path = folder.path().join(user.to_string());
         let mut bytes = std::fs::read(&path).unwrap();
@@ -233,7 +233,7 @@ async fn a_fault_in_one_file_of_a_bite_is_told_and_stops_no_other() {
     let faults = offer_spool(&exchange, async |users| Ok(scene.who(users))).await.unwrap();
     let told: Vec<&str> = faults.iter().filter_map(|fault| fault.what.rsplit_once('/')?.1.get(..2)).collect();
     assert_eq!(told, ["2:", "3:", "4:", "5:", "5:"], "{faults:?}");
-    let grants = scene.store.inner.snapshot();
+    let grants = scene.store.inner.grants();
     let generations: Vec<i64> = (1..=6).map(|user| grants[&UserId(user)].generation.0).collect();
     let (before, after) = (NOW.0, NOW.0 + 1);
     assert_eq!(generations, [after, before, before, before, before, after]);
@@ -245,7 +245,7 @@ async fn a_head_that_cannot_be_proven_is_no_reason_to_pass_an_answer_over() {
     let scene = Scene::new().await;
     let grant = scene.store.grant(ALICE).await.unwrap().unwrap();
     let exchange = scene.on_files(folder.path());
-    scene.store.inner.restore(settled(&grant, 1).0);
+    scene.store.inner.put_grants(settled(&grant, 1).0);
     let body = r#"{"access_token":"a","expires_in":3600}"#;
     exchange.spool.keep(&kept(ALICE, 1, 1, NOW.0, answer(200, body))).await.unwrap();
     let path = folder.path().join("1");
@@ -254,5 +254,5 @@ async fn a_head_that_cannot_be_proven_is_no_reason_to_pass_an_answer_over() {
     bytes[70] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     offer_spool(&exchange, async |users| Ok(scene.who(users))).await.unwrap();
-    assert_eq!(scene.store.inner.snapshot()[&ALICE].generation, NOW.next());
+    assert_eq!(scene.store.inner.grants()[&ALICE].generation, NOW.next());
 }

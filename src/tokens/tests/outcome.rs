@@ -13,7 +13,7 @@ async fn a_lost_answer_is_doubt_until_an_answer_ends_it() {
     ]);
     assert!(matches!(scene.ask(FRESH).await, Err(TokenError::InDoubt { .. })));
     assert_eq!(scene.token().await.unwrap(), "a1", "the present one goes on being given out");
-    let grant = || scene.store.inner.snapshot()[&ALICE].clone();
+    let grant = || scene.store.inner.grants()[&ALICE].clone();
     assert!(grant().doubt.is_some());
     scene.until(|| grant().doubt.is_none()).await;
     assert_eq!(scene.token().await.unwrap(), "a2");
@@ -25,7 +25,7 @@ async fn invalid_grant_after_a_lost_answer_tells_the_true_reason() {
     let scene = Scene::new().await;
     scene.script([Err(PostError::Lost("reset".to_owned())), invalid_grant()]);
     assert!(matches!(scene.token().await, Err(TokenError::InDoubt { .. })));
-    scene.until(|| scene.store.inner.snapshot()[&ALICE].refusal.is_some()).await;
+    scene.until(|| scene.store.inner.grants()[&ALICE].refusal.is_some()).await;
     let reason = scene.token().await.unwrap_err().to_string();
     assert!(reason.contains("an answer was lost") && reason.contains("longplay login alice"), "{reason}");
 }
@@ -63,7 +63,7 @@ async fn a_new_refresh_token_is_kept_though_no_access_token_came_with_it() {
     let odd = |n: u32| Ok(answer(200, &format!(r#"{{"access_token":null,"refresh_token":"odd{n}"}}"#)));
     scene.script([odd(1), odd(2)]);
     let kept = || {
-        let grant = scene.store.inner.snapshot()[&ALICE].clone();
+        let grant = scene.store.inner.grants()[&ALICE].clone();
         let view = scene.exchange.view(&scene.app, grant, scene.exchange.glance(0)).unwrap().unwrap();
         (
             view.generation.0,
@@ -82,9 +82,9 @@ async fn a_new_refresh_token_is_kept_though_no_access_token_came_with_it() {
     }
     // Killed before the commit it would have come from the spool.
     let odd = scene.spool.kept.lock().unwrap()[0].clone();
-    let mut lost = scene.store.inner.snapshot();
+    let mut lost = scene.store.inner.grants();
     lost.get_mut(&ALICE).unwrap().generation = odd.sent;
-    scene.store.inner.restore(lost);
+    scene.store.inner.put_grants(lost);
     let keeper = scene.restart().await;
     assert_eq!(kept(), (3, "odd2".to_owned(), false, false));
     assert_eq!(keeper.token(ALICE, Need::default()).await.unwrap().access_token.expose(), "a1");
@@ -110,7 +110,7 @@ async fn an_old_answer_says_nothing_of_the_app_as_it_is_now() {
     gate.refuse(name, "invalid_client").await;
     gate.hold(name, None).await;
     for (raw, applied) in [(newest.answer.clone(), true), (refused, true)] {
-        let mut stood = scene.store.inner.snapshot();
+        let mut stood = scene.store.inner.grants();
         let grant = stood.get_mut(&ALICE).unwrap();
         grant.generation = newest.sent;
         grant.attempt = Some(crate::domain::Attempt {
@@ -119,7 +119,7 @@ async fn an_old_answer_says_nothing_of_the_app_as_it_is_now() {
             lease_until: scene.clock.now(),
             cause: newest.cause,
         });
-        scene.store.inner.restore(stood);
+        scene.store.inner.put_grants(stood);
         let kept = Kept { answer: raw, ..newest.clone() };
         assert_eq!(scene.exchange.offer(&subject, kept).await.unwrap(), applied);
         assert!(gate.fault(name).is_some());
@@ -211,10 +211,10 @@ async fn a_new_login_is_not_overwritten_by_the_late_answer_of_the_old_one() {
 #[tokio::test]
 async fn a_renewal_by_another_account_is_refused_and_overwrites_nothing() {
     let scene = Scene::new().await;
-    let before = scene.store.inner.snapshot();
+    let before = scene.store.inner.grants();
     let refresh_token = RefreshToken::from("other".to_owned());
     let login = LoginGrant { account: Some("B".to_owned()), login_at: None, refresh_token, answer: None };
     let error = scene.keeper.login(ALICE, login).await.unwrap_err();
     assert!(matches!(error, LoginError::OtherAccount { .. }), "{error}");
-    assert_eq!(scene.store.inner.snapshot(), before);
+    assert_eq!(scene.store.inner.grants(), before);
 }

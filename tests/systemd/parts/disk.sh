@@ -6,7 +6,9 @@ installed
 in_host systemctl stop longplay
 sh_in 'mkdir -p /mnt2 && cp -a /var/lib/longplay/. /mnt2/ && mount -t tmpfs -o size=8m,mode=700,uid=$(id -u longplay),gid=$(id -g longplay) small /var/lib/longplay && cp -a /mnt2/. /var/lib/longplay/ && rm -r /mnt2'
 check 'it starts on a disk of its own' in_host systemctl start longplay
-within 20 longplay status --check >/dev/null
+check 'an archive that was copied waits for a person' within 20 status_says 'longplay adopt'
+check 'who accepts it' longplay adopt
+within 60 longplay status --check >/dev/null
 before=$(main_pid)
 plays=$(plays_of alice)
 
@@ -44,4 +46,5 @@ check 'nothing was logged as an error that a retry mends' fails sh_in 'journalct
 in_host systemctl stop longplay
 sh_in 'mkdir /mnt2 && cp -a /var/lib/longplay/. /mnt2/ && umount /var/lib/longplay && rm -rf /var/lib/longplay/* && cp -a /mnt2/. /var/lib/longplay/ && rm -r /mnt2'
 in_host systemctl start longplay
-within 20 longplay status --check >/dev/null
+longplay adopt >/dev/null
+within 60 longplay status --check >/dev/null

@@ -12,6 +12,13 @@ CREATE TABLE meta (
 -- This store, told from every other: part of what each token is sealed with.
 INSERT INTO meta (name, value) VALUES ('deployment', uuid_send(gen_random_uuid()));
 
+-- Which daemons are at work, and the id of the key that each seals with.
+CREATE TABLE daemons (
+  instance BYTEA  NOT NULL PRIMARY KEY,
+  key_id   BYTEA  NOT NULL,
+  seen_at  BIGINT NOT NULL
+);
+
 CREATE TABLE apps (
   name       TEXT COLLATE "C" NOT NULL PRIMARY KEY,
   state      TEXT NOT NULL,

@@ -9,6 +9,13 @@ CREATE TABLE meta (
 -- This store, told from every other: part of what each token is sealed with.
 INSERT INTO meta (name, value) VALUES ('deployment', randomblob(16));
 
+-- Which daemons are at work, and the id of the key that each seals with.
+CREATE TABLE daemons (
+  instance BLOB    NOT NULL PRIMARY KEY,
+  key_id   BLOB    NOT NULL,
+  seen_at  INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE apps (
   name       TEXT NOT NULL PRIMARY KEY,
   state      TEXT NOT NULL,

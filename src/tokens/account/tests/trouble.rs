@@ -21,6 +21,33 @@ fn a_dead_login_costs_one_request_and_then_its_tries() {
 }
 
 #[test]
+fn the_try_of_a_dead_login_waits_for_another_daemons_that_was_broken_off() {
+    let mut dead = view(1, 7, moment(0), LIFETIME);
+    dead.refusal = Some(refusal(moment(0)));
+    let attempt = AttemptId(uuid::Uuid::from_u128(1));
+    dead.on_record =
+        Some(OnRecord { attempt, ours: false, sent: moment(800).boot, lapses: moment(890).boot });
+    let rotates = Weather { rotation: Rotation::Rotates, ..Weather::default() };
+    let mut account = known(dead, moment(0));
+    assert_eq!(account.wake_at(moment(901), &rotates), Some(moment(890 + 900).boot));
+    assert_eq!(starts(&account.on(Input::Wake, moment(890 + 900), &rotates)), 1);
+}
+
+#[test]
+fn who_backs_off_for_the_stores_sake_does_so_until_it_is_back() {
+    for (trouble, starts_again) in [(Trouble::Store, 1), (Trouble::Unreachable, 0)] {
+        let now = moment(3_500);
+        let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
+        ask(&mut account, 1, Need::default(), now);
+        done(&mut account, Outcome::NotSent(waiting("away".to_owned(), Duration::ZERO, trouble)), now);
+        account.on(Input::Read(Ok(Some(view(1, 7, moment(0), LIFETIME)))), now, &Weather::default());
+        assert_eq!(starts(&ask(&mut account, 2, Need::default(), now)), 0, "it backs off: {trouble:?}");
+        account.on(Input::StoreIsBack, now, &Weather::default());
+        assert_eq!(starts(&ask(&mut account, 3, Need::default(), now)), starts_again, "{trouble:?}");
+    }
+}
+
+#[test]
 fn a_release_tries_a_dead_login_at_once_but_not_one_that_had_all_its_tries() {
     for (next, tried) in [(true, 1), (false, 0)] {
         let now = moment(10);

@@ -19,6 +19,8 @@ enum Step {
     },
     Read {
         fails: bool,
+        /// It brings what was there when it was asked for.
+        early: bool,
     },
     Finish(Ending),
     LogIn,
@@ -32,6 +34,10 @@ enum Step {
     Stalled,
     /// Another dead login is being tried, or not any more.
     Probe(bool),
+    /// The refresh under way ends in the store; the account is told later.
+    Land(Ending),
+    /// The process ends, and another begins.
+    Restart,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,8 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0_u16..2_000, any::<bool>(), any::<bool>())
             .prop_map(|(valid_for, fresh, insist)| Step::Ask { valid_for, fresh, insist }),
         3 => (0_u8..3).prop_map(|back| Step::Reject { back }),
-        6 => prop::bool::weighted(0.1).prop_map(|fails| Step::Read { fails }),
-        6 => ending.prop_map(Step::Finish),
+        6 => (prop::bool::weighted(0.1), any::<bool>()).prop_map(|(fails, early)| Step::Read { fails, early }),
+        6 => ending.clone().prop_map(Step::Finish),
         1 => Just(Step::LogIn),
         1 => any::<bool>().prop_map(Step::Pause),
         1 => (1_u16..500).prop_map(Step::Hold),
@@ -72,6 +78,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Release),
         1 => Just(Step::Stalled),
         1 => any::<bool>().prop_map(Step::Probe),
+        2 => ending.prop_map(Step::Land),
+        1 => Just(Step::Restart),
     ]
 }
 
@@ -81,8 +89,19 @@ struct World {
     now: Moment,
     weather: Weather,
     stored: View,
-    reading: bool,
+    /// The times of the stored access token.
+    times: AccessTimes,
+    /// When each generation's access token truly ends, and how often the wall clock had been set back when it was sent.
+    ends: BTreeMap<i64, (BootTime, usize)>,
+    /// How often it had been when this process first heard of a generation.
+    heard: BTreeMap<i64, usize>,
+    set_back: usize,
+    /// What was there when the read under way was asked for.
+    reading: Option<View>,
     refreshing: Option<Start>,
+    /// How the refresh under way ended, where nobody was told yet.
+    landed: Option<Outcome>,
+    paused: bool,
     /// Waiters with the least validity they asked for, and the generation a fresh one must exceed.
     waiting: BTreeMap<u64, (Duration, Option<Generation>)>,
     next: u64,
@@ -103,8 +122,14 @@ impl World {
             now,
             weather: Weather::default(),
             stored: view(1, 1, now, LIFETIME),
-            reading: false,
+            times: times(now, LIFETIME),
+            ends: [(1, (BootTime(now.boot.0 + LIFETIME), 0))].into(),
+            heard: BTreeMap::new(),
+            set_back: 0,
+            reading: None,
             refreshing: None,
+            landed: None,
+            paused: false,
             waiting: BTreeMap::new(),
             next: 0,
             newest_given: Generation(0),
@@ -131,13 +156,18 @@ impl World {
             }
             _ => true,
         };
+        let knew = self.known();
         let effects = self.account.on(input, self.now, &self.weather);
         self.done += effects.len();
+        if let Some((epoch, generation)) = self.known() {
+            assert!(knew.is_none_or(|knew| knew <= (epoch, generation)), "it knew more: {knew:?}");
+            self.heard.entry(generation.0).or_insert(self.set_back);
+        }
         for effect in effects {
             match effect {
                 Effect::Read => {
-                    assert!(!self.reading, "two reads at once");
-                    self.reading = true;
+                    assert!(self.reading.is_none(), "two reads at once");
+                    self.reading = Some(self.read());
                 }
                 Effect::Refresh(start) => {
                     assert!(self.refreshing.is_none(), "two refreshes at once");
@@ -158,6 +188,11 @@ impl World {
                     let (_, held) = view.access.as_ref().expect("a token without a token");
                     let least = BUFFER.min(held.lifetime() / 4).max(valid_for);
                     assert!(held.left(self.now) >= least, "under the buffer");
+                    let (end, sent) = self.ends[&token.generation.0];
+                    // Who hears of a token after the wall clock was set back has nothing else to go by.
+                    if self.heard[&token.generation.0] == sent {
+                        assert!(end.since(self.now.boot) >= least, "truly under the buffer");
+                    }
                     assert!(view.refusal.is_none(), "from a dead login");
                 }
                 Effect::Settled(WaiterId(id))
@@ -171,7 +206,7 @@ impl World {
         let soon = BootTime(self.now.boot.0 + LOOK_AGAIN);
         assert!(
             self.waiting.is_empty()
-                || self.reading
+                || self.reading.is_some()
                 || self.refreshing.is_some()
                 || self.account.wake_at(self.now, &self.weather).is_some_and(|at| at <= soon),
             "waiters nobody thinks of: {:?}",
@@ -183,21 +218,43 @@ impl World {
         self.account.wake_at(self.now, &self.weather)
     }
 
+    /// Which login and generation the account knows of.
+    fn known(&self) -> Option<(Epoch, Generation)> {
+        match &self.account.known {
+            Known::Login(view) => Some((view.epoch, view.generation)),
+            _ => None,
+        }
+    }
+
+    /// A new generation is on record, sent now.
+    fn put(&mut self, epoch: i64, generation: i64, lifetime: Duration) {
+        self.stored = view(epoch, generation, self.now, lifetime);
+        self.times = times(self.now, lifetime);
+        let end = BootTime(self.now.boot.0 + lifetime);
+        self.ends.insert(generation, (end, self.set_back));
+    }
+
     fn finish(&mut self, ending: Ending) {
-        let Some(start) = self.refreshing.take() else { return };
-        let current =
-            start.view.epoch == self.stored.epoch && start.view.generation == self.stored.generation;
+        self.land(ending);
+        let (Some(start), Some(outcome)) = (self.refreshing.take(), self.landed.take()) else { return };
+        self.input(Input::Done(start.view.epoch, outcome));
+    }
+
+    fn land(&mut self, ending: Ending) {
+        let Some(start) = self.refreshing.as_ref().filter(|_| self.landed.is_none()).cloned() else { return };
+        let strangers = |record: OnRecord| !record.ours && record.lapses > self.now.boot;
+        let current = start.view.epoch == self.stored.epoch
+            && start.view.generation == self.stored.generation
+            && !self.stored.on_record.is_some_and(strangers);
         if current {
             self.stored.on_record = None;
         }
         let outcome = match ending {
             _ if !current => Outcome::Superseded,
             Ending::Tokens { lifetime } => {
-                let mut new =
-                    view(start.view.epoch.0, start.view.generation.0 + 1, self.now, S * lifetime.into());
-                new.born.1 = Some(start.cause);
-                self.stored = new.clone();
-                Outcome::Committed(Box::new(new))
+                self.put(start.view.epoch.0, start.view.generation.0 + 1, S * lifetime.into());
+                self.stored.born.1 = Some(start.cause);
+                Outcome::Committed(Box::new(self.stored.clone()))
             }
             Ending::Tokenless => {
                 let (epoch, generation) = (start.view.epoch.0, start.view.generation.0 + 1);
@@ -216,7 +273,21 @@ impl World {
             Ending::ClientRefused => Outcome::ClientRefused("bad".to_owned()),
             Ending::Superseded => Outcome::Superseded,
         };
-        self.input(Input::Done(start.view.epoch, outcome));
+        self.landed = Some(outcome);
+    }
+
+    fn record(&self, ours: bool) -> OnRecord {
+        let lapses = BootTime(self.now.boot.0 + S * 90);
+        OnRecord { attempt: AttemptId(uuid::Uuid::nil()), ours, sent: self.now.boot, lapses }
+    }
+
+    /// The grant as it is read: of its access token only wall times are known.
+    fn read(&self) -> View {
+        let mut read = self.stored.clone();
+        if let Some((_, held)) = &mut read.access {
+            *held = Held::read(self.times, self.now);
+        }
+        read
     }
 
     fn take(&mut self, step: Step) {
@@ -227,7 +298,8 @@ impl World {
                 self.now.wall = self.now.wall + passed;
             }
             Step::WallJump(seconds) => {
-                self.now.wall = self.now.wall.offset_millis(i64::from(seconds) * 1_000)
+                self.now.wall = self.now.wall.offset_millis(i64::from(seconds) * 1_000);
+                self.set_back += usize::from(seconds < 0);
             }
             Step::Ask { valid_for, fresh, insist } => {
                 let need = Need { valid_for: S * u32::from(valid_for), fresh, insist, program: true };
@@ -258,30 +330,42 @@ impl World {
                     self.rejected = Some(generation);
                 }
             }
-            Step::Read { fails } if self.reading => {
-                self.reading = false;
-                let read = if fails { Err("down".to_owned()) } else { Ok(Some(self.stored.clone())) };
-                self.input(Input::Read(read));
+            Step::Read { fails, early } => {
+                if let Some(was) = self.reading.take() {
+                    let read = if early { was } else { self.read() };
+                    self.input(Input::Read(if fails { Err("down".to_owned()) } else { Ok(Some(read)) }));
+                }
             }
-            Step::Read { .. } => {}
             Step::Finish(ending) => self.finish(ending),
             Step::LogIn => {
-                let (epoch, generation) = (self.stored.epoch.0 + 1, self.stored.generation.0 + 1);
-                self.stored = view(epoch, generation, self.now, LIFETIME);
+                self.put(self.stored.epoch.0 + 1, self.stored.generation.0 + 1, LIFETIME);
                 self.input(Input::LoggedIn(self.stored.clone()));
             }
-            Step::Pause(paused) => self.input(Input::Pause(paused)),
+            Step::Pause(paused) => {
+                self.paused = paused;
+                self.input(Input::Pause(paused));
+            }
             Step::Hold(seconds) => self.weather.held_until = Some(self.now.wall + S * u32::from(seconds)),
             Step::OtherDaemon => {
-                self.stored = view(self.stored.epoch.0, self.stored.generation.0 + 1, self.now, LIFETIME);
+                self.put(self.stored.epoch.0, self.stored.generation.0 + 1, LIFETIME);
                 self.input(Input::Stale);
             }
             Step::OthersIntent => {
-                let (sent, lapses) = (self.now.boot, BootTime(self.now.boot.0 + S * 90));
-                let attempt = AttemptId(uuid::Uuid::nil());
-                self.stored.on_record = Some(OnRecord { attempt, ours: false, sent, lapses });
+                self.stored.on_record = Some(self.record(false));
                 self.input(Input::Stale);
             }
+            Step::Restart => {
+                let under_way = self.refreshing.take().is_some();
+                if under_way && self.landed.take().is_none() && self.stored.on_record.is_none() {
+                    self.stored.on_record = Some(self.record(true));
+                }
+                let rules = Rules { buffer: BUFFER, ahead: true, rotation_grace: Duration::ZERO };
+                self.account = Account::new("alice".to_owned(), rules, self.paused);
+                (self.reading, self.rejected) = (None, None);
+                self.heard.clear();
+                self.waiting.clear();
+            }
+            Step::Land(ending) => self.land(ending),
             Step::Wake => {
                 if let Some(at) = self.account.wake_at(self.now, &self.weather) {
                     let passed = at.since(self.now.boot);
@@ -314,8 +398,10 @@ proptest! {
         // Whatever happened, once things work again every waiter gets an answer.
         world.input(Input::Pause(false));
         world.take(Step::Probe(false));
+        // Another daemon's lease has lapsed by then.
+        world.take(Step::Pass(120));
         for _ in 0..140 {
-            world.take(Step::Read { fails: false });
+            world.take(Step::Read { fails: false, early: false });
             world.take(Step::Finish(Ending::Tokens { lifetime: 3_600 }));
             if world.waiting.is_empty() {
                 break;

@@ -1,0 +1,108 @@
+//! Where the store says what it last lived on, and the fence: while it stands, no refresh begins.
+
+use super::home::{Change, Home, Whereabouts};
+use super::sql::{Session, params};
+use super::{Result, StoreError};
+use crate::domain::Owner;
+
+/// What doubt a store leaves that was accepted: its refresh tokens may have been spent since.
+pub const RESTORED: &str = "the store was restored from a back-up, or moved";
+
+pub async fn whereabouts(session: &mut Session, now: Home) -> Result<Whereabouts> {
+    let known = session
+        .all("SELECT name, value FROM meta WHERE name IN ('home', 'fence')", params![], |row| {
+            Ok((row.get::<String>("name")?, row.get::<Vec<u8>>("value")?))
+        })
+        .await?;
+    let text = |wanted: &str| {
+        let value = known.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        value.map(|value| String::from_utf8_lossy(value).into_owned())
+    };
+    let before = match text("home") {
+        None => None,
+        Some(json) => Some(serde_json::from_str(&json).map_err(|e| StoreError::Broken {
+            doing: "reading what the store last lived on".to_owned(),
+            source: e.into(),
+        })?),
+    };
+    Ok(Whereabouts { before, now, fence: text("fence") })
+}
+
+/// Why no refresh may begin, if that is so.
+pub async fn check(session: &mut Session, now: Home, store: &str) -> Result<()> {
+    let stands = whereabouts(session, now).await?;
+    let change = stands.change();
+    match (stands.fence, change) {
+        (Some(why), _) | (None, Change::Elsewhere(why)) => {
+            Err(StoreError::NotAccepted { store: store.to_owned(), why })
+        }
+        (None, Change::Promoted) => Err(StoreError::Unavailable {
+            doing: "beginning a refresh".to_owned(),
+            source: "the database's server is another since a moment: what it lacks is looked for first"
+                .into(),
+        }),
+        (None, Change::Nothing) => Ok(()),
+    }
+}
+
+async fn put(session: &mut Session, name: &'static str, value: String) -> Result<()> {
+    session
+        .run(
+            "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            params![name, value.into_bytes()],
+        )
+        .await?;
+    Ok(())
+}
+
+pub async fn settle(session: &mut Session, home: &Home) -> Result<()> {
+    let json = serde_json::to_string(home).map_err(|e| StoreError::Broken {
+        doing: "noting what the store lives on".to_owned(),
+        source: e.into(),
+    })?;
+    put(session, "home", json).await
+}
+
+/// False where one stands already.
+pub async fn fence(session: &mut Session, why: &str, owner: Owner) -> Result<bool> {
+    let raised = session
+        .run(
+            "INSERT INTO meta (name, value) VALUES ('fence', $1) ON CONFLICT (name) DO NOTHING",
+            params![why.to_owned().into_bytes()],
+        )
+        .await?;
+    if raised > 0 {
+        doubt_everyone(session, owner).await?;
+    }
+    Ok(raised > 0)
+}
+
+/// Who was put in doubt with the fence is not put there again: the spool may have ended it since.
+pub async fn adopt(session: &mut Session, home: &Home, owner: Owner) -> Result<u64> {
+    let stood = whereabouts(session, home.clone()).await?;
+    settle(session, home).await?;
+    let lifted = session.run("DELETE FROM meta WHERE name = 'fence'", params![]).await?;
+    if lifted == 0 || stood.change() != Change::Nothing {
+        doubt_everyone(session, owner).await?;
+    }
+    session
+        .one("SELECT count(*) AS logins FROM grants WHERE doubt_since IS NOT NULL", params![], |row| {
+            row.get::<i64>("logins")
+        })
+        .await
+        .map(i64::unsigned_abs)
+}
+
+/// A login that is refused is known to be dead, and one without tokens has nothing to doubt.
+async fn doubt_everyone(session: &mut Session, owner: Owner) -> Result<()> {
+    let now = session.now().await?;
+    session
+        .run(
+            "UPDATE grants SET doubt_since = COALESCE(doubt_since, $1), doubt_owner = COALESCE(doubt_owner, $2),
+               doubt_reason = COALESCE(doubt_reason, $3)
+             WHERE refresh_token IS NOT NULL AND refusal_since IS NULL",
+            params![now, owner, RESTORED],
+        )
+        .await?;
+    Ok(())
+}
