@@ -32,3 +32,18 @@ fn everything_under_packaging_is_packaged_or_said_not_to_be() {
         }
     }
 }
+
+#[test]
+fn the_handbook_tells_of_every_metric_and_every_alert() {
+    let handbook = read("docs/OPERATIONS.md");
+    let seen = longplay::telemetry::UsersSeen::default();
+    let metrics = longplay::telemetry::Metrics::new().render(&seen);
+    let metrics = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let rules = read("packaging/prometheus/longplay.rules.yml");
+    let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let names: Vec<&str> = metrics.chain(alerts).collect();
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
+        assert!(handbook.contains(&format!("`{name}")), "{name}");
+    }
+}

@@ -1,5 +1,5 @@
 # What the parts of tests/systemd/run share: checks that are counted, waiting, and words for the service's state.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash
 
 passed=0
 failed=0

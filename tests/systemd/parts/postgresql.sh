@@ -14,7 +14,7 @@ in_host cp /usr/share/doc/longplay/examples/postgresql.toml /etc/longplay/conf.d
 # The state directory belongs to the archive in SQLite.
 sh_in 'mv /var/lib/longplay /var/lib/longplay.sqlite; systemd-tmpfiles --create longplay.conf'
 check 'the service starts on PostgreSQL, without a password' in_host systemctl start longplay
-for name in carol dave; do
+for name in alice bob; do
     spotify listen "$name" 20 >/dev/null
     spotify grant "$name" | in_host longplay users add "$name" --refresh-token-file - --login-at 1h >/dev/null
 done
@@ -25,15 +25,15 @@ before=$(main_pid)
 check 'PostgreSQL stops under it' in_host systemctl stop postgresql
 check 'the status says that it is degraded' within 30 status_says 'degraded'
 check 'and so does health' sh_in 'longplay status --json 2>/dev/null | grep -q "\"healthy\": *false" || ! longplay status >/dev/null 2>&1'
-check 'a token that is there is still given out' longplay token carol
-check 'a refresh is refused before anything is spent' fails longplay token carol --fresh
+check 'a token that is there is still given out' longplay token alice
+check 'a refresh is refused before anything is spent' fails longplay token alice --fresh
 # Longer than the watchdog waits, and more than once.
 sleep $((2 * WATCHDOG + 2))
 check 'the watchdog did not restart it' is MainPID "$before"
 check 'it never was anything but active' is ActiveState active
 in_host systemctl start postgresql
 check 'PostgreSQL is back: well by itself' within 40 status_lacks 'degraded'
-check 'the login is alive' within 20 longplay token carol --fresh
+check 'the login is alive' within 20 longplay token alice --fresh
 check 'none of it restarted the service' is MainPID "$before"
 
 # A server that takes connections and answers nothing.
@@ -43,12 +43,12 @@ check 'a PostgreSQL that hangs does not make the watchdog restart it' is MainPID
 check 'the status says that it is degraded' within 40 status_says 'degraded'
 in_host systemctl kill --signal=SIGCONT postgresql@*-main.service
 check 'PostgreSQL answers again: well by itself' within 60 status_lacks 'degraded'
-check 'the login is alive' within 20 longplay token carol --fresh
+check 'the login is alive' within 20 longplay token alice --fresh
 check 'none of it restarted the service' is MainPID "$before"
 
 in_host systemctl restart postgresql
-check 'a restart of PostgreSQL is borne' within 40 sh_in 'longplay archive carol'
-check 'no refresh token was presented twice' spotify_says 0 reused carol
+check 'a restart of PostgreSQL is borne' within 40 sh_in 'longplay archive alice'
+check 'no refresh token was presented twice' spotify_says 0 reused alice
 check 'nothing was logged as an error that a retry mends' fails sh_in 'journalctl -q -b _SYSTEMD_UNIT=longplay.service -p err -o cat | grep "tried again"'
 
 # A daemon that is stopped while PostgreSQL is away does not hang.
