@@ -40,5 +40,6 @@ check 'who is no member is told how to become one' sh_in 'runuser -u stranger --
 check 'and fails with 69' sh_in 'runuser -u stranger -- longplay users 2>/dev/null; [ $? = 69 ]'
 check 'a second daemon is refused' fails in_host longplay serve
 check 'with the reason' sh_in 'longplay serve 2>&1 | grep -q "is the socket of a longplay that runs"'
+check 'also on a socket of its own' sh_in 'LONGPLAY_CONTROL__SOCKET=/tmp/other.sock LONGPLAY_WEB__LISTEN= longplay serve 2>&1 | grep -q "another longplay (process [0-9]*) holds the state directory"'
 check 'and the first is not disturbed' longplay status
 check 'nothing of the package is writable by others' fails sh_in 'dpkg -L longplay | xargs -d "\n" stat -c "%A %n" | grep -v "^l" | grep "^.......[^-]*w"'

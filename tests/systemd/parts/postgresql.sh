@@ -19,7 +19,7 @@ for name in alice bob; do
     spotify grant "$name" | in_host longplay users add "$name" --refresh-token-file - --login-at 1h >/dev/null
 done
 check 'users are archived there' within 30 longplay status --check
-check 'and the plays are in PostgreSQL' sh_in '[ "$(cd /; runuser -u postgres -- psql -qAt -c "SELECT count(*) FROM plays" longplay)" = 40 ]'
+check 'and the plays are in PostgreSQL' sh_in '[ "$(cd /; runuser -u postgres -- psql -qAt -c "SELECT count(*) FROM plays" longplay)" -ge 40 ]'
 before=$(main_pid)
 
 check 'PostgreSQL stops under it' in_host systemctl stop postgresql

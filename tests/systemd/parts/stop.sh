@@ -29,4 +29,16 @@ in_host systemctl start longplay
 check 'the login is alive after it' within 20 longplay token alice --fresh
 check 'no refresh token was presented twice' spotify_says 0 reused alice
 
-# A refresh that takes longer than the daemon waits: the answer is lost, the login is not.
+# A refresh that never ends: the daemon goes after a minute, before systemd would kill it, and the login is kept.
+spotify hold >/dev/null
+timeout 100 "$host" in longplay token alice --fresh >/dev/null 2>&1 &
+asking=$!
+within 10 spotify_says 1 under-way alice
+began=$SECONDS
+check 'a refresh that hangs does not keep it from stopping' in_host systemctl stop longplay
+check 'within a minute, and some' test $((SECONDS - began)) -le 75
+check 'by itself' is Result success
+spotify forget >/dev/null
+wait "$asking"
+in_host systemctl start longplay
+check 'the login is alive after it' within 60 longplay token alice --fresh
