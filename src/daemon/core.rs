@@ -108,7 +108,7 @@ impl Core {
     pub async fn build(ground: &Ground, scheduler: Option<Scheduler>) -> Result<Self, CoreError> {
         let (settings, store) = (ground.settings.get(), Arc::clone(&ground.store));
         let deployment = store.open().await?;
-        let vault = Arc::new(key::vault(ground, deployment, scheduler.is_some()).await?);
+        let vault = Arc::new(key::vault(ground, deployment).await?);
         let spool: Arc<dyn Spool> = Arc::new(FileSpool::new(
             ground.state.paths().spool(),
             Arc::clone(&vault),
