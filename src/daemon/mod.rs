@@ -11,6 +11,7 @@ mod local;
 mod notify;
 mod privacy;
 mod reload;
+mod seen;
 mod serve;
 mod state;
 mod status;
