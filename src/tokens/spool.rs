@@ -104,7 +104,8 @@ pub trait Spool: Send + Sync + 'static {
     async fn reseal(&self, _user: UserId) -> io::Result<bool> {
         Ok(false)
     }
-    /// Puts a user's answers where nothing finds them but a person: they are somebody else's who had the number.
+    /// Puts a user's answers where nothing finds them but a person: they are somebody else's who had the number. They stay
+    /// sealed with the key that they are sealed with.
     async fn set_aside(&self, user: UserId) -> io::Result<()> {
         self.forget(user).await
     }
@@ -115,7 +116,7 @@ pub struct FileSpool {
     folder: PathBuf,
     vault: Arc<Vault>,
     random: Arc<Random>,
-    /// Written by whoever puts another file in the place of one, which must not be written to meanwhile.
+    /// Written by whoever puts another file in the place of one, or takes one away: neither may cross another's work.
     files: Arc<RwLock<()>>,
 }
 
@@ -221,10 +222,14 @@ impl Spool for FileSpool {
     }
 
     async fn forget(&self, user: UserId) -> io::Result<()> {
-        let path = self.path(user);
-        blocking(move || match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let (path, files) = (self.path(user), Arc::clone(&self.files));
+        blocking(move || {
+            // What is being sealed anew would come back.
+            let _alone = files.write().unwrap_or_else(PoisonError::into_inner);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
         })
         .await
     }
@@ -240,8 +245,12 @@ impl Spool for FileSpool {
     }
 
     async fn set_aside(&self, user: UserId) -> io::Result<()> {
-        let path = self.path(user);
-        blocking(move || set_aside(&path)).await
+        let (path, files) = (self.path(user), Arc::clone(&self.files));
+        blocking(move || {
+            let _alone = files.write().unwrap_or_else(PoisonError::into_inner);
+            set_aside(&path)
+        })
+        .await
     }
 }
 
@@ -251,7 +260,7 @@ fn reseal(user: UserId, path: &Path, vault: &Vault, random: &Random) -> io::Resu
         Err(error) if gone(&error) => return Ok(false),
         opened => opened?,
     };
-    if slot::read(&old).iter().flatten().all(|slot| slot.is_current(vault)) {
+    if slot::read(&old).iter().flatten().all(|slot| slot.is_current(&old, vault)) {
         return Ok(false);
     }
     let anew = path.with_extension("new");

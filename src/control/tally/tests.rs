@@ -91,6 +91,7 @@ impl Archive {
                 let Some(grant) = grant else { return };
                 let (attempt, owner) = (AttemptId(Uuid::from_u128(n as u128 + 1)), Owner(Uuid::nil()));
                 let intent = Intent {
+                    keys: Vec::new(),
                     user,
                     epoch: grant.epoch,
                     generation: grant.generation,

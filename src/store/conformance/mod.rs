@@ -160,6 +160,9 @@ macro_rules! every_behaviour_of_a_place {
             guard: a_new_store_has_no_home_until_one_is_noted,
                 no_refresh_begins_on_a_store_that_lived_elsewhere,
                 no_refresh_begins_behind_the_fence,
+                no_refresh_begins_of_whoever_lacks_the_stores_key,
+                a_note_of_its_home_that_cannot_be_read_waits_to_be_accepted,
+                a_daemon_that_sees_less_of_a_server_makes_nobody_forget,
                 whose_doubt_ended_behind_the_fence_is_not_doubted_again,
                 a_store_that_was_also_moved_leaves_nobody_without_doubt,
                 seals_are_replaced_where_the_old_one_still_is,
@@ -226,6 +229,7 @@ pub fn intent(grant: &Grant, n: u128) -> Intent {
         cause: Cause::Expiry,
         refused: grant.refusal.as_ref().map(|refusal| refusal.tries),
         in_doubt: grant.doubt.is_some(),
+        keys: Vec::new(),
     }
 }
 
