@@ -120,6 +120,7 @@ impl Service {
     pub async fn finish_login(&self, address: &str) -> Result<LoginState, Problem> {
         self.unless_shut()?;
         let callback = read_callback(address).map_err(|e| Problem::bad_request(e.to_string()))?;
+        let _taking = self.taking_login()?;
         let Some(pending) = self.parts().store.take_login(&callback.state).await? else {
             return Ok(LoginState { progress: Progress::Failed, message: unknown_state() });
         };

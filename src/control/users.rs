@@ -103,6 +103,7 @@ impl Service {
         refresh_token: RefreshToken,
         login_at: Option<Timestamp>,
     ) -> Result<(), Problem> {
+        let _taking = self.taking_login()?;
         let account = self.parts().store.grant(user.id).await?.and_then(|grant| grant.account_id);
         let login = match account {
             None => LoginGrant { account, login_at, refresh_token, answer: None },
