@@ -80,6 +80,20 @@ impl SimulatedSpotify {
         self.world().refreshes.get(account).copied().unwrap_or_default()
     }
 
+    /// The most refreshes, of whichever accounts, that were under way at once since this was last asked.
+    pub fn take_most_at_once(&self) -> u64 {
+        let mut world = self.world();
+        let under_way = world.under_way;
+        std::mem::replace(&mut world.most_at_once, under_way)
+    }
+
+    /// Everything secret that it knows: every token and code ever issued, and the apps' secrets.
+    pub fn secrets(&self) -> Vec<String> {
+        let world = self.world();
+        let apps = world.apps.values().filter_map(|app| app.secret.clone());
+        world.issued.iter().cloned().chain(apps).collect()
+    }
+
     /// Every token and code ever issued: none of them may turn up where it doesn't belong.
     pub fn issued(&self) -> Vec<String> {
         self.world().issued.clone()
