@@ -32,6 +32,12 @@ impl Failure {
         message
     }
 
+    /// The same, where to try again does not help.
+    pub fn for_good(self) -> Self {
+        let (Self::Refused(message) | Self::Outage(message)) = self;
+        Self::Refused(message)
+    }
+
     /// The same, with what to do.
     pub fn cured_by(self, cure: &str) -> Self {
         match self {

@@ -68,8 +68,10 @@ impl Service {
     ) -> Result<(), Problem> {
         let app = self.app_of(user)?;
         let redeemed = self.redeem(&app, TokenRequest::refresh(&app, &given)).await;
-        let (tokens, sent_at) =
-            redeemed.map_err(|(failure, fate)| failure.cured_by(&worth(fate, &user.name)))?;
+        let (tokens, sent_at) = redeemed.map_err(|(failure, fate)| {
+            let failure = failure.cured_by(&worth(fate, &user.name));
+            if fate == Fate::Spent { failure.for_good() } else { failure }
+        })?;
         let newest = tokens.refresh_token.clone().unwrap_or_else(|| given.clone());
         let fate = if newest == given { Fate::Kept } else { Fate::Spent };
         let brought = Brought { tokens, sent_at, newest, login_at };
@@ -85,6 +87,10 @@ impl Service {
             }
             problem.detail = format!("{}; {}", problem.detail, worth(fate, &user.name));
             if fate == Fate::Spent {
+                if problem.retry_after.is_some() {
+                    // To ask again would not help.
+                    problem = Problem::new(Word::Refused, 409, problem.detail);
+                }
                 // Whoever asked may have left by now.
                 let note = Note::of(&user.name, &user.app);
                 self.parts().events.tell(EventKind::Problem, note, problem.detail.clone());

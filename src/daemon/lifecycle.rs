@@ -137,6 +137,9 @@ impl Life {
                         if !whole {
                             tracing::warn!("stopped before everything was finished: the spool keeps what came");
                         }
+                        if core.service.logins_under_way() > 0 {
+                            tracing::warn!("a login was not finished: whoever gave it must log in again");
+                        }
                         break;
                     }
                     signal = signals.next() => if signal != Some(SIGHUP) {
