@@ -87,11 +87,12 @@ impl SimulatedSpotify {
         std::mem::replace(&mut world.most_at_once, under_way)
     }
 
-    /// Everything secret that it knows: every token and code ever issued, and the apps' secrets.
-    pub fn secrets(&self) -> Vec<String> {
+    /// The first of which this is so, of everything secret that it knows: every token and code ever issued, and the apps'
+    /// secrets.
+    pub fn find_secret(&self, is_so: impl Fn(&str) -> bool) -> Option<String> {
         let world = self.world();
-        let apps = world.apps.values().filter_map(|app| app.secret.clone());
-        world.issued.iter().cloned().chain(apps).collect()
+        let apps = world.apps.values().filter_map(|app| app.secret.as_ref());
+        world.issued.iter().chain(apps).find(|secret| is_so(secret)).cloned()
     }
 
     /// Every token and code ever issued: none of them may turn up where it doesn't belong.
