@@ -100,7 +100,7 @@ fn a_copied_file_is_left_alone_until_it_is_adopted() {
     assert_eq!(daemon.stop(), 0);
     restored(&host);
 
-    let systemd = Notified::at(&host.path("notify.sock"));
+    let systemd = Notified::of(&host);
     let daemon = host.serve_degraded_with(|command| {
         command.env("NOTIFY_SOCKET", host.path("notify.sock"));
     });

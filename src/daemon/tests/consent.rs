@@ -73,6 +73,8 @@ async fn an_ending_login_is_told_of_four_times_by_whichever_daemon() {
         assert!(event.message.ends_with("run `longplay login alice`"), "{}", event.message);
     }
     assert_eq!(events[0].0.at, ends - DAY * 30, "to the day by the calendar");
+    let over = "the login of alice has come to its age: run `longplay login alice`";
+    assert_eq!(first.service.attention(), [over], "nobody has used it since");
 }
 
 #[tokio::test]

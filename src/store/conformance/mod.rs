@@ -79,6 +79,7 @@ macro_rules! every_behaviour {
                 rows_that_are_no_users_are_neither_counted_nor_seen,
                 users_are_seen_in_batches_by_number,
                 the_newest_play_and_the_oldest_page_are_known,
+                who_was_never_archived_waits_since_their_login_was_taken,
                 logins_are_found_by_when_they_were_given,
                 the_end_of_a_login_is_told_of_once_at_each_of_its_days;
             grants: a_login_is_read_back_as_it_was_committed,
