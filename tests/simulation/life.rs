@@ -85,6 +85,7 @@ pub async fn live(world: &Arc<World>, boot: BootTime) -> (End, BootTime) {
             person.newest = Newest::DiedWithIt(at);
         }
     }
+    world.holds_outlive_the_process().await;
     world.note("life ends", format_args!("{:?}", end.down));
     world.trouble(died, died + end.down + READY, "the process was down");
     let boot = host.boot();

@@ -7,6 +7,7 @@ mod calendar;
 mod dice;
 mod disk;
 mod history;
+mod holds;
 mod life;
 mod listening;
 mod network;
