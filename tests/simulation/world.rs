@@ -124,6 +124,8 @@ pub struct State {
     /// By how many milliseconds the host's wall clock is ahead, and when it last stepped.
     pub ahead: i64,
     pub stepped: Timestamp,
+    /// What the process left for the next one, until the host boots.
+    pub clock_note: Option<String>,
     pub lives: u64,
     pub steps: u64,
 }
@@ -174,6 +176,7 @@ impl World {
             suspended: START - HOUR * 24,
             ahead: 0,
             stepped: START - HOUR * 24,
+            clock_note: None,
             lives: 0,
             steps: 0,
         };
