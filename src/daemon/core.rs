@@ -121,6 +121,7 @@ impl Core {
             spool: Arc::clone(&spool),
             vault: Arc::clone(&vault),
             clock: Arc::clone(&ground.clock),
+            clock_note: outside.clock_note(),
             random: Arc::clone(&ground.random),
             gate: gate.clone(),
             metrics: Arc::clone(&ground.metrics),

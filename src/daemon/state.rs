@@ -130,6 +130,11 @@ impl StatePaths {
         self.0.join("store")
     }
 
+    /// Where is noted what is known of the wall clock.
+    pub fn clock(&self) -> PathBuf {
+        self.0.join("clock")
+    }
+
     /// Where the next key is while it is not in use.
     pub fn next_key(&self) -> PathBuf {
         self.0.join("token-key-next")

@@ -69,7 +69,7 @@ struct Actor {
 /// Starts the actor, who knows nobody yet. The spool has been offered to the store before; see [`super::offer_spool`].
 pub fn start(exchange: Arc<Exchange>, apps: Apps, settings: TokenSettings) -> (TokenKeeper, JoinHandle<()>) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let watch = Watch::new(&*exchange.clock);
+    let watch = Watch::new(&*exchange.clock, Arc::clone(&exchange.clock_note));
     let mut actor = Actor {
         exchange,
         apps: HashMap::new(),

@@ -24,6 +24,7 @@ use crate::telemetry::{Events, Metrics, Note, RefreshError, step};
 
 use super::account::{OnRecord, Outcome, Start, View};
 use super::seal::{Label, Vault};
+use super::set_back::ClockNote;
 use super::spool::{Kept, Spool};
 use super::validity::{Held, Moment, skew};
 use super::{TokenError, Trouble};
@@ -51,6 +52,8 @@ pub struct Exchange {
     pub vault: Arc<Vault>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What an earlier process knew of it.
+    pub clock_note: Arc<dyn ClockNote>,
     /// Chance.
     pub random: Arc<Random>,
     /// The apps' gates.

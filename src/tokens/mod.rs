@@ -21,6 +21,7 @@ pub use exchange::{Exchange, SpoolFault, Subject, login_ends, offer_spool, still
 pub use handle::{Health, Member, News, TokenKeeper};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
+pub use set_back::ClockNote;
 pub use spool::{FileSpool, Glance, Head, Kept, MemorySpool, Spool, SpoolFiles};
 pub use validity::{WRONG_CLOCK, skew};
 

@@ -11,7 +11,7 @@ use longplay::oauth::Transport;
 use longplay::random::Random;
 use longplay::spotify::Client;
 use longplay::telemetry::{Events, Metrics};
-use longplay::tokens::{MemorySpool, Spool, Vault};
+use longplay::tokens::{ClockNote, MemorySpool, Spool, Vault};
 
 use super::calendar::{HOUR, Happening, MINUTE};
 use super::disk::{Disk, Store};
@@ -51,12 +51,29 @@ impl Outside for Host {
         Arc::new(Disk { world: Arc::clone(&self.0), inner })
     }
 
+    fn clock_note(&self) -> Arc<dyn ClockNote> {
+        Arc::new(NoteOfBoot(Arc::clone(&self.0)))
+    }
+
     fn client(&self) -> Result<Client, CoreError> {
         Ok(Client::over(Network(Arc::clone(&self.0))))
     }
 
     fn transport(&self, _: &Arc<dyn Clock>) -> Result<Arc<dyn Transport>, CoreError> {
         Ok(Arc::new(Network(Arc::clone(&self.0))))
+    }
+}
+
+/// What is known of the clock, until the next boot.
+struct NoteOfBoot(Arc<World>);
+
+impl ClockNote for NoteOfBoot {
+    fn read(&self) -> Option<String> {
+        self.0.state().clock_note.clone()
+    }
+
+    fn leave(&self, note: &str) {
+        self.0.state().clock_note = Some(note.to_owned());
     }
 }
 
@@ -85,6 +102,7 @@ pub async fn live(world: &Arc<World>, boot: BootTime) -> (End, BootTime) {
             person.newest = Newest::DiedWithIt(at);
         }
     }
+    world.holds_outlive_the_process().await;
     world.note("life ends", format_args!("{:?}", end.down));
     world.trouble(died, died + end.down + READY, "the process was down");
     let boot = host.boot();

@@ -11,6 +11,8 @@ use super::world::{Person, State, Trouble, World};
 
 /// How many plays Spotify shows.
 const SHOWN: usize = 50;
+/// An adaptive user is looked at so soon if need be.
+const SOONEST: Duration = Duration::from_secs(20 * 60);
 /// An archive may be later than the schedule by its window and a little.
 const SLACK: Duration = Duration::from_secs(4 * 60);
 
@@ -190,6 +192,16 @@ fn late(
     }
 }
 
+/// Whether the schedule alone left the looks before and after this so far apart as they are.
+fn rests(pages: &[Timestamp], at: Timestamp, excused: &[(Timestamp, Timestamp)]) -> bool {
+    let after = pages.partition_point(|page| *page < at);
+    let (Some(before), Some(next)) = (after.checked_sub(1).map(|n| pages[n]), pages.get(after)) else {
+        return false;
+    };
+    let apart = next.since(before);
+    apart > SOONEST + SLACK && longest_calm(before, *next, excused) == apart
+}
+
 /// Every play that Spotify showed to a run, or to one that could have been made, is stored; of the others a gap tells.
 /// How many these are.
 fn plays(
@@ -224,6 +236,9 @@ fn plays(
             found.push(format!(
                 "user{who}: the play of {at} was shown from {shown} to {gone}, and no run asked"
             ));
+        }
+        if shown == at && !person.hourly && rests(&person.pages, *at, excused) {
+            found.push(format!("user{who}: the play of {at} was lost between two looks, and nothing was wrong"));
         }
         // Of a play that Spotify showed late, among others that were there, nobody can know.
         if shown == at && !stored.gaps.iter().any(|gap| gap.from <= *at && gap.to >= *at) {

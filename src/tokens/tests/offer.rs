@@ -105,6 +105,7 @@ impl Scene {
             spool: Arc::new(FileSpool::new(folder.to_owned(), of.vault.clone(), random.clone())),
             vault: of.vault.clone(),
             clock: of.clock.clone(),
+            clock_note: of.clock_note.clone(),
             random,
             gate: of.gate.clone(),
             metrics: of.metrics.clone(),
