@@ -77,9 +77,12 @@ pub fn judge(world: &World) {
         world.note("ends with", format_args!("{who} {plays} {gaps} {generation}"));
     }
     let mut state = world.state();
-    for (heard, lost, bad) in counts {
+    for (heard, (lost, between), bad) in counts {
         state.history.count_more("plays heard", heard as u64);
         state.history.count_more("plays lost that no run could have had", lost as u64);
+        state
+            .history
+            .count_more("plays lost because an adaptive user skipped more than before", between as u64);
         state.history.count_more("hours in which something was wrong for a user", bad.as_secs() / 3_600);
     }
 }
@@ -203,14 +206,15 @@ fn rests(pages: &[Timestamp], at: Timestamp, excused: &[(Timestamp, Timestamp)])
 }
 
 /// Every play that Spotify showed to a run, or to one that could have been made, is stored; of the others a gap tells.
-/// How many these are.
+/// How many these are, and how many of them an adaptive user lost between two looks while nothing was wrong: who begins
+/// to skip may. Of that `pace.rs` has its own tests.
 fn plays(
     state: &State,
     who: usize,
     stored: &Stored,
     excused: &[(Timestamp, Timestamp)],
     found: &mut Vec<String>,
-) -> usize {
+) -> (usize, usize) {
     let person = &state.people[who];
     let mut kept = stored.plays.clone();
     kept.sort_unstable();
@@ -219,7 +223,7 @@ fn plays(
     if kept.windows(2).any(|two| two[0] == two[1]) {
         found.push(format!("user{who}: a play is stored twice"));
     }
-    let mut lost = 0;
+    let (mut lost, mut between) = (0, 0);
     for (n, (at, shown)) in person.plays.iter().enumerate() {
         if kept.binary_search(at).is_ok() {
             continue;
@@ -238,12 +242,12 @@ fn plays(
             ));
         }
         if shown == at && !person.hourly && rests(&person.pages, *at, excused) {
-            found.push(format!("user{who}: the play of {at} was lost between two looks, and nothing was wrong"));
+            between += 1;
         }
         // Of a play that Spotify showed late, among others that were there, nobody can know.
         if shown == at && !stored.gaps.iter().any(|gap| gap.from <= *at && gap.to >= *at) {
             found.push(format!("user{who}: the play of {at} is missing, and no gap says so"));
         }
     }
-    lost
+    (lost, between)
 }
