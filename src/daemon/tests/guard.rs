@@ -67,6 +67,7 @@ async fn a_look_that_began_before_the_store_was_accepted_raises_no_fence_afterwa
         metrics: of.metrics.clone(),
         events: of.events.clone(),
         owner: of.owner,
+        clock_note: of.clock_note.clone(),
         stopping: CancellationToken::new(),
     };
     let guard = Guard::new(&ground, Arc::new(exchange));
