@@ -17,7 +17,7 @@ use super::calendar::{HOUR, Happening, MINUTE};
 use super::disk::{Disk, Store};
 use super::network::Network;
 use super::people;
-use super::world::{Newest, Trouble, World};
+use super::world::{Newest, Person, Trouble, World};
 
 /// How often the schedule ticks where nothing is due. The daemon's own looks are due every 5 s: in between nothing
 /// changes, unless something is wrong.
@@ -101,6 +101,7 @@ pub async fn live(world: &Arc<World>, boot: BootTime) -> (End, BootTime) {
         {
             person.newest = Newest::DiedWithIt(at);
         }
+        person.tries_again();
     }
     world.holds_outlive_the_process().await;
     world.note("life ends", format_args!("{:?}", end.down));
@@ -198,6 +199,7 @@ async fn happens(world: &Arc<World>, host: &PausedClock, bare: &Bare, what: Happ
                 let mut state = world.state();
                 state.store_down = state.store_down.max(now + long);
                 state.rolled_back = now;
+                state.people.iter_mut().for_each(Person::tries_again);
                 drop(state);
                 world.trouble(now, now + long + MINUTE * 3, "the store lost its last commits");
             }

@@ -45,6 +45,11 @@ fn in_order(mut all: Vec<(Timestamp, Timestamp)>) -> Vec<(Timestamp, Timestamp)>
 }
 
 impl Person {
+    /// The outcome of a try of a dead login may have gone with the process, or with the store's last commits.
+    pub fn tries_again(&mut self) {
+        self.dead_requests = self.dead_requests.saturating_sub(1);
+    }
+
     /// The longest that may lie between two archives where nothing is wrong.
     pub fn longest(&self) -> Duration {
         SLACK + if self.hourly { HOUR } else { HOUR * 3 }

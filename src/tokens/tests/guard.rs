@@ -108,6 +108,7 @@ async fn what_another_daemon_has_of_a_login_that_the_store_lost_is_not_taken_for
     let scene = Scene::new().await;
     let (exchange, other) = (scene.on_files(here.path()), scene.on_files(there.path()));
     let user = UserId(77);
+    scene.store.inner.add_users(user.0);
     // The number may have been given to somebody else: that is the same.
     let subject = Subject { user, name: "erin".parse().unwrap(), app: Arc::new(scene.app.clone()) };
     let login = async |token: &str| {
