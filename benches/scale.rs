@@ -59,7 +59,7 @@ fn started(kind: Kind, users: usize) -> (Started, f64) {
 
 /// Starts a daemon on what is there, and waits until it is ready.
 fn ready(host: Host, folder: tempfile::TempDir) -> (Started, f64) {
-    let notified = Notified::at(&host.path("notify.sock"));
+    let notified = Notified::of(&host);
     let began = begin();
     let ready = std::thread::spawn(move || {
         notified.next_with("READY=1");

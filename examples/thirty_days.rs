@@ -52,7 +52,7 @@ fn main() -> std::process::ExitCode {
         let report = run(setup, log);
         let count = |what: &str| report.counts.get(what).copied().unwrap_or(0);
         println!(
-            "seed {seed}: {} users, {} days, {:.1} s: {} runs archived, {} failed, {} refreshes, {} lives; {} logins lost that nobody could help, {} plays lost of {}; {} found; {}",
+            "seed {seed}: {} users, {} days, {:.1} s: {} runs archived, {} failed, {} refreshes, {} lives; {} logins lost that nobody could help, {} plays lost of {} ({} between two looks); {} found; {}",
             args.users,
             args.days,
             began.elapsed().as_secs_f64(),
@@ -63,6 +63,7 @@ fn main() -> std::process::ExitCode {
             count("login dead"),
             count("plays lost that no run could have had"),
             count("plays heard"),
+            count("plays lost because an adaptive user skipped more than before"),
             report.found.len(),
             &report.hash[..16],
         );

@@ -174,3 +174,33 @@ fn a_second_kill_while_the_next_start_goes_on_costs_no_token_either() {
         key_change_killed_at(&host, "key-in-use", Some(step));
     }
 }
+
+#[test]
+fn who_starts_while_the_key_is_changed_and_has_the_old_one_alone_keeps_it_from_being_forgotten() {
+    let host = with_users(Host::rotating(Rotation::Rotate).alone_on(&postgres::shared().database()));
+    let old = std::fs::read(host.path("state/token-key")).unwrap();
+    let daemon = host.serve_with(|command| {
+        command.env("FAILPOINTS", "key-in-use=pause");
+    });
+    let mut changing =
+        host.command(&["key", "rotate"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    host.until("the step is reached", || daemon.log().contains("step key-in-use"));
+    // Another one has said that it is at work, with the key that the probe still names.
+    host.sql(
+        "INSERT INTO daemons SELECT decode(md5('another'), 'hex'), substring(value FROM 2 FOR 8), seen_at + 600000
+         FROM meta, daemons WHERE name = 'key_probe' LIMIT 1",
+    );
+    daemon.kill();
+    changing.wait().unwrap();
+    let daemon = host.serve();
+    assert!(daemon.log().contains("the old key is kept"), "{}", daemon.log());
+    assert_eq!(std::fs::read(host.path("state/token-key-old")).unwrap(), old);
+    assert!(host.run(&["key", "rotate"]).stderr.contains("others work on this store"));
+    host.sql("DELETE FROM daemons");
+    host.run(&["key", "rotate"]).ok();
+    assert!(!host.path("state/token-key-old").exists());
+    for name in USERS {
+        host.token(name, "{\"fresh\":true}").ok();
+        assert_eq!(host.spotify.refreshes(name).reused, 0);
+    }
+}

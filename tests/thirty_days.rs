@@ -9,8 +9,8 @@ use simulation::{Report, Setup, run};
 
 /// Fewer users and days than the example's, since this is built without optimization; as much goes wrong.
 const USERS: usize = 100;
-const DAYS: u32 = 2;
-const HASTE: f64 = 12.0;
+const DAYS: u32 = 1;
+const HASTE: f64 = 16.0;
 
 fn thirty_days(seed: u64) {
     let report = run(Setup { seed, users: USERS, days: DAYS, calm: false, haste: HASTE }, None);

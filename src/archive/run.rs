@@ -51,8 +51,9 @@ impl<'a> Run<'a> {
             Err(fault) => return Ok(self.failed(None, fault).await),
         };
         self.was_made = true;
-        let left = self.shared.with.tokens.left(self.who.id).await;
-        self.shared.with.metrics.run_started(left.unwrap_or_default());
+        if let Some(left) = self.shared.with.tokens.left(self.who.id).await {
+            self.shared.with.metrics.run_started(left);
+        }
         let outcome = match self.fetch_and_store(run).await {
             Ok(outcome) => outcome,
             Err(fault) => self.failed(Some(run), fault).await,

@@ -43,6 +43,7 @@ impl Whom {
 pub(super) struct Attention {
     must_log_in: Mutex<Whom>,
     ending: Mutex<Whom>,
+    ended: Mutex<Whom>,
 }
 
 fn locked(whom: &Mutex<Whom>) -> MutexGuard<'_, Whom> {
@@ -55,19 +56,21 @@ impl Attention {
         *locked(&self.must_log_in) = whom;
     }
 
-    /// Whose login ends within the week, until the next look.
-    pub fn set_ending(&self, whom: Whom) {
-        *locked(&self.ending) = whom;
+    /// Whose login ends within the week, and whose is over by the calendar though nobody was refused, until the next look.
+    pub fn set_ending(&self, ending: Whom, ended: Whom) {
+        *locked(&self.ending) = ending;
+        *locked(&self.ended) = ended;
     }
 
     fn sentences(&self) -> Vec<String> {
         let must = locked(&self.must_log_in).told().map(|(who, cure)| format!("{who} must log in: {cure}"));
-        let ending = locked(&self.ending);
-        let logins = if ending.users == 1 { "login" } else { "logins" };
-        let end = if ending.users == 1 { "ends" } else { "end" };
-        let ends =
-            ending.told().map(|(who, cure)| format!("the {logins} of {who} {end} within 7 days: {cure}"));
-        must.into_iter().chain(ends).collect()
+        let logins = |whom: &Whom, one: &str, more: &str| {
+            let (logins, what) = if whom.users == 1 { ("login", one) } else { ("logins", more) };
+            whom.told().map(|(who, cure)| format!("the {logins} of {who} {what}: {cure}"))
+        };
+        let ended = logins(&locked(&self.ended), "has come to its age", "have come to their age");
+        let ends = logins(&locked(&self.ending), "ends within 7 days", "end within 7 days");
+        [must, ended, ends].into_iter().flatten().collect()
     }
 }
 
@@ -93,7 +96,7 @@ mod tests {
         attention.set_must_log_in(whom(1));
         assert_eq!(attention.sentences(), ["bob must log in: run `longplay login bob`"]);
         attention.set_must_log_in(whom(3));
-        attention.set_ending(whom(1));
+        attention.set_ending(whom(1), Whom::default());
         assert_eq!(
             attention.sentences(),
             [
@@ -102,10 +105,11 @@ mod tests {
             ]
         );
         attention.set_must_log_in(Whom::default());
-        attention.set_ending(whom(2));
+        attention.set_ending(whom(2), whom(1));
         assert_eq!(
             attention.sentences(),
             [
+                "the login of bob has come to its age: run `longplay login bob`",
                 "the logins of bob and one other end within 7 days: run `longplay login bob`; `longplay status` names the other"
             ]
         );

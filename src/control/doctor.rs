@@ -50,7 +50,15 @@ impl Service {
     /// Looks at everything; changes nothing that counts.
     pub async fn examine(&self) -> Findings {
         let settings = self.settings();
-        let mut findings = self.store_and_guard().await;
+        let (store, probed) = (&self.parts().store, self.parts().store.probe().await);
+        let mut findings = match &probed {
+            Ok(()) => vec![Finding::good("store", format!("{} can be written", store.describe()))],
+            Err(error) => vec![store_fault(error)],
+        };
+        // A store that does not answer says nothing else.
+        if probed.is_ok() {
+            findings.extend(self.guard_and_key().await);
+        }
         for app in settings.apps.values() {
             findings.extend(self.app(app).await);
         }
@@ -59,29 +67,26 @@ impl Service {
             findings.push(Finding::fault("app", "no app is configured", cure));
         }
         findings.extend(self.spool_health().await);
-        match self.logins(&settings).await {
-            Ok(found) => findings.extend(found),
-            Err(error) => findings.push(store_fault(&error)),
+        if probed.is_ok() {
+            match self.logins(&settings).await {
+                Ok(found) => findings.extend(found),
+                Err(error) => findings.push(store_fault(&error)),
+            }
         }
         Findings { healthy: !findings.iter().any(|finding| finding.verdict == Verdict::Fault), findings }
     }
 
-    async fn store_and_guard(&self) -> Vec<Finding> {
-        let (store, misfit) = (&self.parts().store, self.key_is_another().await);
-        let mut found = vec![match store.probe().await {
-            Ok(()) => Finding::good("store", format!("{} can be written", store.describe())),
-            Err(error) => store_fault(&error),
-        }];
-        found.push(match self.parts().gate.shut_because().filter(|_| !misfit) {
+    async fn guard_and_key(&self) -> [Finding; 2] {
+        let misfit = self.key_is_another().await;
+        let guard = match self.parts().gate.shut_because().filter(|_| !misfit) {
             None => Finding::good("guard", "the store is the one that was last used, as far as can be told"),
             Some(why) => {
                 let what = why.split(". Nothing is refreshed").next().unwrap_or_default().to_owned();
                 let cure = "either `longplay adopt`, if this store is to be used from now on and nobody else refreshes its logins: every login counts as in doubt then; or stop this longplay, if the other one lives on";
                 Finding::fault("guard", what, cure)
             }
-        });
-        found.push(self.key(misfit));
-        found
+        };
+        [guard, self.key(misfit)]
     }
 
     /// Whether the key was changed under this daemon's feet.
@@ -95,15 +100,14 @@ impl Service {
     fn key(&self, misfit: bool) -> Finding {
         if misfit {
             let found = "the store is sealed with another token key than this daemon has";
-            let cure = "give it the key that the store's other daemons have (tokens.key_file, the credential token-key or token-key in the state directory), and restart it";
+            let cure = "where another daemon has changed the key: rename this one's token-key to token-key-old (or give it as tokens.old_key_file), since what its spool holds is sealed with it; put the new key in its place (token-key in the state directory, tokens.key_file or the credential token-key), and restart it";
             return Finding::fault("key", found, cure);
         }
         if !self.parts().vault.has_old_key() {
             return Finding::good("key", "what is stored is sealed with one token key");
         }
         let found = "an old token key is there besides the present one";
-        let cure =
-            "run `longplay key rotate`, then take the old one out of the configuration of every daemon";
+        let cure = "run `longplay key rotate`, which says what still needs it; one that the configuration gives, take out of every daemon's afterwards";
         Finding::warning("key", found, cure)
     }
 

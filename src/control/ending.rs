@@ -27,7 +27,7 @@ const BITE: i64 = 1_000;
 impl Service {
     /// Tells of the logins that came nearer to their end than one of those days, and counts them.
     pub async fn look_at_ending_logins(&self) -> Result<(), Problem> {
-        let (mut soon, mut counts) = (Whom::default(), [0; DAYS_BEFORE.len()]);
+        let (mut soon, mut over, mut counts) = (Whom::default(), Whom::default(), [0; DAYS_BEFORE.len()]);
         let shortest = self.settings().apps.values().filter_map(|app| app.login_lifetime).min();
         let until = shortest.and_then(|months| given_until(self.now(), months));
         let mut after = None;
@@ -39,8 +39,10 @@ impl Service {
                     .iter()
                     .zip(&mut counts)
                     .for_each(|(bound, count)| *count += u64::from(days <= *bound));
-                if days <= SOON {
-                    soon.add(&login.name);
+                match days {
+                    0 => over.add(&login.name),
+                    1..=SOON => soon.add(&login.name),
+                    _ => {}
                 }
             }
             let Some(last) = logins.last() else { break };
@@ -49,7 +51,7 @@ impl Service {
         for (days, count) in DAYS_BEFORE.into_iter().zip(counts) {
             self.parts().metrics.set_logins_ending(days, count);
         }
-        self.0.attention.set_ending(soon);
+        self.0.attention.set_ending(soon, over);
         Ok(())
     }
 

@@ -7,56 +7,21 @@ use std::time::Duration;
 
 use crate::config::AppSettings;
 use crate::domain::{EventKind, Timestamp, UserName};
-use crate::oauth::{NO_TOKEN, Reading, TokenRequest, Tokens, authorize, missing_scopes, read, read_callback};
-use crate::spotify::ApiError;
+use crate::oauth::{TokenRequest, Tokens, authorize, missing_scopes, read_callback};
 use crate::store::{LoginProgress, NewUser, PendingLogin};
 use crate::telemetry::Note;
 use crate::tokens::{Label, LoginGrant, login_ends};
 
 use super::api::{LoginBegun, LoginQuestion, LoginState, Problem, Progress, Word};
+use super::redemption::{Failure, OUTAGE};
 use super::roster::Known;
 use super::service::Service;
 
 /// How long a browser may take.
 const PENDING: Duration = Duration::from_secs(600);
 
-/// How long an outage is given before it is worth logging in again.
-const OUTAGE: Duration = Duration::from_secs(60);
-
-/// Why a login came to nothing.
-pub(super) enum Failure {
-    /// It was refused: here, by the user, or by Spotify.
-    Refused(String),
-    /// Spotify is down, or limits the rate.
-    Outage(String),
-}
-
-impl Failure {
-    /// Whether trying again can help.
-    pub fn passes(&self) -> bool {
-        matches!(self, Self::Outage(_))
-    }
-
-    fn message(&self) -> &str {
-        let (Self::Refused(message) | Self::Outage(message)) = self;
-        message
-    }
-}
-
-impl From<Failure> for Problem {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(message) => Self::new(Word::Refused, 409, message),
-            Failure::Outage(message) => Self::later(Word::Waiting, message, OUTAGE),
-        }
-    }
-}
-
-impl<T: Into<String>> From<T> for Failure {
-    fn from(message: T) -> Self {
-        Self::Refused(message.into())
-    }
-}
+/// What helps where a login came to nothing: its code is spent, or will be over before long.
+const CURE: &str = "log in again";
 
 impl Service {
     /// Begins a login of a user, who may not exist yet.
@@ -120,6 +85,7 @@ impl Service {
     pub async fn finish_login(&self, address: &str) -> Result<LoginState, Problem> {
         self.unless_shut()?;
         let callback = read_callback(address).map_err(|e| Problem::bad_request(e.to_string()))?;
+        let _taking = self.taking_login()?;
         let Some(pending) = self.parts().store.take_login(&callback.state).await? else {
             return Ok(LoginState { progress: Progress::Failed, message: unknown_state() });
         };
@@ -127,7 +93,7 @@ impl Service {
             Err(error) => {
                 Err(format!("Spotify did not grant the login ({error}): nothing was changed").into())
             }
-            Ok(code) => self.redeem(&pending, &code).await,
+            Ok(code) => self.take_login(&pending, &code).await,
         };
         let ended = outcome.as_ref().map(Clone::clone).map_err(|failure| failure.message().to_owned());
         self.parts().store.end_login(&pending.state, &ended).await?;
@@ -138,7 +104,11 @@ impl Service {
         }
     }
 
-    async fn redeem(&self, pending: &PendingLogin, code: &crate::domain::Secret) -> Result<String, Failure> {
+    async fn take_login(
+        &self,
+        pending: &PendingLogin,
+        code: &crate::domain::Secret,
+    ) -> Result<String, Failure> {
         let name = &pending.user;
         let settings = self.settings();
         let app = settings.apps.get(&pending.app).ok_or("the app is not configured any more")?;
@@ -153,7 +123,7 @@ impl Service {
             let cure = "nothing was changed; log in and agree to it";
             return Err(format!("the scope {missing} was not granted: {cure}").into());
         }
-        let account = self.account_of(app, &tokens).await?;
+        let account = self.account_of(app, &tokens).await.map_err(|failure| failure.cured_by(CURE))?;
         let user = self.user_for_login(pending).await.map_err(|problem| problem.detail)?;
         let login = LoginGrant {
             account: Some(account),
@@ -174,25 +144,6 @@ impl Service {
         Ok(message)
     }
 
-    /// Whose login it is.
-    pub(super) async fn account_of(&self, app: &AppSettings, tokens: &Tokens) -> Result<String, Failure> {
-        let parts = self.parts();
-        parts.metrics.api_called(&app.name);
-        let error = match parts.client.me(&app.api_url, &tokens.access_token).await {
-            Ok(account) => return Ok(account.id),
-            Err(error) => error,
-        };
-        if let ApiError::RateLimited { retry_after, .. } = &error {
-            parts.gate.hold(&app.name, *retry_after).await;
-        }
-        let message =
-            format!("whose account it is can't be told: {error}; nothing was changed, log in again");
-        match error {
-            ApiError::Forbidden { .. } | ApiError::Unauthorized => Err(Failure::Refused(message)),
-            _ => Err(Failure::Outage(message)),
-        }
-    }
-
     async fn exchange_code(
         &self,
         app: &AppSettings,
@@ -205,38 +156,8 @@ impl Service {
             .open(Label::Verifier(&pending.state), &pending.verifier)
             .map_err(|e| format!("the login that was begun: {e}"))?;
         let verifier = String::from_utf8(verifier.to_vec()).map_err(|_| "the verifier is no text")?.into();
-        self.ask_for_tokens(app, TokenRequest::code(app, code, &verifier)).await
-    }
-
-    /// One request to the token endpoint for a login: what is refused or lost has changed nothing here.
-    pub(super) async fn ask_for_tokens(
-        &self,
-        app: &AppSettings,
-        request: TokenRequest,
-    ) -> Result<(Tokens, Timestamp), Failure> {
-        let (parts, sent_at) = (self.parts(), self.now());
-        let answer = parts.transport.post(request).await.map_err(|e| {
-            Failure::Outage(format!("Spotify's token endpoint can't be reached: {e}; log in again"))
-        })?;
-        match read(&answer, self.now()) {
-            Reading::Granted(tokens) => Ok((tokens, sent_at)),
-            Reading::RateLimited(retry_after) => {
-                let until = parts.gate.hold(&app.name, retry_after).await;
-                let why =
-                    format!("Spotify's rate limit holds app {} until {until}: log in again then", app.name);
-                Err(Failure::Outage(why))
-            }
-            Reading::GrantRefused { description, .. } => {
-                Err(format!("Spotify refuses it ({description}): log in again").into())
-            }
-            Reading::ClientRefused(words) | Reading::RequestRefused(words) => Err(format!(
-                "Spotify refuses app {}: {words}; check its client_id, auth, secret and redirect_uri",
-                app.name
-            )
-            .into()),
-            Reading::NewRefreshToken(_) => Err(unclear(NO_TOKEN)),
-            Reading::Unclear(what) => Err(unclear(&what)),
-        }
+        let redeemed = self.redeem(app, TokenRequest::code(app, code, &verifier)).await;
+        redeemed.map_err(|(failure, _)| failure.cured_by(CURE))
     }
 
     /// The user of a login; made now, if it is their first.
@@ -259,10 +180,6 @@ impl Service {
         self.refresh_users().await?;
         self.find(&pending.user).await
     }
-}
-
-fn unclear(what: &str) -> Failure {
-    Failure::Outage(format!("Spotify's token endpoint failed ({what}): log in again"))
 }
 
 fn unknown_state() -> String {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::archive::Archiver;
 use crate::clock::Clock;
@@ -87,6 +88,8 @@ pub(super) struct Inner {
     pub caretaker: OnceLock<Arc<dyn Caretaker>>,
     /// Runs that nobody waits for.
     soon: TaskTracker,
+    /// Logins that are being taken: each spends what a person gave, a code or a refresh token.
+    logins: TaskTracker,
     pub stopping: AtomicBool,
     applying: tokio::sync::Mutex<()>,
     owes: AtomicBool,
@@ -114,6 +117,7 @@ impl Service {
             reload: OnceLock::new(),
             caretaker: OnceLock::new(),
             soon: TaskTracker::new(),
+            logins: TaskTracker::new(),
             stopping: AtomicBool::new(false),
             applying: tokio::sync::Mutex::default(),
             owes: AtomicBool::new(false),
@@ -283,26 +287,53 @@ impl Service {
         self.parts().tokens.store_is_back().await;
     }
 
-    /// Waits for the runs that nobody else waits for.
+    /// Held by whoever takes a login, from before anything is spent until the login is saved: a stop waits for it.
+    pub(super) fn taking_login(&self) -> Result<TaskTrackerToken, Problem> {
+        let taking = self.0.logins.token();
+        // Either this is seen, or the stop sees what is held.
+        if self.0.stopping.load(Ordering::SeqCst) {
+            return Err(crate::tokens::TokenError::Stopped.into());
+        }
+        Ok(taking)
+    }
+
+    /// How many logins are being taken.
+    pub fn logins_under_way(&self) -> usize {
+        self.0.logins.len()
+    }
+
+    async fn logins_taken(&self) {
+        self.0.logins.close();
+        self.0.logins.wait().await;
+    }
+
+    /// Waits for logins under way, and for the runs that nobody else waits for.
     pub async fn settle(&self) {
+        self.logins_taken().await;
         self.0.soon.close();
         self.0.soon.wait().await;
     }
 
-    /// Starts nothing new, finishes every refresh under way within `drain`, and closes the store. True where nothing
-    /// was left behind.
+    /// Starts nothing new, finishes every refresh and login under way within `drain`, and closes the store. True where
+    /// nothing was left behind.
     pub async fn finish(&self, drain: Duration) -> bool {
-        self.0.stopping.store(true, Ordering::Relaxed);
+        self.0.stopping.store(true, Ordering::SeqCst);
         let parts = self.parts();
+        parts.tokens.start_nothing_new().await;
         if let Some(scheduler) = &parts.scheduler {
             scheduler.stop().await;
         }
-        let (runs, refreshes) = tokio::join!(
+        // A login is the actor's to save.
+        let last = async {
+            self.logins_taken().await;
+            parts.tokens.stop().await;
+        };
+        let (runs, last) = tokio::join!(
             tokio::time::timeout(RUNS_END, parts.archiver.stop()),
-            tokio::time::timeout(drain, parts.tokens.stop())
+            tokio::time::timeout(drain, last)
         );
         let closed = tokio::time::timeout(STORE_CLOSES, parts.store.close()).await;
-        runs.is_ok() && refreshes.is_ok() && closed.is_ok()
+        runs.is_ok() && last.is_ok() && closed.is_ok()
     }
 
     /// Suspends or lets go on; `None`: everyone.

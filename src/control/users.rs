@@ -3,21 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{
-    AppName, EventKind, Generation, RefreshToken, Schedule, Timestamp, UserId, UserName, parse_zone,
-};
-use crate::oauth::TokenRequest;
+use crate::domain::{AppName, EventKind, Generation, Schedule, UserId, UserName, parse_zone};
 use crate::store::NewUser;
 use crate::telemetry::Note;
-use crate::tokens::{LoginGrant, Need, TokenSource as _};
+use crate::tokens::{Need, TokenSource as _};
 
 use super::api::{Problem, PutUser, TokenAnswer, TokenQuestion, UserEntry, Word};
-use super::login::Failure;
 use super::roster::Known;
 use super::service::Service;
-
-/// When it is asked again whose a token is.
-const ASK_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 
 impl Service {
     /// Everyone, by name.
@@ -95,47 +88,6 @@ impl Service {
     async fn has_login(&self, user: &Known) -> Result<bool, Problem> {
         let grant = self.parts().store.grant(user.id).await?;
         Ok(grant.is_some_and(|grant| grant.refresh_token.is_some() && grant.refusal.is_none()))
-    }
-
-    async fn take_over(
-        &self,
-        user: &Arc<Known>,
-        refresh_token: RefreshToken,
-        login_at: Option<Timestamp>,
-    ) -> Result<(), Problem> {
-        let account = self.parts().store.grant(user.id).await?.and_then(|grant| grant.account_id);
-        let login = match account {
-            None => LoginGrant { account, login_at, refresh_token, answer: None },
-            Some(_) => self.proven(user, refresh_token, login_at).await?,
-        };
-        self.parts().tokens.login(user.id, login).await?;
-        let note = Note::of(&user.name, &user.app);
-        let message = format!("{}: a refresh token from elsewhere was taken over", user.name);
-        self.parts().events.tell(EventKind::LoggedIn, note, message);
-        self.run_soon(Arc::clone(user));
-        Ok(())
-    }
-
-    /// A bare token for a user whose account is known: whose it is must be asked before anything is overwritten.
-    async fn proven(
-        &self,
-        user: &Arc<Known>,
-        token: RefreshToken,
-        login_at: Option<Timestamp>,
-    ) -> Result<LoginGrant, Problem> {
-        let app = self.app_of(user)?;
-        let (tokens, sent_at) = self.ask_for_tokens(&app, TokenRequest::refresh(&app, &token)).await?;
-        // The token that was given is spent by now: an outage of a moment must not cost it.
-        let mut account = self.account_of(&app, &tokens).await;
-        for pause in ASK_AGAIN {
-            if account.as_ref().is_err_and(Failure::passes) {
-                self.parts().clock.sleep(pause).await;
-                account = self.account_of(&app, &tokens).await;
-            }
-        }
-        let account = Some(account?);
-        let refresh_token = tokens.refresh_token.clone().unwrap_or(token);
-        Ok(LoginGrant { account, login_at, refresh_token, answer: Some((tokens, sent_at)) })
     }
 
     /// The app that is asked for, the user's, `default`, or the only one.

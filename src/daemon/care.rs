@@ -27,6 +27,10 @@ impl Care {
 impl Caretaker for Care {
     async fn adopt(&self) -> Result<Adopted, Problem> {
         let _one = self.one.lock().await;
+        // What the spool has would be given back under a key that nobody else has.
+        if let Some(why) = self.keys.misfit().await? {
+            return Err(Problem::new(Word::Configuration, 422, why));
+        }
         Ok(self.guard.adopt().await?)
     }
 

@@ -107,7 +107,7 @@ impl Core {
     pub async fn build(ground: &Ground, scheduler: Option<Scheduler>) -> Result<Self, CoreError> {
         let (settings, store) = (ground.settings.get(), Arc::clone(&ground.store));
         let deployment = store.open().await?;
-        let vault = Arc::new(key::vault(ground, deployment, scheduler.is_some()).await?);
+        let vault = Arc::new(key::vault(ground, deployment).await?);
         let (outside, owner) = (&ground.outside, ground.outside.owner());
         let spool = outside.spool(&vault, &ground.random);
         let keys = KeyKeeper::new(ground, Arc::clone(&vault), Arc::clone(&spool));
@@ -121,6 +121,7 @@ impl Core {
             spool: Arc::clone(&spool),
             vault: Arc::clone(&vault),
             clock: Arc::clone(&ground.clock),
+            clock_note: outside.clock_note(),
             random: Arc::clone(&ground.random),
             gate: gate.clone(),
             metrics: Arc::clone(&ground.metrics),

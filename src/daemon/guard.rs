@@ -5,31 +5,23 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::clock::{BootTime, Clock};
 use crate::control::api::Adopted;
-use crate::domain::{EventKind, User, UserId, said};
+use crate::domain::{EventKind, Owner, User, UserId, said};
 use crate::store::{Change, Custody, Home, Store, StoreError, Whereabouts, machine};
 use crate::telemetry::{Events, Note};
 use crate::tokens::Exchange;
 
 use super::core::{Current, Ground, offer};
 use super::key::LIVE;
-use super::state::{StatePaths, write_private};
+use super::seen::Seen;
+use super::state::StatePaths;
 
 /// How long other daemons get to give back what a promoted replica lacks. Each looks every five seconds.
 const OTHERS_FIRST: Duration = Duration::from_secs(15);
-
-/// What this state directory last worked with: it tells a promoted replica, which it knows, from a copy that it doesn't.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Seen {
-    deployment: Uuid,
-    home: Home,
-    machine: Option<String>,
-}
 
 /// Looks after one store. It does not hold the state directory: what asks it may outlive the daemon's loop.
 #[derive(Clone)]
@@ -42,6 +34,8 @@ pub struct Guard {
     exchange: Arc<Exchange>,
     /// When a promoted replica was first seen.
     promoted: Arc<Mutex<Option<BootTime>>>,
+    /// What was seen before somebody accepted the store must not be acted upon afterwards.
+    one: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Guard {
@@ -55,6 +49,7 @@ impl Guard {
             paths: ground.outside.paths(),
             exchange,
             promoted: Arc::default(),
+            one: Arc::default(),
         }
     }
 
@@ -65,14 +60,15 @@ impl Guard {
     /// Where the store can't be reached.
     pub async fn look(&self, spool: bool) -> Result<Option<String>, StoreError> {
         let Some(custody) = self.store.custody() else { return Ok(None) };
+        let _one = self.one.lock().await;
         let deployment = self.store.open().await?;
         let stands = custody.whereabouts().await?;
-        let seen = self.seen().filter(|seen| seen.deployment == deployment);
+        let seen = self.paths.as_ref().and_then(Seen::read).filter(|seen| seen.deployment == deployment);
         let change = since_seen(&stands, seen.as_ref());
         let mut why = match (stands.fence, &change) {
             (Some(why), _) => Some(why),
             (None, Change::Elsewhere(why)) => Some(why.clone()),
-            (None, Change::Promoted) if !knows(seen.as_ref(), &stands.now) => Some(
+            (None, Change::Promoted) if !knows(seen.as_ref(), &stands.now, self.exchange.owner) => Some(
                 "its server was promoted, or recovered from a back-up, and this state directory never worked with it before"
                     .to_owned(),
             ),
@@ -85,7 +81,7 @@ impl Guard {
             return Ok(None);
         }
         if why.is_none() {
-            if stands.before.as_ref() != Some(&stands.now) {
+            if stands.before != Some(stands.now.completed(stands.before.as_ref())) {
                 custody.settle(&stands.now).await?;
             }
             if change == Change::Promoted {
@@ -142,6 +138,7 @@ impl Guard {
         let store = &self.store;
         let adopted = |in_doubt| Adopted { store: store.describe(), in_doubt };
         let Some(custody) = store.custody() else { return Ok(adopted(0)) };
+        let _one = self.one.lock().await;
         let deployment = store.open().await?;
         let settings = self.settings.get();
         for fault in offer(&self.exchange, store, &settings).await? {
@@ -173,19 +170,10 @@ impl Guard {
         Ok(())
     }
 
-    fn seen(&self) -> Option<Seen> {
-        let text = std::fs::read_to_string(self.paths.as_ref()?.seen()).ok()?;
-        serde_json::from_str(&text).ok()
-    }
-
     /// It is only a memory: what can't be written is asked for again.
     fn note_seen(&self, deployment: Uuid, home: Home) {
-        let seen = Seen { deployment, home, machine: machine() };
-        let Some(paths) = self.paths.as_ref().filter(|_| self.seen().as_ref() != Some(&seen)) else { return };
-        let written = serde_json::to_string(&seen)
-            .map_err(std::io::Error::from)
-            .and_then(|json| write_private(&paths.seen(), &json));
-        if let Err(error) = written {
+        let Some(paths) = &self.paths else { return };
+        if let Err(error) = Seen::here(paths, deployment, home, self.exchange.owner).note(paths) {
             warn!("which store this is could not be noted: {error}");
         }
     }
@@ -218,22 +206,26 @@ fn left_behind(now: &Home, seen: &Home) -> bool {
 }
 
 /// Whether this state directory, on this machine, has worked with the same database of the same cluster.
-fn knows(seen: Option<&Seen>, now: &Home) -> bool {
+fn knows(seen: Option<&Seen>, now: &Home, owner: Owner) -> bool {
     let Some(seen) = seen else { return false };
     let moved = matches!((&seen.machine, machine()), (Some(was), Some(is)) if *was != is);
-    !moved && matches!(now.since(&seen.home), Change::Promoted | Change::Nothing)
+    // A copy of the directory has a name of its own.
+    let copied = seen.instance.is_some_and(|instance| instance != owner);
+    !moved && !copied && matches!(now.since(&seen.home), Change::Promoted | Change::Nothing)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const HERE: Owner = Owner(Uuid::nil());
+
     fn database(system: i64, timeline: i64) -> Home {
         Home::Postgres { system: Some(system), database: 5, timeline: Some(timeline) }
     }
 
     fn seen(home: Home, machine: Option<String>) -> Seen {
-        Seen { deployment: Uuid::nil(), home, machine }
+        Seen { deployment: Uuid::nil(), home, machine, instance: Some(HERE), place: None }
     }
 
     fn stands(before: &Home, now: &Home) -> Whereabouts {
@@ -255,12 +247,14 @@ mod tests {
 
     #[test]
     fn only_who_worked_with_a_server_on_this_machine_knows_its_replica() {
-        assert!(!knows(None, &database(7, 2)));
-        assert!(knows(Some(&seen(database(7, 1), machine())), &database(7, 2)));
-        assert!(!knows(Some(&seen(database(8, 1), machine())), &database(7, 2)));
+        assert!(!knows(None, &database(7, 2), HERE));
+        assert!(knows(Some(&seen(database(7, 1), machine())), &database(7, 2), HERE));
+        assert!(!knows(Some(&seen(database(8, 1), machine())), &database(7, 2), HERE));
+        let copy = Owner(Uuid::max());
+        assert!(!knows(Some(&seen(database(7, 1), machine())), &database(7, 2), copy));
         if machine().is_some() {
             let elsewhere = seen(database(7, 1), Some("another machine".to_owned()));
-            assert!(!knows(Some(&elsewhere), &database(7, 2)));
+            assert!(!knows(Some(&elsewhere), &database(7, 2), HERE));
         }
     }
 }

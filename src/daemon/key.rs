@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::config::TokenKey;
 use crate::random::Random;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::tokens::Vault;
 
 use super::core::{CoreError, Ground};
@@ -25,8 +25,7 @@ use super::state::{StatePaths, write_private};
 pub use rotate::{KeyKeeper, LIVE, NOTE, RotateError};
 
 /// The key that is configured, or the one made here. A key is made only for an empty store; a wrong one is refused.
-/// `daemon`: others are to know that this one is at work with it.
-pub async fn vault(ground: &Ground, deployment: Uuid, daemon: bool) -> Result<Vault, CoreError> {
+pub async fn vault(ground: &Ground, deployment: Uuid) -> Result<Vault, CoreError> {
     let tokens = &ground.settings.get().tokens;
     let store = &ground.store;
     let probe = store.key_probe().await?;
@@ -37,14 +36,15 @@ pub async fn vault(ground: &Ground, deployment: Uuid, daemon: bool) -> Result<Va
             let paths = paths.ok_or_else(|| CoreError::Key("no token key is configured".to_owned()))?;
             let key = kept_key(ground, &paths, probe.is_none())?;
             let old = left_behind(&paths, &key).map_err(|e| unusable(&paths.old_key(), &e))?;
-            Vault::new(deployment, &key, old.as_ref().or(tokens.old_key.as_ref()))
+            Vault::new(deployment, &key, old.iter().chain(&tokens.old_key))
         }
     };
     if probe.is_none() {
         store.keep_key_probe(vault.probe(&ground.random)).await?;
     }
-    // Said before the probe is read: of two that change and start at once, one sees the other.
-    if let Some(custody) = store.custody().filter(|_| daemon && store.is_shared()) {
+    // Said before the probe is read, by a command too: whoever changes the key writes the probe and then looks who is at
+    // work, so that of a change and a start at once one sees the other.
+    if let Some(custody) = store.custody().filter(|_| store.is_shared()) {
         custody.note_daemon(ground.outside.owner(), &vault.key_id()).await?;
     }
     fits(store, &vault).await?;
@@ -54,12 +54,8 @@ pub async fn vault(ground: &Ground, deployment: Uuid, daemon: bool) -> Result<Va
 /// Whether the store is sealed with a key of this vault.
 async fn fits(store: &Arc<dyn Store>, vault: &Vault) -> Result<(), CoreError> {
     let Some(probe) = store.key_probe().await? else { return Ok(()) };
-    vault.check_probe(&probe).map_err(|_| {
-        CoreError::Key(format!(
-            "the token key is not the one that {} is sealed with: give the right one as tokens.key_file or the credential token-key (a restored or moved store needs its old key, a changed key must be given to every daemon)",
-            store.describe()
-        ))
-    })
+    let another = || StoreError::AnotherKey { store: store.describe() };
+    vault.check_probe(&probe).map_err(|_| CoreError::Key(another().to_string()))
 }
 
 fn unusable(path: &Path, error: &io::Error) -> CoreError {

@@ -105,17 +105,22 @@ impl Life {
         actor.is_ok() && ticked
     }
 
-    /// Starts nothing new, finishes every refresh under way; a second signal hurries.
+    /// Starts nothing new, finishes every refresh and login under way; a second signal hurries.
     async fn end(&mut self, signals: &mut Signals) {
         let core = self.door.core();
-        let refreshing = match &core {
-            Some(core) => core.service.tokens_health().await.map_or(0, |health| health.refreshing),
-            None => 0,
+        let (refreshes, logins) = match &core {
+            Some(core) => {
+                let health = core.service.tokens_health().await;
+                (health.map_or(0, |health| health.refreshing), core.service.logins_under_way())
+            }
+            None => (0, 0),
         };
-        let status = match refreshing {
-            0 => "stopping".to_owned(),
-            1 => "stopping: a refresh is being finished".to_owned(),
-            n => format!("stopping: {n} refreshes are being finished"),
+        let status = match (refreshes, logins) {
+            (0, 0) => "stopping".to_owned(),
+            (1, 0) => "stopping: a refresh is being finished".to_owned(),
+            (n, 0) => format!("stopping: {n} refreshes are being finished"),
+            (0, 1) => "stopping: a login is being finished".to_owned(),
+            (n, logins) => format!("stopping: {n} refreshes and {logins} logins are being finished"),
         };
         notify::stopping(&status);
         tracing::info!("{status}");
@@ -131,6 +136,9 @@ impl Life {
                     whole = &mut finished => {
                         if !whole {
                             tracing::warn!("stopped before everything was finished: the spool keeps what came");
+                        }
+                        if core.service.logins_under_way() > 0 {
+                            tracing::warn!("a login was not finished: whoever gave it must log in again");
                         }
                         break;
                     }

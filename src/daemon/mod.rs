@@ -14,6 +14,7 @@ mod notify;
 mod outside;
 mod privacy;
 mod reload;
+mod seen;
 mod serve;
 mod state;
 mod status;

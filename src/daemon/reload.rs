@@ -100,6 +100,8 @@ async fn reload(with: &Reloader) -> Result<Reloaded, Faults> {
     // What a reload can't change stays as it is.
     (new.store, new.control) = (old.store.clone(), old.control.clone());
     new.web.listen = old.web.listen;
+    // What is sealed is sealed with the keys that were there at the start.
+    (new.tokens.key, new.tokens.old_key) = (old.tokens.key.clone(), old.tokens.old_key.clone());
     with.log.set_level(&new.log.level);
     let new = Arc::new(new);
     with.settings.set(Arc::clone(&new));

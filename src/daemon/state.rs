@@ -13,6 +13,8 @@ use crate::clock::Clock;
 use crate::domain::Owner;
 use crate::random::Random;
 
+use super::seen::is_copied;
+
 /// How often the lock is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 
@@ -82,7 +84,18 @@ impl StateDir {
         }
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(unusable)?;
         make_private(&path.join("spool")).map_err(unusable)?;
-        let owner = owner(&path.join("instance"), random).map_err(unusable)?;
+        let paths = StatePaths(path.to_owned());
+        let mut owner = owner(&paths.instance(), random).map_err(unusable)?;
+        if is_copied(&paths, owner) {
+            // Two daemons of one name would take each other's refreshes for their own.
+            let copy = owner.0;
+            owner = named(&paths.instance(), random).map_err(unusable)?;
+            tracing::warn!(
+                "{} is a copy of the state directory {copy}: it is {} from now on",
+                path.display(),
+                owner.0
+            );
+        }
         Ok(Self { path: path.to_owned(), owner, _lock: lock })
     }
 
@@ -102,6 +115,11 @@ impl StateDir {
 pub struct StatePaths(PathBuf);
 
 impl StatePaths {
+    /// Where its name is.
+    pub fn instance(&self) -> PathBuf {
+        self.0.join("instance")
+    }
+
     /// Where answers are kept.
     pub fn spool(&self) -> PathBuf {
         self.0.join("spool")
@@ -110,6 +128,11 @@ impl StatePaths {
     /// Where is noted which store this directory works with.
     pub fn seen(&self) -> PathBuf {
         self.0.join("store")
+    }
+
+    /// Where is noted what is known of the wall clock.
+    pub fn clock(&self) -> PathBuf {
+        self.0.join("clock")
     }
 
     /// Where the next key is while it is not in use.
@@ -182,17 +205,20 @@ fn owner(path: &Path, random: &Random) -> io::Result<Owner> {
             uuid.map(Owner)
                 .map_err(|_| io::Error::other(format!("{} holds no UUID: remove it", path.display())))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let uuid = random.uuid();
-            write_private(path, &format!("{uuid}\n"))?;
-            Ok(Owner(uuid))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => named(path, random),
         Err(error) => Err(error),
     }
 }
 
+fn named(path: &Path, random: &Random) -> io::Result<Owner> {
+    let uuid = random.uuid();
+    write_private(path, &format!("{uuid}\n"))?;
+    Ok(Owner(uuid))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::seen::Seen;
     use super::*;
     use crate::clock::SystemClock;
 
@@ -211,6 +237,44 @@ mod tests {
         let owner = first.owner();
         drop(first);
         assert_eq!(lock(&path).await.unwrap().owner(), owner);
+    }
+
+    #[tokio::test]
+    async fn a_copy_of_the_directory_has_a_name_of_its_own_and_a_renamed_one_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let random = Random::seeded(2);
+        let again = async |name: &str| {
+            StateDir::lock(&at(name), Duration::ZERO, &SystemClock, &random).await.unwrap()
+        };
+        let home = crate::store::Home::Postgres { system: Some(1), database: 2, timeline: Some(3) };
+        let note = |state: &StateDir| {
+            Seen::here(&state.paths(), Uuid::nil(), home.clone(), state.owner())
+                .note(&state.paths())
+                .unwrap();
+        };
+        let first = again("a").await;
+        let owner = first.owner();
+        note(&first);
+        drop(first);
+        std::fs::rename(at("a"), at("b")).unwrap();
+        assert_eq!(again("b").await.owner(), owner);
+        // Files that were made in one tick of the kernel's clock were made at the same time.
+        let born = |name: &str| std::fs::metadata(at(name).join("instance")).unwrap().created().ok();
+        std::fs::create_dir(at("copy")).unwrap();
+        for file in ["instance", "store"] {
+            std::fs::copy(at("b").join(file), at("copy").join(file)).unwrap();
+        }
+        while born("copy").is_some() && born("copy") == born("b") {
+            std::fs::remove_file(at("copy").join("instance")).unwrap();
+            std::fs::copy(at("b").join("instance"), at("copy").join("instance")).unwrap();
+        }
+        let copy = again("copy").await.owner();
+        assert_ne!(copy, owner);
+        assert_eq!(again("copy").await.owner(), copy, "only once");
+        note(&again("copy").await);
+        assert_eq!(again("copy").await.owner(), copy);
+        assert_eq!(again("b").await.owner(), owner);
     }
 
     #[tokio::test]

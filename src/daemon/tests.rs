@@ -24,6 +24,7 @@ use crate::store::{Claimed, NewUser, PageStored, Release, RunClaim, RunFailed, S
 use crate::telemetry::{Events, Metrics};
 
 mod consent;
+mod guard;
 
 const START: &str = "2026-01-01T00:00:00Z";
 

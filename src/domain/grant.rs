@@ -43,6 +43,15 @@ impl std::fmt::Display for Generation {
 #[serde(transparent)]
 pub struct Epoch(pub i64);
 
+impl Epoch {
+    /// The one of a login that is committed now, by this host's clock. It has the time in it, in seconds, so that a store
+    /// that was set back gives no number twice: a daemon that still has answers of the first login takes them for none of
+    /// the second.
+    pub fn next(self, now: Timestamp) -> Self {
+        Self(self.0.saturating_add(1).max(now.as_millis() / 1_000))
+    }
+}
+
 /// Names one try to refresh, in the store, the spool and the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -62,6 +71,16 @@ pub struct Owner(pub Uuid);
 /// A sealed token: ciphertext that only the token key opens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(pub Vec<u8>);
+
+/// The id of a token key.
+pub type KeyId = [u8; 8];
+
+impl Sealed {
+    /// The id of the key that it is sealed with, behind the byte of the format; `None` where it is cut.
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.0.get(1..)?.first_chunk().copied()
+    }
+}
 
 impl std::fmt::Debug for Sealed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

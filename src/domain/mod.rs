@@ -16,7 +16,8 @@ mod user;
 pub use app::{AppFault, AppState, Rotation};
 pub use event::{Event, EventKind};
 pub use grant::{
-    AccessTimes, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, Login, Owner, Refusal, Sealed,
+    AccessTimes, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, KeyId, Login, Owner, Refusal,
+    Sealed,
 };
 pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};

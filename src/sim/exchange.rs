@@ -19,7 +19,9 @@ struct UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        if let Some(counts) = self.shared.world().refreshes.get_mut(&self.account) {
+        let mut world = self.shared.world();
+        world.under_way -= 1;
+        if let Some(counts) = world.refreshes.get_mut(&self.account) {
             counts.under_way -= 1;
         }
     }
@@ -61,6 +63,8 @@ fn arrive(shared: &Arc<Shared>, endpoint: Endpoint, call: &Call) -> (Fault, usiz
         counts.asked += 1;
         counts.under_way += 1;
         counts.most_at_once = counts.most_at_once.max(counts.under_way);
+        world.under_way += 1;
+        world.most_at_once = world.most_at_once.max(world.under_way);
         UnderWay { shared: shared.clone(), account }
     });
     world.seen.push(Seen { at, endpoint, account, answered: None });
@@ -96,6 +100,10 @@ async fn suffer(shared: &Shared, effect: Effect, reply: Reply) -> Result<Reply, 
         Effect::Drop => return Err(Outcome::Cut),
         Effect::HalfABody => return Err(Outcome::Half(reply)),
         Effect::Answer(other) => return Err(Outcome::Whole(other)),
+        Effect::Late(duration, other) => {
+            shared.clock.sleep(duration).await;
+            return Err(Outcome::Whole(other));
+        }
         Effect::Endless(other, pause) => return Err(Outcome::Endless(other, pause)),
         Effect::Slow(duration) => shared.clock.sleep(duration).await,
         Effect::Hang(gate) => gate.pass().await,

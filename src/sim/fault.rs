@@ -45,6 +45,8 @@ pub enum Effect {
     HalfABody,
     /// This is answered, whatever the true answer was.
     Answer(Reply),
+    /// This is answered, but only after so long, by the simulation's clock.
+    Late(Duration, Reply),
     /// This answer begins, and its body comes again and again without end, with a pause of so long in between.
     Endless(Reply, Duration),
     /// It takes so long, by the simulation's clock; then all goes on.

@@ -80,6 +80,21 @@ impl SimulatedSpotify {
         self.world().refreshes.get(account).copied().unwrap_or_default()
     }
 
+    /// The most refreshes, of whichever accounts, that were under way at once since this was last asked.
+    pub fn take_most_at_once(&self) -> u64 {
+        let mut world = self.world();
+        let under_way = world.under_way;
+        std::mem::replace(&mut world.most_at_once, under_way)
+    }
+
+    /// The first of which this is so, of everything secret that it knows: every token and code ever issued, and the apps'
+    /// secrets.
+    pub fn find_secret(&self, is_so: impl Fn(&str) -> bool) -> Option<String> {
+        let world = self.world();
+        let apps = world.apps.values().filter_map(|app| app.secret.as_ref());
+        world.issued.iter().chain(apps).find(|secret| is_so(secret)).cloned()
+    }
+
     /// Every token and code ever issued: none of them may turn up where it doesn't belong.
     pub fn issued(&self) -> Vec<String> {
         self.world().issued.clone()

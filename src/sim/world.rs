@@ -95,6 +95,9 @@ pub(super) struct World {
     pub faults: Faults,
     pub seen: Vec<Seen>,
     pub refreshes: BTreeMap<String, RefreshCounts>,
+    /// Refreshes of all accounts that are under way, and the most that were at once.
+    pub under_way: u64,
+    pub most_at_once: u64,
     rng: StdRng,
 }
 
@@ -120,6 +123,8 @@ impl World {
             faults: Faults::default(),
             seen: Vec::new(),
             refreshes: BTreeMap::new(),
+            under_way: 0,
+            most_at_once: 0,
             rng: StdRng::seed_from_u64(options.seed),
         }
     }

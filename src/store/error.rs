@@ -42,6 +42,14 @@ pub enum StoreError {
         /// How that shows.
         why: String,
     },
+    /// It is sealed with a key that whoever asks doesn't have.
+    #[error(
+        "{store} is sealed with another token key than this longplay has. Nothing is refreshed or archived: where the key was changed by another daemon, rename this one's token-key to token-key-old (or give it as tokens.old_key_file), put the new one in its place and restart; where the store was restored or moved, give its own key as tokens.key_file or the credential token-key"
+    )]
+    AnotherKey {
+        /// Which store.
+        store: String,
+    },
     /// The database refused a statement, or holds what can't be read.
     #[error("{doing}: the store refused it")]
     Broken {

@@ -34,7 +34,9 @@ pub async fn tally(session: &mut Session) -> Result<Vec<Alike>> {
                grants.refusal_since IS NOT NULL AS refused,
                (grants.doubt_since IS NOT NULL OR (grants.attempt IS NOT NULL AND grants.attempt_lease_until < $1))
                  AS in_doubt,
-               count(*) AS alike, min(users.name) AS first, min(users.last_archived_at) AS oldest, max(users.newest_played_at) AS newest
+               count(*) AS alike, min(users.name) AS first,
+               min(COALESCE(users.last_archived_at, CASE WHEN grants.refresh_token IS NOT NULL THEN grants.taken_at END)) AS oldest,
+               max(users.newest_played_at) AS newest
              FROM users LEFT JOIN grants ON grants.user_id = users.id
              WHERE users.active AND length(users.name) BETWEEN 1 AND 63
                AND trim(users.name, 'abcdefghijklmnopqrstuvwxyz0123456789._-') = ''

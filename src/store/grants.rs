@@ -114,15 +114,15 @@ pub async fn commit_login(session: &mut Session, login: &NewLogin) -> Result<boo
     session
         .run(
             "INSERT INTO grants (user_id, client_id, epoch, generation, account_id, login_at, scope, refresh_token,
-               access_token, access_sent_at, access_lifetime, access_expires_at, committed_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+               access_token, access_sent_at, access_lifetime, access_expires_at, committed_at, taken_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
              ON CONFLICT (user_id) DO UPDATE SET
                client_id = excluded.client_id, epoch = excluded.epoch, generation = excluded.generation,
                account_id = COALESCE(excluded.account_id, grants.account_id), login_at = excluded.login_at,
                scope = excluded.scope, refresh_token = excluded.refresh_token,
                access_token = excluded.access_token, access_sent_at = excluded.access_sent_at,
                access_lifetime = excluded.access_lifetime, access_expires_at = excluded.access_expires_at,
-               committed_at = excluded.committed_at, born_of = NULL,
+               committed_at = excluded.committed_at, taken_at = excluded.taken_at, born_of = NULL,
                attempt = NULL, attempt_owner = NULL, attempt_lease_until = NULL, attempt_cause = NULL,
                doubt_since = NULL, doubt_owner = NULL, doubt_reason = NULL,
                refusal_since = NULL, refusal_reason = NULL, refusal_tries = NULL, refusal_next_try_at = NULL,

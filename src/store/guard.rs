@@ -3,34 +3,65 @@
 use super::home::{Change, Home, Whereabouts};
 use super::sql::{Session, params};
 use super::{Result, StoreError};
-use crate::domain::Owner;
+use crate::domain::{KeyId, Owner, Sealed};
 
 /// What doubt a store leaves that was accepted: its refresh tokens may have been spent since.
 pub const RESTORED: &str = "the store was restored from a back-up, or moved";
 
-pub async fn whereabouts(session: &mut Session, now: Home) -> Result<Whereabouts> {
-    let known = session
-        .all("SELECT name, value FROM meta WHERE name IN ('home', 'fence')", params![], |row| {
-            Ok((row.get::<String>("name")?, row.get::<Vec<u8>>("value")?))
-        })
-        .await?;
-    let text = |wanted: &str| {
-        let value = known.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-        value.map(|value| String::from_utf8_lossy(value).into_owned())
-    };
-    let before = match text("home") {
-        None => None,
-        Some(json) => Some(serde_json::from_str(&json).map_err(|e| StoreError::Broken {
-            doing: "reading what the store last lived on".to_owned(),
-            source: e.into(),
-        })?),
-    };
-    Ok(Whereabouts { before, now, fence: text("fence") })
+/// What the store says of itself.
+struct Notes(Vec<(String, Vec<u8>)>);
+
+impl Notes {
+    async fn read(session: &mut Session) -> Result<Self> {
+        session
+            .all(
+                "SELECT name, value FROM meta WHERE name IN ('home', 'fence', 'key_probe')",
+                params![],
+                |row| Ok((row.get::<String>("name")?, row.get::<Vec<u8>>("value")?)),
+            )
+            .await
+            .map(Self)
+    }
+
+    fn get(&self, wanted: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_slice())
+    }
+
+    fn text(&self, wanted: &str) -> Option<String> {
+        self.get(wanted).map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    fn stands(&self, now: Home) -> Whereabouts {
+        let (mut before, mut fence) = (None, self.text("fence"));
+        match self.text("home").map(|json| serde_json::from_str(&json)) {
+            Some(Ok(home)) => before = Some(home),
+            // Whoever accepts the store writes it anew.
+            Some(Err(error)) => {
+                fence.get_or_insert_with(|| {
+                    format!("what it notes of where it last lived can't be read ({error})")
+                });
+            }
+            None => {}
+        }
+        Whereabouts { before, now, fence }
+    }
+
+    fn sealed_with(&self) -> Option<KeyId> {
+        Sealed(self.get("key_probe")?.to_vec()).key_id()
+    }
 }
 
-/// Why no refresh may begin, if that is so.
-pub async fn check(session: &mut Session, now: Home, store: &str) -> Result<()> {
-    let stands = whereabouts(session, now).await?;
+pub async fn whereabouts(session: &mut Session, now: Home) -> Result<Whereabouts> {
+    Ok(Notes::read(session).await?.stands(now))
+}
+
+/// Why no refresh may begin of whoever has these keys, if that is so.
+pub async fn check(session: &mut Session, now: Home, keys: &[KeyId], store: &str) -> Result<()> {
+    let notes = Notes::read(session).await?;
+    if notes.sealed_with().is_some_and(|key| !keys.contains(&key)) {
+        return Err(StoreError::AnotherKey { store: store.to_owned() });
+    }
+    let stands = notes.stands(now);
     let change = stands.change();
     match (stands.fence, change) {
         (Some(why), _) | (None, Change::Elsewhere(why)) => {
@@ -55,7 +86,17 @@ async fn put(session: &mut Session, name: &'static str, value: String) -> Result
     Ok(())
 }
 
+/// What is not told now stays as it was told before: several daemons need not see the same of one server.
 pub async fn settle(session: &mut Session, home: &Home) -> Result<()> {
+    let stands = whereabouts(session, home.clone()).await?;
+    let completed = home.completed(stands.before.as_ref());
+    match stands.before == Some(completed.clone()) {
+        true => Ok(()),
+        false => keep_home(session, &completed).await,
+    }
+}
+
+async fn keep_home(session: &mut Session, home: &Home) -> Result<()> {
     let json = serde_json::to_string(home).map_err(|e| StoreError::Broken {
         doing: "noting what the store lives on".to_owned(),
         source: e.into(),
@@ -80,7 +121,7 @@ pub async fn fence(session: &mut Session, why: &str, owner: Owner) -> Result<boo
 /// Who was put in doubt with the fence is not put there again: the spool may have ended it since.
 pub async fn adopt(session: &mut Session, home: &Home, owner: Owner) -> Result<u64> {
     let stood = whereabouts(session, home.clone()).await?;
-    settle(session, home).await?;
+    keep_home(session, home).await?;
     let lifted = session.run("DELETE FROM meta WHERE name = 'fence'", params![]).await?;
     if lifted == 0 || stood.change() != Change::Nothing {
         doubt_everyone(session, owner).await?;

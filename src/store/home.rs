@@ -107,6 +107,29 @@ impl Home {
         }
     }
 
+    /// The same, with what is not told now as it was told `before`: of one place, not of two.
+    pub fn completed(&self, before: Option<&Self>) -> Self {
+        match (self, before) {
+            (
+                Self::Sqlite { born, inode, machine },
+                Some(Self::Sqlite { born: born_before, inode: inode_before, machine: machine_before }),
+            ) => Self::Sqlite {
+                born: born.clone().or_else(|| born_before.clone()),
+                inode: inode.or(*inode_before),
+                machine: machine.clone().or_else(|| machine_before.clone()),
+            },
+            (
+                Self::Postgres { system, database, timeline },
+                Some(Self::Postgres { system: system_before, timeline: timeline_before, .. }),
+            ) => Self::Postgres {
+                system: system.or(*system_before),
+                database: *database,
+                timeline: timeline.or(*timeline_before),
+            },
+            _ => self.clone(),
+        }
+    }
+
     fn machine(&self) -> Option<&String> {
         match self {
             Self::Sqlite { machine, .. } => machine.as_ref(),
@@ -158,6 +181,14 @@ mod tests {
             assert_eq!(same.since(&home), Change::Nothing, "{same:?}");
             assert_eq!(home.since(&same), Change::Nothing, "{same:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_told_any_more_is_not_forgotten() {
+        let home = file("17", 4, "here");
+        assert_eq!(file("", 5, "").completed(Some(&home)), file("17", 5, "here"));
+        assert_eq!(database(0, 5, 2).completed(Some(&database(7, 5, 1))), database(7, 5, 2));
+        assert_eq!(home.completed(None), home);
     }
 
     #[test]

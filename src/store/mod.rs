@@ -54,7 +54,7 @@ pub use footing::LoginGiven;
 pub use guard::RESTORED;
 pub use home::{Change, Home, Whereabouts};
 pub use keys::{DaemonSeen, SealedGrant};
-pub use machine::machine;
+pub use machine::{home_of, machine};
 pub use memory::{Around, MemoryStore, Snapshot};
 pub use record::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,

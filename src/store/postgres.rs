@@ -62,6 +62,13 @@ const HOME_UNSEEN: &str =
        CAST(NULL AS TEXT) AS segment
      FROM pg_catalog.pg_database WHERE datname = current_database()";
 
+/// The classes of errors of a server that does not tell: not supported, not there or not allowed, not now.
+const UNTOLD: [&str; 3] = ["0A", "42", "55"];
+/// Whether the role may look.
+const MAY: &str = "SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+       AND has_function_privilege('pg_catalog.pg_walfile_name(pg_lsn)', 'EXECUTE')
+       AND has_function_privilege('pg_catalog.pg_current_wal_insert_lsn()', 'EXECUTE') AS may";
+
 /// A PostgreSQL database, connected to at its first use.
 pub(super) struct Server {
     options: PgConnectOptions,
@@ -74,6 +81,8 @@ pub(super) struct ServerPools {
     pub readers: PgPool,
     pub tokens: PgPool,
     listeners: PgPool,
+    /// Whether the server tells what it lives on.
+    tells: bool,
 }
 
 /// What the server said, with what to do about it.
@@ -133,16 +142,8 @@ impl Server {
 
     /// What the database lives on. The timeline is the one being written, which a control file names a checkpoint later.
     pub async fn home(&self, session: &mut Session) -> Result<Home> {
-        let may = session
-            .one(
-                "SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
-                   AND has_function_privilege('pg_catalog.pg_walfile_name(pg_lsn)', 'EXECUTE')
-                   AND has_function_privilege('pg_catalog.pg_current_wal_insert_lsn()', 'EXECUTE') AS may",
-                params![],
-                |row| row.get("may"),
-            )
-            .await?;
-        let sql = match may {
+        let tells = self.pools().await?.tells && session.one(MAY, params![], |row| row.get("may")).await?;
+        let sql = match tells {
             true => HOME,
             false => HOME_UNSEEN,
         };
@@ -211,11 +212,13 @@ impl Server {
                 })
                 .connect_lazy_with(self.options.clone())
         };
+        let tells = self.tells().await.map_err(|e| self.error(format!("opening {self}"), e))?;
         let pools = ServerPools {
             writers: pool(WRITERS),
             readers: pool(READERS),
             tokens: pool(TOKENS),
             listeners: pool(1),
+            tells,
         };
         MIGRATOR.run(&pools.writers).await.map_err(|e| self.migration_error(e))?;
         Ok(pools)
@@ -227,6 +230,26 @@ impl Server {
         // What was found is known; how it closes changes nothing.
         let _ = connection.close().await;
         found
+    }
+
+    /// Hosted servers have no such functions, or refuse to run them, whatever their rights say. That would end a
+    /// transaction, so it is tried outside of any.
+    async fn tells(&self) -> std::result::Result<bool, Error> {
+        let mut connection = connect(&self.options).await?;
+        let tried = async {
+            let may: bool = sqlx::query_scalar(MAY).fetch_one(&mut connection).await?;
+            if may {
+                sqlx::query(HOME).fetch_one(&mut connection).await?;
+            }
+            Ok(may)
+        };
+        match tried.await {
+            Err(e) if sqlstate(&e).is_some_and(|code| UNTOLD.iter().any(|class| code.starts_with(class))) => {
+                tracing::debug!("{self} does not tell what it lives on: {e}");
+                Ok(false)
+            }
+            tried => tried,
+        }
     }
 
     fn migration_error(&self, e: MigrateError) -> StoreError {

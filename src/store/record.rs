@@ -149,7 +149,7 @@ pub struct Alike {
     pub users: u64,
     /// The first of them by name.
     pub first: UserName,
-    /// The longest ago that one of them was last archived.
+    /// The longest ago that one of them was last archived, or, where that never was, that their login was taken.
     pub oldest_archived: Option<Timestamp>,
     /// When the newest play of one of them ended.
     pub newest_played: Option<Timestamp>,

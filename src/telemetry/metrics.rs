@@ -180,7 +180,7 @@ impl Metrics {
         logins_lost(&self.recorder, reason).increment(1);
     }
 
-    /// A run starts, with so much validity left, before any refresh; nothing where there is no access token.
+    /// The run of a user with a login starts, with so much validity left, before any refresh.
     pub fn run_started(&self, left: Duration) {
         self.until_expiry.record(left.as_secs_f64());
     }
@@ -318,7 +318,7 @@ fn seconds(at: Timestamp) -> f64 {
 /// Series of users come and go, so they are written here and not registered.
 fn of_users(text: &mut String, seen: &UsersSeen) {
     let oldest: Vec<_> = seen.tally.oldest_archived.map(|at| (String::new(), at)).into_iter().collect();
-    let help = "When the longest unarchived user was archived, paused ones aside";
+    let help = "When the longest unarchived user was archived, or logged in if never, paused ones aside";
     times(text, "longplay_oldest_success_timestamp_seconds", help, &oldest);
     if seen.tally.users() > USERS_SHOWN {
         return;

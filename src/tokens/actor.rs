@@ -69,7 +69,7 @@ struct Actor {
 /// Starts the actor, who knows nobody yet. The spool has been offered to the store before; see [`super::offer_spool`].
 pub fn start(exchange: Arc<Exchange>, apps: Apps, settings: TokenSettings) -> (TokenKeeper, JoinHandle<()>) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let watch = Watch::new(&*exchange.clock);
+    let watch = Watch::new(&*exchange.clock, Arc::clone(&exchange.clock_note));
     let mut actor = Actor {
         exchange,
         apps: HashMap::new(),
@@ -239,6 +239,10 @@ impl Actor {
                 };
                 let _ = reply.send(health);
             }
+            Message::StartNothingNew { reply } => {
+                self.exchange.stopping.cancel();
+                let _ = reply.send(());
+            }
             Message::Stop { reply } => {
                 self.exchange.stopping.cancel();
                 self.stopping.push(reply);
@@ -248,7 +252,7 @@ impl Actor {
 
     fn waiter<T>(&mut self, user: UserId, reply: Reply<T>, kind: fn(Reply<T>) -> Waiter) -> Option<WaiterId> {
         let refusal = match self.entries.get(&user).is_some_and(|entry| !entry.gone) {
-            _ if !self.stopping.is_empty() => TokenError::Stopped,
+            _ if self.exchange.stopping.is_cancelled() => TokenError::Stopped,
             false => TokenError::UnknownUser,
             true => {
                 let id = WaiterId(self.next_waiter);
@@ -263,7 +267,7 @@ impl Actor {
     }
 
     fn at_hand(&mut self, user: UserId, need: &Need) -> Option<Token> {
-        let open = self.stopping.is_empty() && self.exchange.gate.shut_because().is_none();
+        let open = !self.exchange.stopping.is_cancelled() && self.exchange.gate.shut_because().is_none();
         let entry = self.entries.get_mut(&user).filter(|entry| !entry.gone && open)?;
         let skew = self.skew.get(&entry.subject.app.name).copied().unwrap_or(0);
         entry.account.at_hand(need, self.exchange.glance(skew))
@@ -284,7 +288,7 @@ impl Actor {
     fn set_wake(&mut self, user: UserId) {
         let Some(entry) = self.entries.get(&user) else { return };
         let (now, weather) = (self.moment(&entry.subject.app.name), self.weather(&entry.subject.app));
-        let next = entry.account.wake_at(now, &weather).filter(|_| self.stopping.is_empty());
+        let next = entry.account.wake_at(now, &weather).filter(|_| !self.exchange.stopping.is_cancelled());
         let Some(entry) = self.entries.get_mut(&user) else { return };
         if let Some(old) = std::mem::replace(&mut entry.wake, next) {
             self.wakes.remove(&(old, user));

@@ -24,6 +24,7 @@ use crate::telemetry::{Events, Metrics, Note, RefreshError, step};
 
 use super::account::{OnRecord, Outcome, Start, View};
 use super::seal::{Label, Vault};
+use super::set_back::ClockNote;
 use super::spool::{Kept, Spool};
 use super::validity::{Held, Moment, skew};
 use super::{TokenError, Trouble};
@@ -51,6 +52,8 @@ pub struct Exchange {
     pub vault: Arc<Vault>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What an earlier process knew of it.
+    pub clock_note: Arc<dyn ClockNote>,
     /// Chance.
     pub random: Arc<Random>,
     /// The apps' gates.
@@ -140,6 +143,7 @@ impl Exchange {
             cause: start.cause,
             refused: start.view.refusal.as_ref().map(|refusal| refusal.tries),
             in_doubt: start.view.doubt.is_some(),
+            keys: self.vault.key_ids(),
         };
         let announced = match self.announce(&intent, began, stalled).await {
             Ok(Some(announced)) => announced,
@@ -148,7 +152,7 @@ impl Exchange {
                 let _ = self.offer_kept(&subject).await;
                 return Report { outcome: Outcome::Superseded, skew: None };
             }
-            Err(error @ StoreError::NotAccepted { .. }) => {
+            Err(error @ (StoreError::NotAccepted { .. } | StoreError::AnotherKey { .. })) => {
                 self.gate.shut(Some(&said(&error)));
                 return Report { outcome: Outcome::ClientRefused(said(&error)), skew: None };
             }
@@ -293,7 +297,9 @@ impl Exchange {
             let asked = self.clock.boot();
             match self.store.begin_attempt(intent).await {
                 Ok(begun) => return Ok(begun.then_some(first)),
-                Err(error @ StoreError::NotAccepted { .. }) => return Err(error),
+                Err(error @ (StoreError::NotAccepted { .. } | StoreError::AnotherKey { .. })) => {
+                    return Err(error);
+                }
                 Err(error) if asked.since(began) > ANNOUNCE_WITHIN || self.stopping.is_cancelled() => {
                     return Err(error);
                 }

@@ -125,6 +125,9 @@ pub(super) enum Message {
     Health {
         reply: oneshot::Sender<Health>,
     },
+    StartNothingNew {
+        reply: oneshot::Sender<()>,
+    },
     Stop {
         reply: oneshot::Sender<()>,
     },
@@ -197,6 +200,11 @@ impl TokenKeeper {
     /// How it is; also shows that it answers.
     pub async fn health(&self) -> Result<Health, TokenError> {
         self.ask(|reply| Message::Health { reply }).await
+    }
+
+    /// Starts nothing new from now on; logins are still taken.
+    pub async fn start_nothing_new(&self) {
+        let _ = self.ask(|reply| Message::StartNothingNew { reply }).await;
     }
 
     /// Starts nothing new, and returns when every refresh under way is finished.

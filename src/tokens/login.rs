@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Epoch, RefreshToken, Timestamp, said};
+use crate::domain::{RefreshToken, Timestamp, said};
 use crate::oauth::Tokens;
 use crate::store::{NewLogin, StoreError};
 
@@ -79,7 +79,7 @@ pub(super) async fn commit(
         }
         let replaces = known.map(|grant| (grant.epoch, grant.generation));
         let (epoch, generation) = replaces.unwrap_or_default();
-        let (epoch, generation) = (Epoch(epoch.0 + 1), generation.next());
+        let (epoch, generation) = (epoch.next(exchange.clock.now()), generation.next());
         // Answers of a login that the store does not have are somebody else's, who had the number before the store was
         // set back: they must not be taken for this login's.
         let seen = exchange.spool.glance(&[user]).await.unwrap_or_default();

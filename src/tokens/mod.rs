@@ -21,6 +21,7 @@ pub use exchange::{Exchange, SpoolFault, Subject, login_ends, offer_spool, still
 pub use handle::{Health, Member, News, TokenKeeper};
 pub use login::{LoginError, LoginGrant};
 pub use seal::{Label, OpenError, Vault};
+pub use set_back::ClockNote;
 pub use spool::{FileSpool, Glance, Head, Kept, MemorySpool, Spool, SpoolFiles};
 pub use validity::{WRONG_CLOCK, skew};
 
@@ -116,7 +117,8 @@ pub trait TokenSource: Send + Sync + 'static {
     async fn token(&self, user: UserId, need: Need) -> Result<Token, TokenError>;
     /// Spotify answered 401 with this generation. Answers when that is settled: ask for a token again then.
     async fn rejected(&self, user: UserId, generation: Generation) -> Result<(), TokenError>;
-    /// How long the present access token is still valid, without refreshing; `None`: there is none.
+    /// How long the present access token is still valid, without refreshing, zero where there is none; `None`: there is no
+    /// login that could have one.
     async fn left(&self, user: UserId) -> Option<Duration>;
 }
 

@@ -12,11 +12,11 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::config::TokenKey;
-use crate::domain::{Epoch, Generation, Sealed, UserId};
+use crate::domain::{Epoch, Generation, KeyId, Sealed, UserId};
 use crate::random::Random;
 
 const FORMAT: u8 = 1;
-const KEY_ID: usize = 8;
+const KEY_ID: usize = size_of::<KeyId>();
 const NONCE: usize = 24;
 const HEAD: usize = 1 + KEY_ID + NONCE;
 /// By how much a sealed text is longer than the text.
@@ -64,10 +64,25 @@ pub struct Vault {
 struct Keys {
     key: Lock,
     old: Vec<Lock>,
+    /// Whether anything may still be sealed with an old one.
+    needed: bool,
 }
 
+impl Keys {
+    fn new(key: Lock, old: impl IntoIterator<Item = Lock>) -> Self {
+        let mut others: Vec<Lock> = Vec::new();
+        for lock in old {
+            if lock.id != key.id && others.iter().all(|other| other.id != lock.id) {
+                others.push(lock);
+            }
+        }
+        Self { needed: !others.is_empty(), key, old: others }
+    }
+}
+
+#[derive(Clone)]
 struct Lock {
-    id: [u8; KEY_ID],
+    id: KeyId,
     cipher: XChaCha20Poly1305,
 }
 
@@ -82,8 +97,8 @@ impl Lock {
 
 impl Vault {
     /// For one deployment: the UUID that the store's first migration made.
-    pub fn new(deployment: Uuid, key: &TokenKey, old: Option<&TokenKey>) -> Self {
-        let keys = Keys { key: Lock::new(key), old: old.into_iter().map(Lock::new).collect() };
+    pub fn new<'a>(deployment: Uuid, key: &TokenKey, old: impl IntoIterator<Item = &'a TokenKey>) -> Self {
+        let keys = Keys::new(Lock::new(key), old.into_iter().map(Lock::new));
         Self { deployment, keys: RwLock::new(Arc::new(keys)), on_its_way: tokio::sync::RwLock::default() }
     }
 
@@ -97,41 +112,59 @@ impl Vault {
         self.on_its_way.read().await
     }
 
-    /// Seals with another key from now on, and opens with these besides. Waits for whoever holds the present one.
-    pub async fn set_keys(&self, key: &TokenKey, old: &[&TokenKey]) {
+    /// Seals with another key from now on, and opens with this old one and all that it had besides. Waits for whoever
+    /// holds the present one.
+    pub async fn set_key(&self, key: &TokenKey, old: &TokenKey) {
         let _nobody = self.on_its_way.write().await;
-        let keys = Keys { key: Lock::new(key), old: old.iter().map(|key| Lock::new(key)).collect() };
+        let had = self.keys();
+        let others = [Lock::new(old), had.key.clone()].into_iter().chain(had.old.iter().cloned());
+        self.put(Keys::new(Lock::new(key), others));
+    }
+
+    /// Nothing is sealed with an old key any more. What was read before that can still be opened.
+    pub fn old_keys_are_done(&self) {
+        let had = self.keys();
+        self.put(Keys { key: had.key.clone(), old: had.old.clone(), needed: false });
+    }
+
+    fn put(&self, keys: Keys) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// The id of the key that it seals with.
-    pub fn key_id(&self) -> [u8; KEY_ID] {
+    pub fn key_id(&self) -> KeyId {
         self.keys().key.id
     }
 
-    /// Whether it has an old key besides.
+    /// The ids of all keys that it opens with.
+    pub fn key_ids(&self) -> Vec<KeyId> {
+        let keys = self.keys();
+        std::iter::once(&keys.key).chain(&keys.old).map(|lock| lock.id).collect()
+    }
+
+    /// Whether this is the key that it seals with.
+    pub fn seals_with(&self, key: &TokenKey) -> bool {
+        Lock::new(key).id == self.key_id()
+    }
+
+    /// Whether it has an old key besides, with which something may be sealed.
     pub fn has_old_key(&self) -> bool {
-        !self.keys().old.is_empty()
+        self.keys().needed
     }
 
     /// Whether a text is sealed with the key in use.
     pub fn is_current(&self, sealed: &Sealed) -> bool {
-        sealed.0.get(1..=KEY_ID).is_some_and(|id| id == self.key_id())
+        sealed.key_id() == Some(self.key_id())
+    }
+
+    /// Seals with the key that is in use now, whatever comes into use meanwhile: for what belongs together.
+    pub fn sealer(&self) -> Sealer {
+        Sealer { deployment: self.deployment, keys: self.keys() }
     }
 
     /// Seals a text.
     pub fn seal(&self, label: Label<'_>, text: &[u8], random: &Random) -> Sealed {
-        let nonce: [u8; NONCE] = random.bytes();
-        let aad = self.associated(label);
-        let payload = Payload { msg: text, aad: &aad };
-        let mut sealed = Vec::with_capacity(text.len() + OVERHEAD);
-        sealed.push(FORMAT);
-        let keys = self.keys();
-        sealed.extend_from_slice(&keys.key.id);
-        sealed.extend_from_slice(&nonce);
-        let ciphertext = keys.key.cipher.encrypt(&XNonce::from(nonce), payload);
-        sealed.extend(ciphertext.expect("fails beyond 256 GiB only, and no text is longer than 64 KiB"));
-        Sealed(sealed)
+        self.sealer().seal(label, text, random)
     }
 
     /// Opens what was sealed under the same label.
@@ -151,7 +184,7 @@ impl Vault {
             .find(|lock| lock.id == id)
             .ok_or_else(|| OpenError::WrongKey(id.iter().map(|b| format!("{b:02x}")).collect()))?;
         let nonce = XNonce::try_from(nonce).map_err(|_| OpenError::Damaged)?;
-        let aad = self.associated(label);
+        let aad = associated(self.deployment, label);
         let opened = lock.cipher.decrypt(&nonce, Payload { msg: ciphertext, aad: &aad });
         opened.map(Zeroizing::new).map_err(|_| OpenError::Damaged)
     }
@@ -168,23 +201,42 @@ impl Vault {
     pub fn check_probe(&self, probe: &Sealed) -> Result<(), OpenError> {
         self.open(Label::Probe, probe).map(|_| ())
     }
+}
 
-    fn associated(&self, label: Label<'_>) -> Vec<u8> {
-        let deployment = self.deployment;
-        let text = match label {
-            Label::Refresh(user, epoch, generation) => {
-                format!("refresh {} {} {}", user.0, epoch.0, generation.0)
-            }
-            Label::Access(user, epoch, generation) => {
-                format!("access {} {} {}", user.0, epoch.0, generation.0)
-            }
-            Label::Head(user, clear) => format!("head {} {}", user.0, STANDARD.encode(clear)),
-            Label::Answer(user, clear) => format!("answer {} {}", user.0, STANDARD.encode(clear)),
-            Label::Verifier(state) => format!("verifier {state}"),
-            Label::Probe => "probe".to_owned(),
-        };
-        format!("longplay {deployment} {text}").into_bytes()
+/// One key of a vault.
+pub struct Sealer {
+    deployment: Uuid,
+    keys: Arc<Keys>,
+}
+
+impl Sealer {
+    /// Seals a text.
+    pub fn seal(&self, label: Label<'_>, text: &[u8], random: &Random) -> Sealed {
+        let nonce: [u8; NONCE] = random.bytes();
+        let aad = associated(self.deployment, label);
+        let payload = Payload { msg: text, aad: &aad };
+        let mut sealed = Vec::with_capacity(text.len() + OVERHEAD);
+        sealed.push(FORMAT);
+        sealed.extend_from_slice(&self.keys.key.id);
+        sealed.extend_from_slice(&nonce);
+        let ciphertext = self.keys.key.cipher.encrypt(&XNonce::from(nonce), payload);
+        sealed.extend(ciphertext.expect("fails beyond 256 GiB only, and no text is longer than 64 KiB"));
+        Sealed(sealed)
     }
+}
+
+fn associated(deployment: Uuid, label: Label<'_>) -> Vec<u8> {
+    let text = match label {
+        Label::Refresh(user, epoch, generation) => {
+            format!("refresh {} {} {}", user.0, epoch.0, generation.0)
+        }
+        Label::Access(user, epoch, generation) => format!("access {} {} {}", user.0, epoch.0, generation.0),
+        Label::Head(user, clear) => format!("head {} {}", user.0, STANDARD.encode(clear)),
+        Label::Answer(user, clear) => format!("answer {} {}", user.0, STANDARD.encode(clear)),
+        Label::Verifier(state) => format!("verifier {state}"),
+        Label::Probe => "probe".to_owned(),
+    };
+    format!("longplay {deployment} {text}").into_bytes()
 }
 
 #[cfg(test)]
@@ -236,7 +288,7 @@ mod tests {
         let held = vault.hold().await;
         let changing = Arc::clone(&vault);
         let changed = tokio::spawn(async move {
-            changing.set_keys(&key_of(2), &[&key_of(1)]).await;
+            changing.set_key(&key_of(2), &key_of(1)).await;
         });
         tokio::task::yield_now().await;
         assert!(!changed.is_finished() && vault.is_current(&old));
@@ -245,8 +297,13 @@ mod tests {
         let new = vault.seal(A, b"token", &random);
         assert!(vault.is_current(&new) && !vault.is_current(&old));
         assert!(vault.open(A, &old).is_ok() && vault.open(A, &new).is_ok());
-        vault.set_keys(&key_of(2), &[]).await;
-        assert!(matches!(vault.open(A, &old), Err(OpenError::WrongKey(_))));
+        // A key that it had is never thrown away, whatever is given beside the next.
+        assert!(vault.has_old_key() && vault.seals_with(&key_of(2)));
+        vault.set_key(&key_of(3), &key_of(9)).await;
+        assert!(vault.open(A, &old).is_ok() && vault.open(A, &new).is_ok() && vault.has_old_key());
+        assert_eq!(vault.key_ids().len(), 4);
+        vault.old_keys_are_done();
+        assert!(!vault.has_old_key() && vault.open(A, &old).is_ok());
     }
 
     #[test]

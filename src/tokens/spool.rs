@@ -2,6 +2,7 @@
 //! replaces it. A preallocated file per user with two slots; an answer that failed never overwrites the last success.
 
 mod memory;
+mod record;
 mod slot;
 
 use std::fs::{File, Metadata, OpenOptions};
@@ -11,12 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::domain::{AttemptId, Cause, Epoch, Generation, RefreshToken, Timestamp, UserId};
 use crate::oauth::RawAnswer;
@@ -24,6 +21,7 @@ use crate::random::Random;
 
 use super::seal::Vault;
 pub use memory::{Files as SpoolFiles, MemorySpool};
+use record::{opened, text_of};
 use slot::{LEAST, PREALLOCATED, Slot};
 
 /// How many files are read side by side: a disk that has to be asked answers several as soon as one.
@@ -104,7 +102,8 @@ pub trait Spool: Send + Sync + 'static {
     async fn reseal(&self, _user: UserId) -> io::Result<bool> {
         Ok(false)
     }
-    /// Puts a user's answers where nothing finds them but a person: they are somebody else's who had the number.
+    /// Puts a user's answers where nothing finds them but a person: they are somebody else's who had the number. They stay
+    /// sealed with the key that they are sealed with.
     async fn set_aside(&self, user: UserId) -> io::Result<()> {
         self.forget(user).await
     }
@@ -115,23 +114,8 @@ pub struct FileSpool {
     folder: PathBuf,
     vault: Arc<Vault>,
     random: Arc<Random>,
-    /// Written by whoever puts another file in the place of one, which must not be written to meanwhile.
+    /// Written by whoever puts another file in the place of one, or takes one away: neither may cross another's work.
     files: Arc<RwLock<()>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Record {
-    epoch: Epoch,
-    sent: Generation,
-    refresh_token: String,
-    attempt: AttemptId,
-    cause: Cause,
-    sent_at: Timestamp,
-    received_at: Timestamp,
-    status: u16,
-    retry_after: Option<String>,
-    date: Option<String>,
-    body: String,
 }
 
 impl FileSpool {
@@ -221,10 +205,14 @@ impl Spool for FileSpool {
     }
 
     async fn forget(&self, user: UserId) -> io::Result<()> {
-        let path = self.path(user);
-        blocking(move || match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let (path, files) = (self.path(user), Arc::clone(&self.files));
+        blocking(move || {
+            // What is being sealed anew would come back.
+            let _alone = files.write().unwrap_or_else(PoisonError::into_inner);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
         })
         .await
     }
@@ -240,8 +228,12 @@ impl Spool for FileSpool {
     }
 
     async fn set_aside(&self, user: UserId) -> io::Result<()> {
-        let path = self.path(user);
-        blocking(move || set_aside(&path)).await
+        let (path, files) = (self.path(user), Arc::clone(&self.files));
+        blocking(move || {
+            let _alone = files.write().unwrap_or_else(PoisonError::into_inner);
+            set_aside(&path)
+        })
+        .await
     }
 }
 
@@ -251,7 +243,7 @@ fn reseal(user: UserId, path: &Path, vault: &Vault, random: &Random) -> io::Resu
         Err(error) if gone(&error) => return Ok(false),
         opened => opened?,
     };
-    if slot::read(&old).iter().flatten().all(|slot| slot.is_current(vault)) {
+    if slot::read(&old).iter().flatten().all(|slot| slot.is_current(&old, vault)) {
         return Ok(false);
     }
     let anew = path.with_extension("new");
@@ -279,26 +271,6 @@ fn set_aside(path: &Path) -> io::Result<()> {
         Err(error) if !gone(&error) => Err(error),
         _ => Ok(()),
     }
-}
-
-/// An answer as it is sealed.
-fn text_of(kept: &Kept) -> io::Result<Zeroizing<Vec<u8>>> {
-    let record = Record {
-        epoch: kept.epoch,
-        sent: kept.sent,
-        refresh_token: kept.refresh_token.expose().to_owned(),
-        attempt: kept.attempt,
-        cause: kept.cause,
-        sent_at: kept.sent_at,
-        received_at: kept.received_at,
-        status: kept.answer.status,
-        retry_after: kept.answer.retry_after.clone(),
-        date: kept.answer.date.clone(),
-        body: STANDARD.encode(&kept.answer.body),
-    };
-    let text = Zeroizing::new(serde_json::to_vec(&record)?);
-    drop((Zeroizing::new(record.body), Zeroizing::new(record.refresh_token)));
-    Ok(text)
 }
 
 fn glance(user: UserId, path: &Path, vault: &Vault) -> Glance {
@@ -337,23 +309,6 @@ fn kept_of(user: UserId, path: &Path, vault: &Vault) -> (Vec<Kept>, Vec<String>)
 fn answers(user: UserId, file: &impl FileExt, vault: &Vault) -> Vec<Result<Kept, String>> {
     let open = |slot: Result<Slot, String>| opened(user, &slot?.answer(file, user, vault)?);
     slot::read(file).into_iter().map(open).collect()
-}
-
-fn opened(user: UserId, text: &[u8]) -> Result<Kept, String> {
-    let mut record: Record = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-    let body = Zeroizing::new(STANDARD.decode(&record.body).map_err(|e| e.to_string())?);
-    record.body.zeroize();
-    Ok(Kept {
-        user,
-        epoch: record.epoch,
-        sent: record.sent,
-        refresh_token: RefreshToken::from(std::mem::take(&mut record.refresh_token)),
-        attempt: record.attempt,
-        cause: record.cause,
-        sent_at: record.sent_at,
-        received_at: record.received_at,
-        answer: RawAnswer { status: record.status, retry_after: record.retry_after, date: record.date, body },
-    })
 }
 
 /// A user who was forgotten meanwhile has no answers.

@@ -288,6 +288,7 @@ impl Scene {
             spool: spool.clone(),
             vault: Arc::new(Vault::new(Uuid::nil(), &TokenKey::new([1; 32]), None)),
             clock: time.clone(),
+            clock_note: Arc::new(()),
             random: Arc::new(Random::seeded(1)),
             gate: Gate::new(time, store.clone(), events.clone()),
             metrics: Arc::new(Metrics::new()),

@@ -14,6 +14,9 @@ const JITTER: f64 = 0.05;
 /// A difference of the two clocks that rounding explains.
 const SAME: i64 = 1_000;
 
+/// Two clocks that are right may differ by so much.
+const FUTURE: Duration = Duration::from_secs(60);
+
 /// The present: both clocks, what is known of the wall clock's fault, and a die.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Moment {
@@ -56,12 +59,17 @@ impl Held {
         Self::until(times, BootTime(sent.0 + times.lifetime), now)
     }
 
-    /// A token read from the store: only wall times are known of it.
+    /// A token read from the store: only wall times are known of it. One that seems to have been issued in the future may
+    /// be of any age: the clock was set back, and nobody saw it.
     pub fn read(times: AccessTimes, now: Moment) -> Self {
         let wall = now.set_back.wall_for(times.sent_at, now.wall);
         let truly = times.expires_at.since(wall.offset_millis(-now.skew));
         let here = (times.sent_at + times.lifetime).since(wall);
-        let left = truly.min(here).min(times.lifetime);
+        // By either clock: another host's, or the provider's, may be ahead of this one.
+        let left = match truly.min(here) {
+            left if left > times.lifetime + FUTURE => Duration::ZERO,
+            left => left.min(times.lifetime),
+        };
         Self::until(times, BootTime(now.boot.0 + left), now)
     }
 
@@ -166,12 +174,21 @@ mod tests {
     #[test]
     fn a_token_that_is_first_read_after_the_clock_was_set_back_gains_no_time() {
         let clock = crate::clock::SimulatedClock::new(Timestamp::from_millis(1_000_000));
-        let mut watch = super::super::set_back::Watch::new(&clock);
+        let mut watch = super::super::set_back::Watch::new(&clock, std::sync::Arc::new(()));
         clock.advance(S * 3_000);
         clock.step_wall(-3_000_000);
         let set_back = watch.look(&clock);
         let now = Moment { set_back, ..at(1_000, 3_050, 0) };
         assert_eq!(Held::read(times(1_000, 3_600, 0), now).left(now), S * 600);
+    }
+
+    #[test]
+    fn a_token_from_the_future_may_be_of_any_age() {
+        let left = |sent, ahead, now: Moment| Held::read(times(sent, 3_600, ahead), now).left(now);
+        assert_eq!(left(1_000, 0, at(400, 5, 0)), Duration::ZERO, "the clock was set back before a boot");
+        assert_eq!(left(1_000, 0, at(950, 5, 0)), S * 3_600);
+        assert_eq!(left(1_000, 0, at(400, 5, -600_000)), S * 3_600, "a host whose clock is known to be slow");
+        assert_eq!(left(1_000, -600_000, at(1_000, 5, 0)), S * 3_600, "it is as slow as when it was sent");
     }
 
     #[test]

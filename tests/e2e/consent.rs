@@ -69,9 +69,9 @@ fn a_login_about_to_end_is_told_of_once_and_shown_wherever_people_look() {
 }
 
 #[test]
-fn who_must_log_in_is_told_once_in_every_place_with_the_cure() {
+fn who_must_log_in_is_told_in_every_place_with_the_cure_and_the_event_comes_once() {
     let host = Host::new();
-    let systemd = Notified::at(&host.path("notify.sock"));
+    let systemd = Notified::of(&host);
     let serve = || {
         host.serve_with(|command| {
             command.env("NOTIFY_SOCKET", host.path("notify.sock"));
@@ -116,6 +116,7 @@ fn who_must_log_in_is_told_once_in_every_place_with_the_cure() {
     // A restart shows it again where it is a state, and tells it again nowhere.
     let daemon = serve();
     host.until("it is shown", || attention(&host) == [format!("alice must log in: {cure}")]);
+    systemd.until_status(&format!("alice must log in: {cure}"));
     host.run(&["token", "alice"]).fails(77);
     assert_eq!(daemon.log().matches("event=\"login_lost\"").count(), 1, "{}", daemon.log());
     assert_eq!(host.metric("longplay_users{state=\"needs_login\"}"), 1.0);

@@ -4,6 +4,7 @@ use longplay::sim::{Endpoint, Fault, Injection, LimitBody, Reply, Rotation};
 use serde_json::Value;
 
 use crate::fixture::Host;
+use crate::fixture::postgres::Cluster;
 
 /// The finding of this verdict about that.
 #[track_caller]
@@ -42,6 +43,21 @@ fn a_well_daemon_is_found_well_and_nothing_is_spent() {
     assert_eq!(daemon.stop(), 0);
     assert!(finding(&host, "daemon", "warning")["cure"].as_str().unwrap().contains("systemctl start"));
     assert_eq!(host.run(&["doctor"]).code, 0);
+}
+
+#[test]
+fn of_a_store_that_is_away_nothing_else_is_said() {
+    let mut cluster = Cluster::start("");
+    let host = Host::new().on(&cluster.database());
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    cluster.stop(true);
+    finding(&host, "store", "fault");
+    let said = host.run(&["doctor"]).stdout;
+    for about in ["guard: ", "key: ", "logins: "] {
+        assert!(!said.contains(about), "{about} in\n{said}");
+    }
+    assert_eq!(said.matches("store: ").count(), 1, "{said}");
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_copied_file_is_left_alone_until_it_is_adopted() {
     assert_eq!(daemon.stop(), 0);
     restored(&host);
 
-    let systemd = Notified::at(&host.path("notify.sock"));
+    let systemd = Notified::of(&host);
     let daemon = host.serve_degraded_with(|command| {
         command.env("NOTIFY_SOCKET", host.path("notify.sock"));
     });
@@ -378,6 +378,8 @@ fn a_database_that_is_replaced_under_a_running_daemon_is_noticed_before_a_token_
     is_well(&host, &["alice"]);
     // What one accepted all have accepted.
     other.signal("CONT");
+    // It has yet to notice that its connections are gone.
+    second.until("the store is reached", || second.token("alice", "{\"fresh\":true}").status == 200);
     is_well(&second, &["alice"]);
 }
 
@@ -412,13 +414,23 @@ fn a_promoted_replica_is_gone_on_with_and_a_copy_that_was_promoted_elsewhere_is_
 #[test]
 fn after_a_failover_every_daemon_gives_back_what_it_has_before_anybody_refreshes() {
     let mut cluster = Cluster::start("");
-    let host = Host::rotating(Rotation::Rotate).on(&cluster.database());
+    let url = cluster.database();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    let host = Host::rotating(Rotation::Rotate).on(&url);
     let second = host.sibling();
     let (_first_daemon, second_daemon) = (host.serve(), second.serve());
     host.settled_user("alice");
+    cluster.sql(name, "CREATE SCHEMA old; CREATE TABLE old.grants AS SELECT * FROM grants");
+    cluster.sql(name, "CREATE TABLE old.generations AS SELECT * FROM grant_generations");
     second.token("alice", "{\"fresh\":true}").ok();
     second_daemon.signal("STOP");
     cluster.promote();
+    // The replica lacks the last commit.
+    cluster.sql(
+        name,
+        "BEGIN; DELETE FROM grants; INSERT INTO grants SELECT * FROM old.grants;
+         DELETE FROM grant_generations; INSERT INTO grant_generations SELECT * FROM old.generations; COMMIT",
+    );
     // The other one is at work as far as anybody knows, and may have the newest answer.
     let before = asked(&host, "alice");
     host.until("the server is reached", || {

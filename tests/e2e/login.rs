@@ -1,8 +1,8 @@
 //! Logins: by paste and by the daemon's own address, with and without a daemon; and everything that goes wrong.
 
-use longplay::sim::{App, Consent, Endpoint, Options};
+use longplay::sim::{App, Consent, Endpoint, Fault, Options};
 
-use crate::fixture::{Answer, Host, Ran, now};
+use crate::fixture::{Answer, Host, Ran, now, reached};
 
 /// Logs a user in by `--paste`; `back` is what the browser's address becomes before it is pasted.
 fn pasted(host: &Host, args: &[&str], back: impl Fn(String) -> String) -> Ran {
@@ -252,4 +252,37 @@ fn a_renewal_ends_a_dead_login_and_is_archived_at_once() {
     assert_eq!(host.status("alice")["state"], "ok");
     let renewed = host.token("alice", "").ok()["generation"].as_u64().expect("a number");
     assert!(renewed > generation, "it rises over logins");
+}
+
+#[test]
+fn a_stop_finishes_the_login_whose_code_is_spent() {
+    for in_the_daemon in [true, false] {
+        let host = Host::new();
+        host.spotify.add_account("alice");
+        let daemon = in_the_daemon.then(|| host.serve());
+        let mut login = host.talk(&["login", "alice", "--paste"]);
+        let address = host.open_in_browser(&login.line());
+        let gate = host.hold(Endpoint::Token, Fault::after);
+        login.say(&address);
+        reached(&gate, 1);
+        match daemon {
+            Some(daemon) => {
+                daemon.signal("TERM");
+                host.until("it waits", || daemon.log().contains("a login is being finished"));
+                gate.open();
+                assert_eq!(daemon.ended(), 0);
+                login.ended().ok();
+            }
+            None => {
+                login.signal("INT");
+                while !login.complaint().contains("finishing what was begun") {}
+                gate.open();
+                assert_eq!(login.ended().code, -1, "it ends by the signal");
+            }
+        }
+        let _daemon = host.serve();
+        crate::fixture::is_time(&host.status("alice")["login_at"]);
+        assert_eq!(host.user("alice")["state"], "ok");
+        host.token("alice", "{\"fresh\":true}").ok();
+    }
 }

@@ -34,5 +34,6 @@ mod setting;
 mod shape;
 mod store;
 mod systemd;
+mod takeover;
 mod token;
 mod user;

@@ -43,6 +43,19 @@ fn unprivileged() -> Host {
     host
 }
 
+/// Whether the kernel may write a core image of a process that is not root's: its files in /proc are its user's then, and
+/// root's where it may not (proc(5)).
+fn dumpable(pid: u32) -> bool {
+    std::fs::metadata(format!("/proc/{pid}/environ")).expect("the process runs").uid() != 0
+}
+
+/// A folder in which the unprivileged daemon could leave a core image.
+fn open_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("all may write");
+    folder
+}
+
 /// The same command, with as large a core image as the host allows.
 fn with_core_images(command: &Command) -> Command {
     let mut shell = Command::new("sh");
@@ -75,6 +88,7 @@ fn another_process_of_its_user_cannot_read_its_memory() {
     }
     let mut other = other.arg("60").spawn().expect("sleep runs");
     assert!(readable(&format!("/proc/{}/environ", other.id())), "the check sees what can be seen");
+    assert!(dumpable(other.id()) && !dumpable(daemon.pid()), "and so does the other one");
     other.kill().and_then(|()| other.wait()).expect("it ends");
     for file in ["environ", "mem", "maps", "auxv"] {
         assert!(!readable(&format!("/proc/{}/{file}", daemon.pid())), "{file} is open");
@@ -83,20 +97,20 @@ fn another_process_of_its_user_cannot_read_its_memory() {
 
 #[test]
 fn the_daemon_leaves_no_core_image() {
-    let host = Host::new();
-    let cores = tempfile::tempdir().expect("a folder");
+    let (host, cores) = (unprivileged(), open_folder());
     let daemon = host.serve_with(|command| {
         let log = std::fs::File::create(host.path("log")).expect("a log");
         *command = with_core_images(command);
         command.current_dir(cores.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     });
     host.settled_user("alice");
+    assert!(!dumpable(daemon.pid()), "no core image may be written of it");
     daemon.signal("ABRT");
     let status = daemon.status();
     assert_eq!((status.signal(), status.core_dumped()), (Some(6), false), "{status:?}");
     let written: Vec<_> = std::fs::read_dir(cores.path()).expect("a folder").collect();
     assert!(written.is_empty(), "{written:?}");
-    // On a host that writes no core images this proves nothing; that memory can't be read is shown above.
+    // On a host that writes no core images only what was asserted before the signal proves anything.
     if !dumps_here(cores.path()) {
         eprintln!("this host writes no core images at all");
     }
@@ -104,13 +118,13 @@ fn the_daemon_leaves_no_core_image() {
 
 #[test]
 fn a_command_that_holds_a_token_leaves_no_core_image_either() {
-    let host = Host::new();
+    let (host, cores) = (unprivileged(), open_folder());
     host.add_user("alice").ok();
-    let cores = tempfile::tempdir().expect("a folder");
     let mut login = with_core_images(&host.command(&["login", "alice", "--paste"]));
     login.current_dir(cores.path());
-    let mut login = Talking::with(login);
+    let mut login = Talking::with(login, host.watch());
     assert!(login.line().starts_with("http"), "it waits for the address");
+    assert!(!dumpable(login.child.id()), "no core image may be written of it");
     let abort = format!("kill -ABRT {}", login.child.id());
     assert!(Command::new("sh").args(["-c", &abort]).status().expect("kill runs").success());
     let status = login.child.wait().expect("it ends");

@@ -180,3 +180,28 @@ fn what_is_private_is_closed_to_others() {
     let mode = |name: &str| std::fs::metadata(host.path(name)).expect(name).permissions().mode() & 0o777;
     assert_eq!((mode("state"), mode("state/spool"), mode("state/token-key")), (0o700, 0o700, 0o600));
 }
+
+#[test]
+fn what_watches_for_leaks_sees_either_end_of_every_secret() {
+    let host = Host::with(Options::default(), App::with_secret("client", CLIENT_SECRET));
+    host.write("client-secret", CLIENT_SECRET);
+    host.configure("auth = \"secret\"\nclient_secret_file = \"client-secret\"");
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    let key = std::fs::read_to_string(host.path("state/token-key")).expect("the key that it made");
+    let key = key.trim().trim_end_matches('=').to_owned();
+    let watch = host.watch();
+    watch.none_in(
+        "nowhere",
+        "alice and /var/lib/longplay/longplay.db, 2026-11-22T06:23:29.710416Z".as_bytes(),
+    );
+    for secret in host.spotify.issued().into_iter().chain([CLIENT_SECRET.to_owned(), key]) {
+        for part in [&secret[..20], &secret[secret.len() - 20..]] {
+            let text = format!("Bearer x{part}/, and so on");
+            let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                watch.none_in("here", text.as_bytes())
+            }));
+            assert!(seen.is_err(), "{text}");
+        }
+    }
+}

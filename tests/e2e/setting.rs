@@ -153,7 +153,7 @@ fn a_wrong_or_missing_token_key_is_refused_with_the_cure() {
     assert!(!key.exists(), "no key is made for a store that is sealed");
     host.write("state/token-key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n");
     let error = host.run(&["serve"]).fails(78);
-    assert!(error.contains("token key is not the one"), "{error}");
+    assert!(error.contains("another token key than this longplay has"), "{error}");
     assert_eq!(host.spotify.refreshes("alice").asked, 1);
     host.write("state/token-key", &right);
     host.run(&["token", "alice"]).ok();

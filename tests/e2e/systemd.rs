@@ -19,7 +19,7 @@ fn served(host: &Host, seconds: u32) -> Daemon {
 #[test]
 fn ready_comes_with_a_status_and_the_watchdog_is_pinged() {
     let host = Host::new();
-    let systemd = Notified::at(&host.path("notify.sock"));
+    let systemd = Notified::of(&host);
     let granted = 4;
     let daemon = served(&host, granted);
     let (mut ready, mut status) = (false, String::new());
@@ -49,7 +49,7 @@ fn ready_comes_with_a_status_and_the_watchdog_is_pinged() {
 #[test]
 fn a_watchdog_for_another_process_is_none_of_ours() {
     let host = Host::new();
-    let systemd = Notified::at(&host.path("notify.sock"));
+    let systemd = Notified::of(&host);
     let daemon = host.serve_with(|command| {
         command.env("NOTIFY_SOCKET", host.path("notify.sock"));
         command.env("WATCHDOG_USEC", "200000").env("WATCHDOG_PID", "1");
@@ -68,7 +68,7 @@ fn a_watchdog_for_another_process_is_none_of_ours() {
 #[test]
 fn a_reload_is_told_with_its_time_and_ends_with_ready() {
     let host = Host::new();
-    let systemd = Notified::at(&host.path("notify.sock"));
+    let systemd = Notified::of(&host);
     let daemon = served(&host, 60);
     systemd.next_with("READY=1");
     let good = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
@@ -94,7 +94,7 @@ fn a_reload_is_told_with_its_time_and_ends_with_ready() {
 #[test]
 fn while_it_finishes_a_refresh_the_watchdog_is_still_pinged() {
     let host = Host::new();
-    let systemd = Notified::at(&host.path("notify.sock"));
+    let systemd = Notified::of(&host);
     let daemon = served(&host, 2);
     host.settled_user("alice");
     let gate = host.hold(Endpoint::Token, Fault::after);
@@ -118,7 +118,7 @@ fn a_daemon_whose_store_is_away_is_ready_and_says_so() {
     let config = std::fs::read_to_string(host.path("longplay.toml")).expect("the configuration");
     let url = format!("sqlite://{}", host.path("disk/longplay.db").display());
     host.write("longplay.toml", &config.replace("[store]\n", &format!("[store]\nurl = \"{url}\"\n")));
-    let systemd = Notified::at(&host.path("notify.sock"));
+    let systemd = Notified::of(&host);
     let daemon = host.serve_degraded_with(|command| {
         command.env("NOTIFY_SOCKET", host.path("notify.sock")).env("WATCHDOG_USEC", "2000000");
     });

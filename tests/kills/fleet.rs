@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
-use crate::fixture::{Daemon, Host, PATIENCE, SCOPES, at_once, postgres};
+use crate::fixture::{Answer, Daemon, Host, PATIENCE, SCOPES, at_once, postgres};
 
 /// How many users a daemon has: as many as it refreshes at once.
 pub const USERS: usize = 8;
@@ -66,6 +66,9 @@ pub struct Tally {
     /// How many of these while refreshes were under way: at named steps, and at random.
     pub named: usize,
     pub random: usize,
+    /// How many while it started again after one at random, and how many with nothing under way, to go on to a step.
+    pub starting: usize,
+    pub at_rest: usize,
     /// Refreshes that the provider committed.
     pub commits: u64,
     /// Logins lost, by kills at named steps and at random.
@@ -141,8 +144,9 @@ impl Fleet {
         let mut stood = 0;
         let seen = match moment {
             Moment::Step(step) => {
-                stood = self.kill_at(step);
-                vec![0; USERS]
+                let seen;
+                (stood, seen) = self.kill_at(step);
+                seen
             }
             Moment::Asked => self.kill_while_asked(),
             Moment::Starting => {
@@ -178,10 +182,10 @@ impl Fleet {
         self.tally.kills += 1;
     }
 
-    /// Answers how many refreshes stood there.
-    fn kill_at(&mut self, step: &str) -> usize {
-        // At rest: nothing is under way.
+    /// Answers how many refreshes stood there, and the newest generation that anyone was given, by user.
+    fn kill_at(&mut self, step: &str) -> (usize, Vec<u64>) {
         self.end_daemon();
+        self.tally.at_rest += 1;
         let daemon = self.host.serve_with(|command| {
             // A refresh that stands still takes a thread with it.
             command.env("FAILPOINTS", format!("{step}=pause")).env("TOKIO_WORKER_THREADS", "16");
@@ -200,8 +204,9 @@ impl Fleet {
         let stood = reached() - before;
         self.daemon = Some(daemon);
         self.end_daemon();
-        drop(asked);
-        stood
+        // What was answered before the end can still be read.
+        let came = asked.into_iter().map(|asked| asked.answer().map_or(0, |answer| given_out(&answer)));
+        (stood, came.collect())
     }
 
     /// Answers the newest generation that anyone was given, by user.
@@ -226,6 +231,7 @@ impl Fleet {
         std::thread::sleep(wait);
         self.daemon = Some(daemon);
         self.end_daemon();
+        self.tally.starting += 1;
     }
 
     /// How many logins are lost; each only where the provider leaves no way to keep it, and told with its reason.
@@ -242,6 +248,7 @@ impl Fleet {
                 user.name, self.mode, user.generation
             );
             self.tally.commits += commits;
+            assert_eq!(counts.most_at_once, 1, "{what}: {counts:?}");
             match settled {
                 Some((generation, token)) => {
                     assert!(
@@ -264,6 +271,7 @@ impl Fleet {
                         commits,
                         "{what}: lost though the spool has generation {spooled}"
                     );
+                    assert!(seen[n] <= spooled, "{what}: {} was given out, and is not in the spool", seen[n]);
                     assert_eq!(reused, 1, "{what}: one request told it");
                     told(host, &user.name, &what);
                 }
@@ -303,10 +311,14 @@ fn asked_until_the_end(host: &Host, name: &str) -> u64 {
         let answer = host.token(name, FRESH);
         match answer.status {
             0 => return newest,
-            200 => newest = answer.json()["generation"].as_u64().unwrap().max(newest),
-            _ => {}
+            _ => newest = given_out(&answer).max(newest),
         }
     }
+}
+
+/// The generation of the token in an answer; 0: there is none.
+fn given_out(answer: &Answer) -> u64 {
+    if answer.status == 200 { answer.json()["generation"].as_u64().unwrap() } else { 0 }
 }
 
 /// Asks until an answer decides: a fresh token with its generation, or that the user must log in.

@@ -1,7 +1,9 @@
 //! A provider's bad hour, and an operator's bad reload: whoever was refused for no reason of their own comes back by
 //! themselves, for few requests; whoever withdrew their consent meanwhile does not.
 
-use longplay::sim::{App, Endpoint, Fault, Injection, Options, Reply, Rotation};
+use std::time::Duration;
+
+use longplay::sim::{App, Effect, Endpoint, Fault, Injection, Options, Reply, Rotation};
 
 use crate::fixture::{Host, at_once};
 use crate::fleet::settled;
@@ -20,7 +22,8 @@ fn after_an_hour_of_false_refusals_everyone_comes_back_but_who_withdrew() {
     NAMES.iter().for_each(|name| host.settled_user(name));
     let before = NAMES.map(|name| host.spotify.refreshes(name).asked);
     let asked = |n: usize| host.spotify.refreshes(NAMES[n]).asked - before[n];
-    let refused = Fault::answer(Reply::false_invalid_grant());
+    // Slow enough that two tries at once would be seen.
+    let refused = Fault::before(Effect::Late(Duration::from_millis(100), Reply::false_invalid_grant()));
     host.spotify.inject(Injection::new(Endpoint::Token, refused).until_cleared());
     for _ in 0..5 {
         let answers = at_once(NAMES.len(), |n| host.token(NAMES[n], FRESH).problem(409));
@@ -32,12 +35,12 @@ fn after_an_hour_of_false_refusals_everyone_comes_back_but_who_withdrew() {
     // As if a quarter of an hour had passed: one user at a time is tried, in vain.
     let is_due = "UPDATE grants SET refusal_next_try_at = 1";
     host.sql(is_due);
+    host.spotify.take_most_at_once();
     let daemon = host.serve();
     // Read when they are asked for, which costs nothing else.
     at_once(NAMES.len(), |n| host.token(NAMES[n], "").problem(409));
     host.until("each was tried again", || (0..NAMES.len()).all(|n| asked(n) == 2));
-    let counts = NAMES.map(|name| host.spotify.refreshes(name));
-    assert!(counts.iter().all(|counts| counts.most_at_once == 1), "{counts:?}");
+    assert_eq!(host.spotify.take_most_at_once(), 1, "one user at a time");
     assert_eq!(daemon.stop(), 0);
     // The hour is over, and one is due.
     host.spotify.clear_faults();

@@ -58,9 +58,17 @@ fn a_kill_at_any_moment_costs_no_login_that_the_provider_lets_live_and_each_loss
 fn report(mode: Mode, on_postgres: bool, tally: Tally) {
     let store = if on_postgres { "PostgreSQL" } else { "SQLite" };
     say(&format!(
-        "{store:10} {mode:6?}: {} kills ({} at steps, {} at random while refreshing), {} refreshes; lost {} by steps, {} at random",
-        tally.kills, tally.named, tally.random, tally.commits, tally.lost_named, tally.lost_random
+        "{store:10} {mode:6?}: {} kills ({} at steps, {} at random while refreshing, {} while starting after those, {} at rest before a step), {} refreshes; lost {} by steps, {} at random",
+        tally.kills,
+        tally.named,
+        tally.random,
+        tally.starting,
+        tally.at_rest,
+        tally.commits,
+        tally.lost_named,
+        tally.lost_random
     ));
+    assert_eq!(tally.kills, tally.named + tally.random + tally.starting + tally.at_rest);
     if mode == Mode::Strict && tally.random > 0 {
         let exposed = tally.random * USERS;
         let share = 100.0 * tally.lost_random as f64 / exposed as f64;

@@ -14,6 +14,8 @@ pub const HOUR: Duration = Duration::from_secs(3_600);
 pub const DAY: Duration = Duration::from_secs(86_400);
 /// Nothing goes wrong in the first hour and in the last 26: whatever is wrong by then must have mended itself.
 const CALM: Duration = Duration::from_secs(26 * 3_600);
+/// Where it is about a day or two people may not have logged in again by the end.
+const SHORT_CALM: Duration = Duration::from_secs(8 * 3_600);
 
 #[derive(Debug, Clone)]
 pub enum Happening {
@@ -52,8 +54,8 @@ pub struct Calendar {
 impl Calendar {
     pub fn draw(setup: &Setup) -> Self {
         let end = START + DAY * setup.days;
-        let mut calendar =
-            Self { entries: Vec::new(), number: 0, calm_from: end - CALM.min(DAY * setup.days) };
+        let rough_until = end - if setup.days < 3 { SHORT_CALM } else { CALM };
+        let mut calendar = Self { entries: Vec::new(), number: 0, calm_from: rough_until };
         for who in (0..setup.users).step_by(super::PROGRAMS) {
             calendar.put(START + HOUR * 2, Happening::Ask(who));
         }
@@ -63,7 +65,7 @@ impl Calendar {
         }
         let apps = setup.users.div_ceil(super::APP_SIZE);
         let crowd = setup.users as f64 / 100.0;
-        let times = |ill, crowd: f64| calendar_times(setup, ill, rate(ill) * crowd, end - CALM);
+        let times = |ill, crowd: f64| calendar_times(setup, ill, rate(ill) * crowd, rough_until);
         let dice = Dice::new(setup.seed, 1);
         let (between, about) = (|a, b| dice.between(a, b), |a, b| dice.about(a, b));
         let second = Duration::from_secs(1);

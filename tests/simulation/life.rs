@@ -11,13 +11,13 @@ use longplay::oauth::Transport;
 use longplay::random::Random;
 use longplay::spotify::Client;
 use longplay::telemetry::{Events, Metrics};
-use longplay::tokens::{MemorySpool, Spool, Vault};
+use longplay::tokens::{ClockNote, MemorySpool, Spool, Vault};
 
 use super::calendar::{HOUR, Happening, MINUTE};
 use super::disk::{Disk, Store};
 use super::network::Network;
 use super::people;
-use super::world::{Newest, Trouble, World};
+use super::world::{Newest, Person, Trouble, World};
 
 /// How often the schedule ticks where nothing is due. The daemon's own looks are due every 5 s: in between nothing
 /// changes, unless something is wrong.
@@ -51,12 +51,29 @@ impl Outside for Host {
         Arc::new(Disk { world: Arc::clone(&self.0), inner })
     }
 
+    fn clock_note(&self) -> Arc<dyn ClockNote> {
+        Arc::new(NoteOfBoot(Arc::clone(&self.0)))
+    }
+
     fn client(&self) -> Result<Client, CoreError> {
         Ok(Client::over(Network(Arc::clone(&self.0))))
     }
 
     fn transport(&self, _: &Arc<dyn Clock>) -> Result<Arc<dyn Transport>, CoreError> {
         Ok(Arc::new(Network(Arc::clone(&self.0))))
+    }
+}
+
+/// What is known of the clock, until the next boot.
+struct NoteOfBoot(Arc<World>);
+
+impl ClockNote for NoteOfBoot {
+    fn read(&self) -> Option<String> {
+        self.0.state().clock_note.clone()
+    }
+
+    fn leave(&self, note: &str) {
+        self.0.state().clock_note = Some(note.to_owned());
     }
 }
 
@@ -84,7 +101,9 @@ pub async fn live(world: &Arc<World>, boot: BootTime) -> (End, BootTime) {
         {
             person.newest = Newest::DiedWithIt(at);
         }
+        person.tries_again();
     }
+    world.holds_outlive_the_process().await;
     world.note("life ends", format_args!("{:?}", end.down));
     world.trouble(died, died + end.down + READY, "the process was down");
     let boot = host.boot();
@@ -180,6 +199,7 @@ async fn happens(world: &Arc<World>, host: &PausedClock, bare: &Bare, what: Happ
                 let mut state = world.state();
                 state.store_down = state.store_down.max(now + long);
                 state.rolled_back = now;
+                state.people.iter_mut().for_each(Person::tries_again);
                 drop(state);
                 world.trouble(now, now + long + MINUTE * 3, "the store lost its last commits");
             }

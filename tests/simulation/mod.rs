@@ -7,6 +7,7 @@ mod calendar;
 mod dice;
 mod disk;
 mod history;
+mod holds;
 mod life;
 mod listening;
 mod network;
@@ -87,6 +88,9 @@ pub fn run(setup: Setup, log: Option<Box<dyn Write + Send>>) -> Report {
             break;
         }
         world.clock.pass(end.down);
+        if end.reboot {
+            world.state().clock_note = None;
+        }
         boot = if end.reboot { BootTime(BOOT) } else { BootTime(at.0 + end.down) };
     }
     oracle::judge(&world);

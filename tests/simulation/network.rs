@@ -62,6 +62,14 @@ impl World {
         Reply::rate_limited(Some(&wait.as_secs().to_string()), LimitBody::Json)
     }
 
+    /// The process hears of a 429.
+    fn heed(&self, who: Option<usize>, reply: &Reply) {
+        let wait = header(reply, "retry-after").and_then(|seconds| seconds.parse().ok());
+        if let (429, Some(seconds)) = (reply.status, wait) {
+            self.told_to_wait(who, Duration::from_secs(seconds));
+        }
+    }
+
     fn fate(&self) -> Fate {
         let ills = [
             (Ill::TokenLostBefore, Fate::LostBefore),
@@ -142,6 +150,9 @@ impl Transport for Network {
         let who = who.and_then(|account| world.state().accounts.get(&account).copied());
         let _under_way = UnderWay::new(world, who.filter(|_| sent.is_some()));
         world.step(StepOf::Refresh, "before a token request").await;
+        if sent.is_some() {
+            world.sends(who, "a refresh");
+        }
         let away = world.now() < world.state().spotify_down;
         if world.ill(Ill::TokenNotSent) || away {
             world.clock.sleep(world.network.between(MS * 5, MS * 10_000)).await;
@@ -187,10 +198,8 @@ impl Transport for Network {
                         person.newest = Newest::Delivered(world.clock.now());
                     }
                 }
-                let header = |name: &str| {
-                    let found = reply.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-                    found.map(|(_, value)| value.clone())
-                };
+                let header = |name: &str| header(&reply, name);
+                world.heed(who, &reply);
                 Ok(RawAnswer {
                     status: reply.status,
                     retry_after: header("retry-after"),
@@ -214,6 +223,11 @@ fn fate_word(fate: Fate) -> &'static str {
     }
 }
 
+fn header(reply: &Reply, name: &str) -> Option<String> {
+    let found = reply.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.clone())
+}
+
 fn date(at: Timestamp) -> String {
     at.utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
@@ -234,6 +248,9 @@ impl spotify::Transport for Network {
             world.used(who, token.expose(), expires_at).await;
         }
         world.step(StepOf::Run, "before a call").await;
+        if !path.ends_with("/me") {
+            world.sends(who, path);
+        }
         let gone = |seen| Err(NoAnswer { seen, source: "the network".into() });
         let away = world.now() < world.state().spotify_down;
         if world.ill(Ill::ApiUnreachable) || away {
@@ -264,6 +281,7 @@ impl spotify::Transport for Network {
         }
         world.step(StepOf::Run, "after a call").await;
         let Ok(Some(reply)) = reply else { return gone("no whole answer in time") };
+        world.heed(who, &reply);
         let mut headers = HeaderMap::new();
         for (name, value) in &reply.headers {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {

@@ -11,6 +11,8 @@ use super::world::{Person, State, Trouble, World};
 
 /// How many plays Spotify shows.
 const SHOWN: usize = 50;
+/// An adaptive user is looked at so soon if need be.
+const SOONEST: Duration = Duration::from_secs(20 * 60);
 /// An archive may be later than the schedule by its window and a little.
 const SLACK: Duration = Duration::from_secs(4 * 60);
 
@@ -43,6 +45,11 @@ fn in_order(mut all: Vec<(Timestamp, Timestamp)>) -> Vec<(Timestamp, Timestamp)>
 }
 
 impl Person {
+    /// The outcome of a try of a dead login may have gone with the process, or with the store's last commits.
+    pub fn tries_again(&mut self) {
+        self.dead_requests = self.dead_requests.saturating_sub(1);
+    }
+
     /// The longest that may lie between two archives where nothing is wrong.
     pub fn longest(&self) -> Duration {
         SLACK + if self.hourly { HOUR } else { HOUR * 3 }
@@ -75,9 +82,12 @@ pub fn judge(world: &World) {
         world.note("ends with", format_args!("{who} {plays} {gaps} {generation}"));
     }
     let mut state = world.state();
-    for (heard, lost, bad) in counts {
+    for (heard, (lost, between), bad) in counts {
         state.history.count_more("plays heard", heard as u64);
         state.history.count_more("plays lost that no run could have had", lost as u64);
+        state
+            .history
+            .count_more("plays lost because an adaptive user skipped more than before", between as u64);
         state.history.count_more("hours in which something was wrong for a user", bad.as_secs() / 3_600);
     }
 }
@@ -190,15 +200,26 @@ fn late(
     }
 }
 
+/// Whether the schedule alone left the looks before and after this so far apart as they are.
+fn rests(pages: &[Timestamp], at: Timestamp, excused: &[(Timestamp, Timestamp)]) -> bool {
+    let after = pages.partition_point(|page| *page < at);
+    let (Some(before), Some(next)) = (after.checked_sub(1).map(|n| pages[n]), pages.get(after)) else {
+        return false;
+    };
+    let apart = next.since(before);
+    apart > SOONEST + SLACK && longest_calm(before, *next, excused) == apart
+}
+
 /// Every play that Spotify showed to a run, or to one that could have been made, is stored; of the others a gap tells.
-/// How many these are.
+/// How many these are, and how many of them an adaptive user lost between two looks while nothing was wrong: who begins
+/// to skip may. Of that `pace.rs` has its own tests.
 fn plays(
     state: &State,
     who: usize,
     stored: &Stored,
     excused: &[(Timestamp, Timestamp)],
     found: &mut Vec<String>,
-) -> usize {
+) -> (usize, usize) {
     let person = &state.people[who];
     let mut kept = stored.plays.clone();
     kept.sort_unstable();
@@ -207,7 +228,7 @@ fn plays(
     if kept.windows(2).any(|two| two[0] == two[1]) {
         found.push(format!("user{who}: a play is stored twice"));
     }
-    let mut lost = 0;
+    let (mut lost, mut between) = (0, 0);
     for (n, (at, shown)) in person.plays.iter().enumerate() {
         if kept.binary_search(at).is_ok() {
             continue;
@@ -225,10 +246,13 @@ fn plays(
                 "user{who}: the play of {at} was shown from {shown} to {gone}, and no run asked"
             ));
         }
+        if shown == at && !person.hourly && rests(&person.pages, *at, excused) {
+            between += 1;
+        }
         // Of a play that Spotify showed late, among others that were there, nobody can know.
         if shown == at && !stored.gaps.iter().any(|gap| gap.from <= *at && gap.to >= *at) {
             found.push(format!("user{who}: the play of {at} is missing, and no gap says so"));
         }
     }
-    lost
+    (lost, between)
 }

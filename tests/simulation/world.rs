@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::calendar::{Calendar, HOUR, MINUTE};
 use super::dice::Dice;
 use super::history::History;
+use super::holds::Hold;
 use super::time::TrueClock;
 use super::{APP_SIZE, START, Setup, listening};
 
@@ -115,12 +116,16 @@ pub struct State {
     pub store_down: Timestamp,
     pub snapshot: Option<Snapshot>,
     pub rolled_back: Timestamp,
+    /// What 429s have told the process, by app.
+    pub holds: BTreeMap<usize, Hold>,
     /// The process ends at so many steps of this kind from here.
     pub armed: Option<(StepOf, usize)>,
     pub suspended: Timestamp,
     /// By how many milliseconds the host's wall clock is ahead, and when it last stepped.
     pub ahead: i64,
     pub stepped: Timestamp,
+    /// What the process left for the next one, until the host boots.
+    pub clock_note: Option<String>,
     pub lives: u64,
     pub steps: u64,
 }
@@ -166,10 +171,12 @@ impl World {
             store_down: START,
             snapshot: None,
             rolled_back: START - HOUR * 24,
+            holds: BTreeMap::new(),
             armed: None,
             suspended: START - HOUR * 24,
             ahead: 0,
             stepped: START - HOUR * 24,
+            clock_note: None,
             lives: 0,
             steps: 0,
         };
@@ -300,6 +307,10 @@ impl World {
         self.note("clock stepped", format_args!("{by}"));
         let mut state = self.state();
         (state.ahead, state.stepped) = (state.ahead + by, now);
+        if by > 0 {
+            // A hold is reckoned by the wall clock, which a restart leaves as it is.
+            state.holds.clear();
+        }
         let while_wrong = Duration::from_millis(by.unsigned_abs()) + MINUTE * 3;
         state.troubles.push(Trouble { from: now, to: now + while_wrong, why: "the clock stepped" });
     }

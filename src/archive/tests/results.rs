@@ -33,6 +33,9 @@ async fn a_page_is_stored_once_and_the_next_look_follows_from_it() {
     assert_eq!(scene.metric("longplay_plays_archived_total"), 13.0);
     assert_eq!(scene.metric("longplay_api_calls_total{app=\"default\"}"), 3.0);
     assert_eq!(scene.metric("token_time_until_expiry_seconds_count"), 3.0);
+    scene.tokens.no_login.store(true, std::sync::atomic::Ordering::SeqCst);
+    scene.run().await;
+    assert_eq!(scene.metric("token_time_until_expiry_seconds_count"), 3.0, "there was nothing to measure");
 }
 
 #[tokio::test]

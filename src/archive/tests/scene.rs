@@ -92,6 +92,8 @@ pub struct FakeTokens {
     pub needs: Mutex<Vec<Need>>,
     /// Whether the next one panics.
     pub panics: AtomicBool,
+    /// Whether there is no login whose token could be measured.
+    pub no_login: AtomicBool,
     /// Whether the app is held meanwhile, as by another user's 429.
     pub holds: AtomicBool,
     gate: Gate,
@@ -122,7 +124,7 @@ impl TokenSource for FakeTokens {
     }
     async fn left(&self, _: UserId) -> Option<Duration> {
         self.journal.note("left");
-        None
+        (!self.no_login.load(Ordering::SeqCst)).then_some(Duration::ZERO)
     }
 }
 
@@ -215,6 +217,7 @@ impl Scene {
             rejections: Mutex::default(),
             needs: Mutex::default(),
             panics: AtomicBool::new(false),
+            no_login: AtomicBool::new(false),
             holds: AtomicBool::new(false),
             gate: gate.clone(),
         });

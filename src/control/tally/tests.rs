@@ -91,6 +91,7 @@ impl Archive {
                 let Some(grant) = grant else { return };
                 let (attempt, owner) = (AttemptId(Uuid::from_u128(n as u128 + 1)), Owner(Uuid::nil()));
                 let intent = Intent {
+                    keys: Vec::new(),
                     user,
                     epoch: grant.epoch,
                     generation: grant.generation,
@@ -146,7 +147,8 @@ impl Archive {
             let (login, app) = (login.as_ref(), app(&user.app));
             let (state, reason) = standing(&Facts { user: &user, login, app, backing_off: None, now });
             assert!(reason.is_some() || state == UserState::Ok, "{user:?} {login:?}");
-            told.add(state, 1, user.last_archived_at, newest_played);
+            let archived = user.last_archived_at.or(login.and_then(|login| login.login_at));
+            told.add(state, 1, archived, newest_played);
         }
         (counted, told)
     }

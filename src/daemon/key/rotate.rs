@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::{fits, keep, make, read, remove, sync};
+use crate::config::TokenKey;
 use crate::daemon::core::{CoreError, Current, Ground};
 use crate::daemon::state::StatePaths;
 use crate::domain::{Owner, Sealed, UserId, said};
@@ -15,14 +16,17 @@ use crate::store::{Custody, SealedGrant, Store, StoreError};
 use crate::telemetry::step;
 use crate::tokens::{Label, OpenError, Spool, Vault};
 
-/// How many logins are sealed anew with one transaction.
-const BITE: i64 = 200;
+/// How many logins are sealed anew with one transaction; with failure points one, so that there is a middle to stop in.
+const BITE: i64 = if cfg!(feature = "failpoints") { 1 } else { 200 };
 /// A daemon that was seen so short a while ago is at work. Each says so every [`NOTE`].
 pub const LIVE: Duration = Duration::from_secs(120);
 /// How often a daemon on a shared store says that it is at work.
 pub const NOTE: Duration = Duration::from_secs(30);
 /// How long is waited for what is sealed with the old key and on its way.
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Whose tokens can't be opened, and why.
+type Unopened = Vec<(UserId, OpenError)>;
 
 /// What was sealed anew.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -117,28 +121,20 @@ impl KeyKeeper {
         if !self.is_ours() {
             return self.take_configured(custody).await;
         }
-        let (state, random) = (self.files()?, &self.random);
+        if let Some(why) = self.misfit().await? {
+            return Err(RotateError::Unprepared(why));
+        }
+        let files = self.files()?;
         let others = self.others(custody).await?;
         if !others.is_empty() {
             return Err(RotateError::Unprepared(format!(
-                "other daemons work on this store with the same key ({}): give all of them the new key as tokens.key_file and the present one as tokens.old_key_file, restart them, then run this again",
+                "others work on this store with the same key ({}): it can only be changed by the configuration, tokens.key_file and tokens.old_key_file of every daemon; the README says in which order (a command counts for two minutes)",
                 others.join(", ")
             )));
         }
-        let host = |e: io::Error| RotateError::Host(format!("the token key can't be changed: {e}"));
-        if read(&state.old_key()).map_err(host)?.is_none() {
-            let present = read(&state.key()).map_err(host)?;
-            let present = present.ok_or_else(|| host(io::Error::other("it is gone")))?;
-            make(&state.next_key(), random).map_err(host)?;
-            step!("key-after-make");
-            keep(&state.old_key(), &present).map_err(host)?;
-            step!("key-after-old");
-            std::fs::rename(state.next_key(), state.key()).and_then(|()| sync(&state.key())).map_err(host)?;
-        }
+        let (key, old) = self.next_key()?;
         step!("key-after-switch");
-        let (key, old) = (read(&state.key()).map_err(host)?, read(&state.old_key()).map_err(host)?);
-        let (Some(key), Some(old)) = (key, old) else { return Err(host(io::Error::other("it is gone"))) };
-        if tokio::time::timeout(SETTLED_WITHIN, self.vault.set_keys(&key, &[&old])).await.is_err() {
+        if tokio::time::timeout(SETTLED_WITHIN, self.vault.set_key(&key, &old)).await.is_err() {
             let why = "a refresh waits for the store, and its tokens are sealed with the old key";
             return Err(RotateError::Host(why.to_owned()));
         }
@@ -148,24 +144,57 @@ impl KeyKeeper {
             "a new token key is in use: {} logins and the answers of {} users were sealed anew; back up {}",
             done.logins,
             done.answers,
-            state.key().display()
+            files.key().display()
         );
         Ok((done, message))
+    }
+
+    /// The key that comes into use and the one that goes, in their files. Where a change was broken off, these are the
+    /// ones that are there.
+    fn next_key(&self) -> Result<(TokenKey, TokenKey), RotateError> {
+        let state = self.files()?;
+        let host = |e: io::Error| RotateError::Host(format!("the token key can't be changed: {e}"));
+        let present =
+            || read(&state.key()).map_err(host)?.ok_or_else(|| host(io::Error::other("it is gone")));
+        let (key, old) = (present()?, read(&state.old_key()).map_err(host)?);
+        // Where the last step of a change failed, the old one is the present one.
+        let old = old.filter(|old| *old != key);
+        if !self.vault.seals_with(&key) && !old.as_ref().is_some_and(|old| self.vault.seals_with(old)) {
+            return Err(RotateError::Unprepared(format!(
+                "{} holds another key than the one in use: put that one back, or keep it as {} and restart; then run this again",
+                state.key().display(),
+                state.old_key().display()
+            )));
+        }
+        if let Some(old) = old {
+            return Ok((key, old));
+        }
+        make(&state.next_key(), &self.random).map_err(host)?;
+        step!("key-after-make");
+        keep(&state.old_key(), &key).map_err(host)?;
+        step!("key-after-old");
+        std::fs::rename(state.next_key(), state.key()).and_then(|()| sync(&state.key())).map_err(host)?;
+        Ok((present()?, key))
     }
 
     /// From where the new key is in use until the old one is gone.
     async fn finish(&self) -> Result<Resealed, RotateError> {
         let Some(custody) = self.store.custody() else { return Ok(Resealed::default()) };
-        self.replace_probe(custody).await?;
-        let done = self.reseal_everything(custody).await?;
+        let done = self.seal_everything_anew(custody).await?;
         step!("key-before-forget");
         let old = self.files()?.old_key();
         remove(&old).map_err(|e| RotateError::Host(format!("{}: {e}", old.display())))?;
+        if self.settings.get().tokens.old_key.is_none() {
+            self.vault.old_keys_are_done();
+        }
         step!("key-after-forget");
         Ok(done)
     }
 
     async fn take_configured(&self, custody: &dyn Custody) -> Result<(Resealed, String), RotateError> {
+        if let Some(why) = self.misfit().await? {
+            return Err(RotateError::Unprepared(why));
+        }
         let lacking = self.others_without(custody).await?;
         if !lacking.is_empty() {
             return Err(RotateError::Unprepared(format!(
@@ -175,16 +204,61 @@ impl KeyKeeper {
         }
         if !self.vault.has_old_key() {
             return Err(RotateError::Unprepared(
-                "the configuration gives the token key: put the new one into tokens.key_file (or the credential token-key) and the present one into tokens.old_key_file (or token-key-old), for every daemon of this store; restart them, then run this again".to_owned(),
+                "the configuration gives the token key: give every daemon of this store the new one as tokens.old_key_file (or the credential token-key-old) and restart it; then the new one as tokens.key_file (or token-key) and the present one as tokens.old_key_file, and restart each again; then run this again".to_owned(),
             ));
         }
-        self.replace_probe(custody).await?;
-        let done = self.reseal_everything(custody).await?;
+        let done = self.seal_everything_anew(custody).await?;
         let message = format!(
             "{} logins and the answers of {} users were sealed with the present key: the old one can be taken out of the configuration, once every daemon was started with the new one",
             done.logins, done.answers
         );
         Ok((done, message))
+    }
+
+    /// Once this is done, nobody needs the old key.
+    async fn seal_everything_anew(&self, custody: &dyn Custody) -> Result<Resealed, RotateError> {
+        self.replace_probe(custody).await?;
+        let (done, unopened) = self.reseal_everything(custody).await?;
+        // Who started meanwhile may have read the probe before it was replaced, but had said before that it is at work.
+        let lacking = self.others_without(custody).await?;
+        let mut why = Vec::new();
+        if !unopened.is_empty() {
+            why.push(format!("what is stored of some can't be opened: {}", self.named(unopened).await?));
+        }
+        if !lacking.is_empty() {
+            why.push(format!(
+                "others have come that have the old key alone ({}): give them the new one, and the old one beside it as token-key-old or tokens.old_key_file, and restart them",
+                lacking.join(", ")
+            ));
+        }
+        match why.is_empty() {
+            true => Ok(done),
+            false => Err(RotateError::Sealed(format!(
+                "a new token key is in use, {} logins and the answers of {} users were sealed anew, but the old key is kept: {}; then run `longplay key rotate` again",
+                done.logins,
+                done.answers,
+                why.join("; and ")
+            ))),
+        }
+    }
+
+    /// Whose tokens can't be opened and why, with the cure.
+    async fn named(&self, unopened: Unopened) -> Result<String, StoreError> {
+        const SHOWN: usize = 20;
+        let numbers: Vec<UserId> = unopened.iter().take(SHOWN).map(|(user, _)| *user).collect();
+        let users = self.store.users_of(&numbers).await?;
+        let name = |number: UserId| match users.iter().find(|user| user.id == number) {
+            Some(user) => user.name.to_string(),
+            None => format!("user {}", number.0),
+        };
+        let one = |(user, error): &(UserId, OpenError)| {
+            format!("{0} ({1}; or run `longplay login {0}`)", name(*user), said(error))
+        };
+        let mut named: Vec<String> = unopened.iter().take(SHOWN).map(one).collect();
+        if unopened.len() > SHOWN {
+            named.push(format!("{} more", unopened.len() - SHOWN));
+        }
+        Ok(named.join(", "))
     }
 
     async fn replace_probe(&self, custody: &dyn Custody) -> Result<(), RotateError> {
@@ -196,8 +270,9 @@ impl KeyKeeper {
         Ok(())
     }
 
-    async fn reseal_everything(&self, custody: &dyn Custody) -> Result<Resealed, RotateError> {
-        let logins = self.reseal_logins(custody).await?;
+    /// What could be sealed anew, and whose tokens could not.
+    async fn reseal_everything(&self, custody: &dyn Custody) -> Result<(Resealed, Unopened), RotateError> {
+        let (logins, unopened) = self.reseal_logins(custody).await?;
         step!("key-after-tokens");
         let seal = |state: &str, text: &[u8]| self.vault.seal(Label::Verifier(state), text, &self.random);
         for (state, verifier) in custody.sealed_verifiers().await? {
@@ -210,19 +285,21 @@ impl KeyKeeper {
         }
         let answers = self.reseal_spool().await?;
         step!("key-after-answers");
-        Ok(Resealed { logins, answers })
+        Ok((Resealed { logins, answers }, unopened))
     }
 
-    async fn reseal_logins(&self, custody: &dyn Custody) -> Result<u64, RotateError> {
-        let (mut after, mut resealed) = (None, 0);
+    async fn reseal_logins(&self, custody: &dyn Custody) -> Result<(u64, Unopened), RotateError> {
+        let (mut after, mut resealed, mut unopened) = (None, 0, Vec::new());
         loop {
             let bite = custody.sealed_grants(after, BITE).await?;
-            let Some(last) = bite.last() else { return Ok(resealed) };
+            let Some(last) = bite.last() else { return Ok((resealed, unopened)) };
             after = Some(last.user);
             let mut seals = Vec::new();
             for old in bite {
-                if let Some(new) = self.resealed(&old)? {
-                    seals.push((old, new));
+                match self.resealed(&old) {
+                    Ok(Some(new)) => seals.push((old, new)),
+                    Ok(None) => {}
+                    Err(error) => unopened.push((old.user, error)),
                 }
             }
             if !seals.is_empty() {
@@ -234,14 +311,14 @@ impl KeyKeeper {
     }
 
     /// The same tokens under the key in use; `None` where they are.
-    fn resealed(&self, old: &SealedGrant) -> Result<Option<SealedGrant>, RotateError> {
+    fn resealed(&self, old: &SealedGrant) -> Result<Option<SealedGrant>, OpenError> {
         let SealedGrant { user, epoch, generation, .. } = *old;
         let current = |sealed: &Sealed| self.vault.is_current(sealed);
         if current(&old.refresh_token) && old.access_token.as_ref().is_none_or(current) {
             return Ok(None);
         }
-        let anew = |label: Label<'_>, sealed: &Sealed| -> Result<Sealed, RotateError> {
-            let text = self.vault.open(label, sealed).map_err(|e| unopened(user, &e))?;
+        let anew = |label: Label<'_>, sealed: &Sealed| -> Result<Sealed, OpenError> {
+            let text = self.vault.open(label, sealed)?;
             Ok(self.vault.seal(label, &text, &self.random))
         };
         let access = old.access_token.as_ref();
@@ -307,8 +384,4 @@ impl KeyKeeper {
             Err(error) => Ok(Some(error.to_string())),
         }
     }
-}
-
-fn unopened(user: UserId, error: &OpenError) -> RotateError {
-    RotateError::Sealed(format!("the tokens of user {} can't be opened ({})", user.0, said(error)))
 }

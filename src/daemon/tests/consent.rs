@@ -8,7 +8,7 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 impl Host {
     /// A user who gave the login now; an earlier one is replaced.
-    async fn log_in(&self, name: &str) {
+    pub(super) async fn log_in(&self, name: &str) {
         let user = self.add(name, Some("5 * * * *")).await;
         let replaces = self.store.grant(user).await.unwrap().map(|grant| (grant.epoch, grant.generation));
         let (epoch, generation) = replaces.unwrap_or_default();
@@ -73,6 +73,8 @@ async fn an_ending_login_is_told_of_four_times_by_whichever_daemon() {
         assert!(event.message.ends_with("run `longplay login alice`"), "{}", event.message);
     }
     assert_eq!(events[0].0.at, ends - DAY * 30, "to the day by the calendar");
+    let over = "the login of alice has come to its age: run `longplay login alice`";
+    assert_eq!(first.service.attention(), [over], "nobody has used it since");
 }
 
 #[tokio::test]
@@ -133,7 +135,9 @@ async fn refuse(host: &Host, grant: &crate::domain::Grant) {
     use crate::domain::{AttemptId, Cause, Refusal};
     use crate::store::{Close, Intent};
     let attempt = AttemptId(uuid::Uuid::from_u128(7));
+    let probe = host.store.key_probe().await.unwrap();
     let intent = Intent {
+        keys: probe.iter().filter_map(Sealed::key_id).collect(),
         user: grant.user,
         epoch: grant.epoch,
         generation: Generation(grant.generation.0),

@@ -83,7 +83,7 @@ impl Upkeep {
     /// Another daemon, or a command, may have accepted the store, or found that it was restored.
     async fn look_after_guard(&self, core: &Core, spool: bool) -> Result<(), Problem> {
         let mut refused = core.guard.look(spool).await?;
-        if refused.is_none() && self.ground.store.is_shared() {
+        if refused.is_none() {
             // What this daemon would seal nobody else could open.
             refused = core.keys.misfit().await?;
         }

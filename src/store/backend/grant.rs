@@ -44,7 +44,7 @@ impl GrantStore for SqlStore {
         let mut session =
             self.writing_tokens(format!("announcing a refresh of user {}", intent.user.0)).await?;
         let home = self.home(&mut session).await?;
-        guard::check(&mut session, home, &self.database.to_string()).await?;
+        guard::check(&mut session, home, &intent.keys, &self.database.to_string()).await?;
         let begun = refreshes::begin(&mut session, intent).await?;
         session.commit(begun).await
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Bench, HERE, LEASE, START, first_login, name};
+use super::{Bench, HERE, LEASE, START, first_login, name, tokens};
 use crate::domain::{Doubt, Epoch, Footing, Login, Refusal, RunResult, Timestamp, Trigger, UserId};
-use crate::store::{Alike, Close, NewLogin, Release, RunFailed, UserSeen};
+use crate::store::{Alike, Close, CommitIf, NewLogin, Release, RunFailed, UserSeen};
 
 /// Everyone, one by one.
 async fn seen(bench: &Bench) -> Vec<UserSeen> {
@@ -26,11 +26,13 @@ async fn agrees(bench: &Bench) {
     for UserSeen { user, login, newest_played, read_at } in seen(bench).await {
         assert_eq!(read_at, bench.now());
         let footing = Footing::of(&user, login.as_ref(), read_at);
+        // Here all logins are taken at the start.
+        let archived = user.last_archived_at.or(login.map(|_| START));
         match one_by_one.iter_mut().find(|alike| alike.footing == footing) {
             Some(alike) => {
                 alike.users += 1;
                 alike.first = alike.first.clone().min(user.name);
-                let oldest = [alike.oldest_archived, user.last_archived_at];
+                let oldest = [alike.oldest_archived, archived];
                 alike.oldest_archived = oldest.into_iter().flatten().min();
                 alike.newest_played = alike.newest_played.max(newest_played);
             }
@@ -38,7 +40,7 @@ async fn agrees(bench: &Bench) {
                 footing,
                 users: 1,
                 first: user.name,
-                oldest_archived: user.last_archived_at,
+                oldest_archived: archived,
                 newest_played,
             }),
         }
@@ -174,6 +176,27 @@ pub async fn the_newest_play_and_the_oldest_page_are_known(bench: &Bench) {
     }
     let newest: Vec<_> = seen(bench).await.into_iter().map(|seen| seen.newest_played).collect();
     assert_eq!(newest, [Some(bench.play(7, 1).played_at), Some(bench.play(5, 1).played_at)]);
+}
+
+pub async fn who_was_never_archived_waits_since_their_login_was_taken(bench: &Bench) {
+    let oldest = async || {
+        let tally = bench.store.tally().await.unwrap();
+        tally.into_iter().filter_map(|alike| alike.oldest_archived).min()
+    };
+    bench.add("no-login").await;
+    assert_eq!(oldest().await, None);
+    bench.clock.advance(Duration::from_secs(60));
+    let never = bench.logged_in("never").await;
+    let taken = bench.now();
+    assert_eq!(oldest().await, Some(taken), "however old it was");
+    bench.clock.advance(Duration::from_secs(3_600));
+    let archived = bench.logged_in("archived").await;
+    bench.store_page(archived.user, &[]).await;
+    let intent = bench.begin(&never, 1).await;
+    assert!(bench.store.commit_tokens(&tokens(&intent), CommitIf::AttemptHolds).await.unwrap());
+    assert_eq!(oldest().await, Some(taken), "a refresh is no archiving");
+    bench.store_page(never.user, &[]).await;
+    assert_eq!(oldest().await, Some(bench.now()));
 }
 
 pub async fn logins_are_found_by_when_they_were_given(bench: &Bench) {

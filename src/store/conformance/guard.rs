@@ -1,8 +1,8 @@
 //! Where the store lives, the fence, and what is accepted.
 
-use super::{Bench, HERE, THERE, first_login, intent, sealed, tokens};
-use crate::domain::Grant;
-use crate::store::{Change, CommitIf, Custody, Home, RESTORED, StoreError};
+use super::{Bench, HERE, THERE, attempt, first_login, intent, sealed, tokens};
+use crate::domain::{Grant, Sealed};
+use crate::store::{Change, CommitIf, Custody, Home, Intent, RESTORED, StoreError};
 
 fn place(bench: &Bench) -> &dyn Custody {
     bench.store.custody().expect("a database lives somewhere")
@@ -49,6 +49,48 @@ pub async fn no_refresh_begins_on_a_store_that_lived_elsewhere(bench: &Bench) {
     let doubt = doubted.doubt.clone().unwrap();
     assert_eq!((doubt.owner, doubt.reason.as_str(), doubt.since), (THERE, RESTORED, bench.now()));
     bench.begin(&doubted, 1).await;
+}
+
+pub async fn no_refresh_begins_of_whoever_lacks_the_stores_key(bench: &Bench) {
+    let grant = bench.logged_in("alice").await;
+    let probe = |key: u8| Sealed([[1].as_slice(), &[key; 8], b"probe"].concat());
+    let with =
+        |keys: &[u8], n| Intent { keys: keys.iter().map(|key| [*key; 8]).collect(), ..intent(&grant, n) };
+    bench.store.keep_key_probe(probe(1)).await.unwrap();
+    assert!(bench.store.begin_attempt(&with(&[1], 1)).await.unwrap());
+    place(bench).replace_key_probe(probe(2)).await.unwrap();
+    let again = |keys: &[u8]| Intent { replaces: Some(attempt(1)), ..with(keys, 2) };
+    let Err(error @ StoreError::AnotherKey { .. }) = bench.store.begin_attempt(&again(&[1])).await else {
+        panic!("it was begun");
+    };
+    assert!(error.to_string().contains("token-key-old"), "{error}");
+    // Who has both is at work while the key is changed.
+    assert!(bench.store.begin_attempt(&again(&[3, 2])).await.unwrap());
+}
+
+pub async fn a_note_of_its_home_that_cannot_be_read_waits_to_be_accepted(bench: &Bench) {
+    let grant = bench.logged_in("alice").await;
+    let now = place(bench).whereabouts().await.unwrap().now;
+    place(bench).settle(&now).await.unwrap();
+    (bench.by_hand)(
+        "UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'deployment') WHERE name = 'home'",
+    )
+    .await;
+    assert!(refused(bench, &grant).await.contains("can't be read"));
+    place(bench).adopt(&now, HERE).await.unwrap();
+    let stands = place(bench).whereabouts().await.unwrap();
+    assert_eq!((stands.before, stands.fence), (Some(now), None));
+}
+
+pub async fn a_daemon_that_sees_less_of_a_server_makes_nobody_forget(bench: &Bench) {
+    let now = place(bench).whereabouts().await.unwrap().now;
+    place(bench).settle(&now).await.unwrap();
+    let less = match now.clone() {
+        Home::Sqlite { .. } => Home::Sqlite { born: None, inode: None, machine: None },
+        Home::Postgres { database, .. } => Home::Postgres { system: None, database, timeline: None },
+    };
+    place(bench).settle(&less).await.unwrap();
+    assert_eq!(place(bench).whereabouts().await.unwrap().before, Some(now));
 }
 
 pub async fn no_refresh_begins_behind_the_fence(bench: &Bench) {

@@ -79,6 +79,7 @@ macro_rules! every_behaviour {
                 rows_that_are_no_users_are_neither_counted_nor_seen,
                 users_are_seen_in_batches_by_number,
                 the_newest_play_and_the_oldest_page_are_known,
+                who_was_never_archived_waits_since_their_login_was_taken,
                 logins_are_found_by_when_they_were_given,
                 the_end_of_a_login_is_told_of_once_at_each_of_its_days;
             grants: a_login_is_read_back_as_it_was_committed,
@@ -160,6 +161,9 @@ macro_rules! every_behaviour_of_a_place {
             guard: a_new_store_has_no_home_until_one_is_noted,
                 no_refresh_begins_on_a_store_that_lived_elsewhere,
                 no_refresh_begins_behind_the_fence,
+                no_refresh_begins_of_whoever_lacks_the_stores_key,
+                a_note_of_its_home_that_cannot_be_read_waits_to_be_accepted,
+                a_daemon_that_sees_less_of_a_server_makes_nobody_forget,
                 whose_doubt_ended_behind_the_fence_is_not_doubted_again,
                 a_store_that_was_also_moved_leaves_nobody_without_doubt,
                 seals_are_replaced_where_the_old_one_still_is,
@@ -226,6 +230,7 @@ pub fn intent(grant: &Grant, n: u128) -> Intent {
         cause: Cause::Expiry,
         refused: grant.refusal.as_ref().map(|refusal| refusal.tries),
         in_doubt: grant.doubt.is_some(),
+        keys: Vec::new(),
     }
 }
 

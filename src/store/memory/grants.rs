@@ -232,6 +232,7 @@ fn log_in(rows: &mut Rows, login: &NewLogin, now: Timestamp) -> bool {
         refusal: None,
         read_at: now,
     });
+    row.taken_at = Some(now);
     row.blocked = None;
     record(row, (login.epoch, login.generation, None));
     true

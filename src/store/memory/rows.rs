@@ -60,6 +60,8 @@ pub struct UserRow {
     pub play_count: i64,
     pub gap_count: i64,
     pub grant: Option<Grant>,
+    /// When the login was committed.
+    pub taken_at: Option<Timestamp>,
     /// Of which login's end was told, and how many days before it.
     pub ending_told: Option<(Epoch, u32)>,
     /// The last generations with the attempts that brought them; the newest last.
@@ -188,6 +190,7 @@ impl Rows {
             play_count: 0,
             gap_count: 0,
             grant: None,
+            taken_at: None,
             ending_told: None,
             generations: Vec::new(),
             plays: BTreeMap::new(),

@@ -112,7 +112,9 @@ pub fn tally(rows: &Rows, now: Timestamp) -> Vec<Alike> {
         if user.name < alike.first {
             alike.first = user.name;
         }
-        alike.oldest_archived = [alike.oldest_archived, row.last_archived_at].into_iter().flatten().min();
+        let taken_at = row.taken_at.filter(|_| alike.footing.login_of.is_some());
+        let archived = row.last_archived_at.or(taken_at);
+        alike.oldest_archived = [alike.oldest_archived, archived].into_iter().flatten().min();
         alike.newest_played = alike.newest_played.max(row.newest_played_at);
     }
     counted.into_values().collect()

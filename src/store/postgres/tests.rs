@@ -74,6 +74,37 @@ async fn commits_are_written_through_whatever_the_servers_default() {
 }
 
 #[tokio::test]
+async fn a_hosted_server_that_refuses_to_tell_what_it_lives_on_is_worked_with() {
+    for code in ["0A000", "42501", "55000"] {
+        let url = server::shared().database();
+        let name = url.split(['/', '?']).nth(3).unwrap();
+        // As Aurora does: the function is there, may be called, and raises an error.
+        server::shared().sql(
+            name,
+            &format!(
+                "SET allow_system_table_mods = on;
+                 ALTER FUNCTION pg_catalog.pg_current_wal_insert_lsn() RENAME TO pg_hidden_lsn;
+                 CREATE FUNCTION pg_catalog.pg_current_wal_insert_lsn() RETURNS pg_lsn LANGUAGE plpgsql
+                 AS $$ BEGIN RAISE EXCEPTION 'not here' USING ERRCODE = '{code}'; END $$"
+            ),
+        );
+        let bench = bench_on(url);
+        let now = place(&*bench.store).whereabouts().await.unwrap().now;
+        assert!(matches!(now, Home::Postgres { system: None, timeline: None, .. }), "{now:?}");
+        place(&*bench.store).settle(&now).await.unwrap();
+        let grant = bench.logged_in("alice").await;
+        bench.begin(&grant, 1).await;
+    }
+    let url = server::shared().database();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    let gone =
+        "SET allow_system_table_mods = on; ALTER FUNCTION pg_catalog.pg_control_system() RENAME TO pg_hidden";
+    server::shared().sql(name, gone);
+    let now = place(&*opened(&url)).whereabouts().await.unwrap().now;
+    assert!(matches!(now, Home::Postgres { system: None, .. }), "{now:?}");
+}
+
+#[tokio::test]
 async fn leases_go_by_the_servers_clock() {
     let store = opened(&server::shared().database());
     let at = store.changed_since(None).await.unwrap().at;

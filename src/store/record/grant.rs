@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    AccessTimes, AttemptId, Cause, Doubt, Epoch, Generation, Grant, Owner, Refusal, Sealed, Timestamp, UserId,
+    AccessTimes, AttemptId, Cause, Doubt, Epoch, Generation, Grant, KeyId, Owner, Refusal, Sealed, Timestamp,
+    UserId,
 };
 
 /// Where a grant stands: all that tells whether an answer can still matter to it.
@@ -30,7 +31,7 @@ impl From<&Grant> for GrantHead {
 pub const STOPPED: &str = "longplay was stopped before the answer to a refresh came";
 
 /// Announces a refresh: step 1 of it. Where it replaces a lapsed try, that one is noted as a doubt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     /// Whose grant.
     pub user: UserId,
@@ -53,6 +54,9 @@ pub struct Intent {
     pub refused: Option<u32>,
     /// Whether an earlier try is known to be in doubt.
     pub in_doubt: bool,
+    /// The keys that the sender has. Where the store is sealed with none of them it takes no intent: what such a one brings
+    /// nobody else could open.
+    pub keys: Vec<KeyId>,
 }
 
 /// What a refresh or a login brought, sealed.

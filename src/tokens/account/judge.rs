@@ -38,11 +38,10 @@ impl Account {
         };
         match &mut waiter.want {
             Want::Look => {
-                let left = view
-                    .access
-                    .as_ref()
-                    .filter(|_| self.rejected != Some(view.generation))
-                    .map(|(_, held)| held.left(now));
+                let usable = view.access.as_ref().filter(|_| self.rejected != Some(view.generation));
+                let left = usable.map_or(Duration::ZERO, |(_, held)| held.left(now));
+                // Who must log in has none, and none that could be had.
+                let left = self.dead_end(view).is_none().then_some(left);
                 Verdict::Answer(Effect::Left(waiter.id, left))
             }
             Want::Settle { generation, .. } if *generation < view.generation => {

@@ -94,9 +94,11 @@ impl Slot {
         })
     }
 
-    /// Whether it is sealed with the key in use.
-    pub fn is_current(&self, vault: &Vault) -> bool {
-        vault.is_current(&self.seal)
+    /// Whether head and answer are sealed with the key in use.
+    pub fn is_current(&self, file: &impl FileExt, vault: &Vault) -> bool {
+        let mut answer = vec![0; OVERHEAD];
+        let read = file.read_exact_at(&mut answer, begin(self.number) + HEAD as u64);
+        vault.is_current(&self.seal) && read.is_ok() && vault.is_current(&Sealed(answer))
     }
 
     /// The answer, opened.
@@ -164,7 +166,7 @@ pub fn reseal(file: &impl FileExt, user: UserId, vault: &Vault, random: &Random)
     let mut resealed = false;
     for number in 0..SLOTS {
         let Ok(Some(slot)) = slot(file, number) else { continue };
-        if slot.is_current(vault) || slot.head(user, vault).is_err() {
+        if slot.is_current(file, vault) || slot.head(user, vault).is_err() {
             continue;
         }
         let Ok(text) = slot.answer(file, user, vault) else { continue };
@@ -183,12 +185,14 @@ fn sealed(
     vault: &Vault,
     random: &Random,
 ) -> io::Result<Vec<u8>> {
-    let answer = vault.seal(Label::Answer(user, &bytes), text, random).0;
+    // Another key may come into use at any time.
+    let sealer = vault.sealer();
+    let answer = sealer.seal(Label::Answer(user, &bytes), text, random).0;
     if HEAD + answer.len() > LONGEST {
         return Err(io::Error::other(format!("an answer of {} bytes has no room in a slot", text.len())));
     }
     bytes.extend_from_slice(&u32::try_from(answer.len()).map_err(io::Error::other)?.to_le_bytes());
-    let seal = vault.seal(Label::Head(user, &bytes), &[], random).0;
+    let seal = sealer.seal(Label::Head(user, &bytes), &[], random).0;
     bytes.extend_from_slice(&seal);
     bytes.extend_from_slice(&answer);
     Ok(bytes)

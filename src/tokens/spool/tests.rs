@@ -1,3 +1,6 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 use crate::config::TokenKey;
 use uuid::Uuid;
@@ -247,6 +250,30 @@ async fn a_glance_tells_of_all_that_is_kept_and_believes_no_altered_head() {
     }
     let seal = flipped(folder.path(), SECOND + CLEAR + 40, contents(&spool)).await;
     assert_eq!(seal, (vec![(7, 503), (1, 200)], vec![]), "the answer's own seal is enough");
+}
+
+#[tokio::test]
+async fn an_answer_under_another_key_than_its_head_is_sealed_anew_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, key) = (TokenKey::new([7; 32]), TokenKey::new([8; 32]));
+    let with = |old: Option<&TokenKey>, key| {
+        let vault = Vault::new(Uuid::nil(), key, old);
+        FileSpool::new(folder.path().to_owned(), Arc::new(vault), Arc::new(Random::seeded(1)))
+    };
+    let (before, between, after) = (with(None, &old), with(Some(&old), &key), with(None, &key));
+    before.keep(&answer(1, 200, b"{}")).await.unwrap();
+    let path = folder.path().join("4");
+    let half = std::fs::read(&path).unwrap();
+    assert!(between.reseal(UserId(4)).await.unwrap());
+    let mut whole = std::fs::read(&path).unwrap();
+    // The head under the new key, the answer under the old one.
+    let head = usize::try_from(ANSWER).unwrap();
+    whole[head..].copy_from_slice(&half[head..]);
+    std::fs::write(&path, whole).unwrap();
+    assert_eq!(contents(&between).await, (vec![(1, 200)], vec![]));
+    assert!(between.reseal(UserId(4)).await.unwrap());
+    assert_eq!(contents(&after).await, (vec![(1, 200)], vec![]));
+    assert!(!between.reseal(UserId(4)).await.unwrap());
 }
 
 #[tokio::test]

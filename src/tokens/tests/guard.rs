@@ -80,7 +80,8 @@ async fn the_answers_of_somebody_who_had_the_number_before_are_not_a_new_login()
     let at = scene.clock.now();
     let bobs = Kept {
         user,
-        epoch: Epoch(1),
+        // Of a host whose clock was ahead.
+        epoch: Epoch(at.as_millis() / 1_000 + 60),
         sent: Generation(1),
         refresh_token: RefreshToken::from("r".to_owned()),
         attempt: AttemptId(Uuid::from_u128(1)),
@@ -102,6 +103,44 @@ async fn the_answers_of_somebody_who_had_the_number_before_are_not_a_new_login()
 }
 
 #[tokio::test]
+async fn what_another_daemon_has_of_a_login_that_the_store_lost_is_not_taken_for_the_next_login() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let scene = Scene::new().await;
+    let (exchange, other) = (scene.on_files(here.path()), scene.on_files(there.path()));
+    let user = UserId(77);
+    scene.store.inner.add_users(user.0);
+    // The number may have been given to somebody else: that is the same.
+    let subject = Subject { user, name: "erin".parse().unwrap(), app: Arc::new(scene.app.clone()) };
+    let login = async |token: &str| {
+        let refresh_token = RefreshToken::from(token.to_owned());
+        let login = LoginGrant { account: None, login_at: None, refresh_token, answer: None };
+        crate::tokens::login::commit(&exchange, &subject, login).await.unwrap();
+        exchange.store.grant(user).await.unwrap().unwrap()
+    };
+    let backup = scene.store.inner.snapshot();
+    let lost = login("lost").await;
+    let body = r#"{"access_token":"dead","refresh_token":"dead","expires_in":3600}"#;
+    let dead = Kept {
+        user,
+        epoch: lost.epoch,
+        sent: Generation(40),
+        refresh_token: RefreshToken::from("r".to_owned()),
+        attempt: AttemptId(Uuid::from_u128(1)),
+        cause: crate::domain::Cause::Expiry,
+        sent_at: scene.clock.now(),
+        received_at: scene.clock.now(),
+        answer: answer(200, body),
+    };
+    other.spool.keep(&dead).await.unwrap();
+    scene.store.inner.restore(backup);
+    scene.clock.advance(Duration::from_secs(600));
+    let given = login("new").await;
+    assert_eq!(other.ahead_of_store().await.unwrap(), [], "no alarm");
+    offer_spool(&other, async |_| Ok(vec![subject.clone()])).await.unwrap();
+    assert!(exchange.store.grant(user).await.unwrap().unwrap() == given, "nothing of it was changed");
+}
+
+#[tokio::test]
 async fn a_store_is_ahead_behind_or_level_with_the_spool() {
     let scene = Scene::new().await;
     scene.token().await.unwrap();
@@ -110,9 +149,9 @@ async fn a_store_is_ahead_behind_or_level_with_the_spool() {
     assert_eq!(grant.generation, Generation(3));
     let attempt: Option<Attempt> = None;
     for (epoch, generation, ahead) in
-        [(1, 3, false), (1, 4, false), (1, 2, false), (1, 1, true), (0, 9, true), (2, 1, false)]
+        [(0, 3, false), (0, 4, false), (0, 2, false), (0, 1, true), (-1, 9, true), (1, 1, false)]
     {
-        let (epoch, generation) = (Epoch(epoch), Generation(generation));
+        let (epoch, generation) = (Epoch(grant.epoch.0 + epoch), Generation(generation));
         let set = Grant { epoch, generation, attempt, ..grant.clone() };
         scene.store.inner.put_grants([(ALICE, set)].into());
         let found = scene.exchange.ahead_of_store().await.unwrap();

@@ -79,6 +79,7 @@ async fn an_hour_of_false_refusals_costs_few_requests_and_no_login_but_the_one_t
         spool: old.spool.clone(),
         vault: old.vault.clone(),
         clock: old.clock.clone(),
+        clock_note: old.clock_note.clone(),
         random: old.random.clone(),
         gate: old.gate.clone(),
         metrics: old.metrics.clone(),

@@ -105,6 +105,7 @@ impl Scene {
             spool: Arc::new(FileSpool::new(folder.to_owned(), of.vault.clone(), random.clone())),
             vault: of.vault.clone(),
             clock: of.clock.clone(),
+            clock_note: of.clock_note.clone(),
             random,
             gate: of.gate.clone(),
             metrics: of.metrics.clone(),
@@ -169,7 +170,8 @@ async fn an_answer_counts_for_its_own_try_or_where_its_tokens_are_the_newest_of_
 /// So many users whose answer of the generation before was applied.
 fn settled(grant: &Grant, users: i64) -> (HashMap<UserId, Grant>, Vec<Kept>) {
     let numbers = || (1..=users).map(UserId);
-    let grants = numbers().map(|user| (user, Grant { user, generation: NOW, ..grant.clone() })).collect();
+    let of = |user| Grant { user, epoch: Epoch(1), generation: NOW, ..grant.clone() };
+    let grants = numbers().map(|user| (user, of(user))).collect();
     let answer = answer(200, r#"{"access_token":"a","expires_in":3600}"#);
     (grants, numbers().map(|user| kept(user, 1, 1, NOW.0 - 1, answer.clone())).collect())
 }

@@ -148,6 +148,8 @@ CREATE TABLE grants (
   access_sent_at      BIGINT,
   access_lifetime     BIGINT,
   access_expires_at   BIGINT,
+  -- When the login was committed: its tokens come and go since.
+  taken_at            BIGINT NOT NULL,
   committed_at        BIGINT NOT NULL,
   born_of             TEXT,
   attempt             BYTEA,

@@ -119,6 +119,8 @@ CREATE TABLE grants (
   access_sent_at      INTEGER,
   access_lifetime     INTEGER,
   access_expires_at   INTEGER,
+  -- When the login was committed: its tokens come and go since.
+  taken_at            INTEGER NOT NULL,
   committed_at        INTEGER NOT NULL,
   born_of             TEXT,
   attempt             BLOB,

@@ -144,3 +144,20 @@ fn nothing_is_sent_while_the_app_is_held_or_refused_unless_a_person_insists() {
     assert!(matches!(&effects[..], [Effect::Refuse(_, TokenError::Blocked(why))] if why == "bad"));
     assert_eq!(starts(&account.on(Input::Ask(WaiterId(3), insist), now, &refused)), 1);
 }
+
+#[test]
+fn what_is_left_is_nothing_where_a_login_lives_and_untold_where_none_does() {
+    let left = |view| {
+        let mut account = known(view, moment(5_000));
+        match &account.on(Input::Look(WaiterId(1)), moment(5_000), &Weather::default())[..] {
+            [Effect::Left(_, left)] => *left,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(left(view(1, 1, moment(4_000), LIFETIME)), Some(LIFETIME - S * 1_000));
+    assert_eq!(left(view(1, 1, moment(0), LIFETIME)), Some(Duration::ZERO), "it is over");
+    assert_eq!(left(View { access: None, ..view(1, 1, moment(0), LIFETIME) }), Some(Duration::ZERO));
+    // Who must log in has no token that a refresh ahead of the run could have kept fresh.
+    assert_eq!(left(View { refusal: Some(refusal(moment(0))), ..view(1, 1, moment(4_000), LIFETIME) }), None);
+    assert_eq!(left(View { client_matches: false, ..view(1, 1, moment(4_000), LIFETIME) }), None);
+}
