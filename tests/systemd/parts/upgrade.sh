@@ -60,6 +60,6 @@ check 'the configuration is gone' fails in_host test -e /etc/longplay
 check 'the socket is gone' fails in_host test -e /run/longplay
 check 'the user is gone' fails in_host getent passwd longplay
 check 'the group is gone' fails in_host getent group longplay
-check 'nothing else is left' fails sh_in 'find / -xdev -name "*longplay*" -not -path "/proc/*" -not -path "/sys/*" -not -path "/mnt/*" -not -path "/var/log/*" -not -path "/var/cache/*" -not -path "/tmp/*" | grep -v "/credstore/\|/etc/hostname" | grep .'
+check 'nothing else is left' fails sh_in 'find / -xdev -name "*longplay*" -not -path "/proc/*" -not -path "/sys/*" -not -path "/mnt/*" -not -path "/var/log/*" -not -path "/var/cache/*" -not -path "/tmp/*" -not -path "/srv/*" | grep -v "/credstore/\|/etc/hostname" | grep .'
 check 'it is installed anew' apt_install /mnt/longplay.deb
 check 'and starts from nothing' within 20 status_says 'no app is configured'
