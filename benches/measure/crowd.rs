@@ -129,12 +129,12 @@ impl Crowd {
             connections
                 .put(
                     "INSERT INTO grants (user_id, client_id, epoch, generation, account_id, login_at, scope,
-                       refresh_token, access_token, access_sent_at, access_lifetime, access_expires_at, committed_at)
+                       refresh_token, access_token, access_sent_at, access_lifetime, access_expires_at, committed_at, taken_at)
                      SELECT CAST(value ->> 'user' AS BIGINT), 'client', 1, 1, value ->> 'account',
                        CAST(value ->> 'sent' AS BIGINT), 'user-read-recently-played user-top-read',
                        decode(value ->> 'refresh', 'hex'), decode(value ->> 'access', 'hex'), CAST(value ->> 'sent' AS BIGINT),
                        CAST(value ->> 'lifetime' AS BIGINT), CAST(value ->> 'expires' AS BIGINT),
-                       CAST(value ->> 'sent' AS BIGINT)
+                       CAST(value ->> 'sent' AS BIGINT), CAST(value ->> 'sent' AS BIGINT)
                      FROM rows",
                     rows.collect(),
                 )

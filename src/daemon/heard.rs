@@ -2,6 +2,7 @@
 //! connection; then, and from time to time anyway, what changed is read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,17 +45,21 @@ impl Heard {
     }
 }
 
-/// Listens for as long as the daemon lives; ends at once where nobody else can be on the store.
-pub fn start(service: Service, store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
+/// Listens for as long as the daemon lives; ends at once where nobody else can be on the store. `lost` is set when a
+/// connection that stood is lost: the server may have been away for a moment, and have come back without its last commits.
+pub fn start(service: Service, store: Arc<dyn Store>, clock: Arc<dyn Clock>, lost: Arc<AtomicBool>) {
     let (heard, more) = (Arc::new(Mutex::new(Heard::default())), Arc::new(Notify::new()));
     let acting = tokio::spawn(act(service, Arc::clone(&heard), Arc::clone(&more)));
     tokio::spawn(async move {
+        let stood = AtomicBool::new(false);
         let tell = |announcement| {
+            stood.store(true, Ordering::SeqCst);
             heard.lock().unwrap_or_else(PoisonError::into_inner).take_in(announcement);
             more.notify_one();
         };
         while let Err(error) = store.listen(&tell).await {
             tracing::debug!("other daemons are not heard: {}", said(&error));
+            lost.fetch_or(stood.swap(false, Ordering::SeqCst), Ordering::SeqCst);
             clock.sleep(LISTEN_AGAIN).await;
         }
         acting.abort();

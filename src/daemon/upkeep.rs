@@ -49,7 +49,7 @@ pub struct Upkeep {
     scheduler: Scheduler,
     reload: Reload,
     page_problem: Option<String>,
-    store_was_away: AtomicBool,
+    store_was_away: Arc<AtomicBool>,
     status: Mutex<String>,
     /// When the logins' ends were looked at.
     logins_seen: Mutex<Option<BootTime>>,
@@ -67,7 +67,7 @@ impl Upkeep {
         reload: Reload,
         page_problem: Option<String>,
     ) -> Arc<Self> {
-        let (store_was_away, status) = (AtomicBool::new(false), Mutex::default());
+        let (store_was_away, status) = (Arc::default(), Mutex::default());
         Arc::new(Self {
             ground,
             door,
@@ -203,7 +203,8 @@ impl Upkeep {
             service.owe();
             self.store_is_away(&service, &problem);
         }
-        heard::start(service, Arc::clone(&self.ground.store), Arc::clone(&self.ground.clock));
+        let (store, clock) = (Arc::clone(&self.ground.store), Arc::clone(&self.ground.clock));
+        heard::start(service, store, clock, Arc::clone(&self.store_was_away));
     }
 
     /// How things are, in words.

@@ -14,6 +14,7 @@ mod users;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use super::{Result, StoreError};
 use crate::clock::Clock;
@@ -46,8 +47,9 @@ impl Around for Calm {
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     around: Arc<dyn Around>,
-    shared: bool,
     rows: Arc<Mutex<Rows>>,
+    /// Told when it goes back: whoever is connected then is cut off.
+    cut: Arc<Notify>,
     trouble: Mutex<Option<String>>,
 }
 
@@ -60,13 +62,13 @@ impl MemoryStore {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let deployment = uuid::Builder::from_random_bytes([0x6d; 16]).into_uuid();
         let rows = Arc::new(Mutex::new(Rows::new(deployment)));
-        Self { clock, around: Arc::new(Calm), shared: false, rows, trouble: Mutex::default() }
+        Self { clock, around: Arc::new(Calm), rows, cut: Arc::default(), trouble: Mutex::default() }
     }
 
     /// The same rows as another process reaches them: by this clock, and with this around each transaction.
     pub fn reached(&self, clock: Arc<dyn Clock>, around: Arc<dyn Around>) -> Self {
-        let rows = Arc::clone(&self.rows);
-        Self { clock, around, shared: self.shared, rows, trouble: Mutex::default() }
+        let (rows, cut) = (Arc::clone(&self.rows), Arc::clone(&self.cut));
+        Self { clock, around, rows, cut, trouble: Mutex::default() }
     }
 
     /// Tells this store from every other.
@@ -82,6 +84,7 @@ impl MemoryStore {
     /// Goes back, as a database does that lost its last commits.
     pub fn restore(&self, snapshot: Snapshot) {
         *self.rows() = snapshot.0;
+        self.cut.notify_waiters();
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {

@@ -3,7 +3,7 @@
 use longplay::sim::{Endpoint, Rotation};
 
 use crate::fixture::postgres::{self, Cluster};
-use crate::fixture::{Host, now};
+use crate::fixture::{Host, NOTICED, now};
 
 fn host() -> Host {
     Host::rotating(Rotation::Rotate).on(&postgres::shared().database())
@@ -155,4 +155,26 @@ fn a_failover_to_a_server_without_the_last_commits_costs_no_login_and_no_user_of
     host.token("alice", "{\"fresh\":true}").ok();
     assert_eq!(host.spotify.refreshes("alice").reused, 0);
     assert!(host.spotify.login_alive("alice"));
+}
+
+/// Shorter than two looks are apart: only connections that are gone tell of it.
+#[test]
+fn a_server_that_was_away_for_a_moment_gets_back_what_it_lost() {
+    let url = postgres::shared().database();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    let host = Host::rotating(Rotation::Rotate).on(&url);
+    let _daemon = host.serve();
+    host.settled_user("alice");
+    host.sql("CREATE SCHEMA old");
+    host.sql("CREATE TABLE old.grants AS SELECT * FROM grants");
+    host.sql("CREATE TABLE old.generations AS SELECT * FROM grant_generations");
+    let newest = host.token("alice", "{\"fresh\":true}").ok()["generation"].to_string();
+    host.sql(&format!(
+        "BEGIN; DELETE FROM grants; INSERT INTO grants SELECT * FROM old.grants;
+         DELETE FROM grant_generations; INSERT INTO grant_generations SELECT * FROM old.generations; COMMIT;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+    ));
+    let stored = || postgres::shared().sql(name, "SELECT generation FROM grants");
+    host.until_within(NOTICED, "the spool has given it back, though nobody asked", || stored() == newest);
+    assert_eq!(host.spotify.refreshes("alice").reused, 0);
 }

@@ -52,8 +52,12 @@ impl Store for MemoryStore {
         false
     }
 
-    async fn listen(&self, _: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()> {
-        Ok(())
+    async fn listen(&self, tell: &(dyn Fn(Announcement) + Send + Sync)) -> Result<()> {
+        let cut = self.cut.notified();
+        self.around.before("listening").await?;
+        tell(Announcement::Listening);
+        cut.await;
+        Err(StoreError::Unavailable { doing: "listening".to_owned(), source: "it was cut off".into() })
     }
 
     async fn changed_since(&self, since: Option<Timestamp>) -> Result<Changed> {

@@ -119,6 +119,15 @@ fn once_one_dead_login_came_back_the_others_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn of_two_logins_at_once_the_older_one_that_is_told_of_last_changes_nothing() {
+    let now = moment(0);
+    let mut account = known(view(3, 5, now, LIFETIME), now);
+    let effects = account.on(Input::LoggedIn(view(2, 4, now, LIFETIME)), now, &Weather::default());
+    assert!(matches!(effects[..], [Effect::Read]), "which counts is asked: {effects:?}");
+    assert_eq!(given(&ask(&mut account, 1, Need::default(), now)), [5]);
+}
+
+#[test]
 fn with_four_minutes_left_a_request_refreshes_and_with_six_it_does_not() {
     for (age, refreshes) in [(3_600 - 360, 0), (3_600 - 300, 0), (3_600 - 299, 1), (3_600 - 240, 1)] {
         let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));

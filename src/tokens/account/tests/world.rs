@@ -171,6 +171,7 @@ impl World {
                 }
                 Effect::Refresh(start) => {
                     assert!(self.refreshing.is_none(), "two refreshes at once");
+                    assert!(!self.paused, "sent while paused");
                     assert!(
                         self.weather.held_until.is_none_or(|until| until <= self.now.wall),
                         "sent while held"
@@ -180,6 +181,7 @@ impl World {
                 }
                 Effect::Give(WaiterId(id), token) => {
                     let (valid_for, above) = self.waiting.remove(&id).expect("answered twice");
+                    assert!(!self.paused, "given while paused");
                     assert!(token.generation >= self.newest_given, "back a generation");
                     assert!(self.rejected != Some(token.generation), "a rejected one");
                     assert!(above.is_none_or(|above| token.generation > above), "not fresh");
