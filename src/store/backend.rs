@@ -101,6 +101,13 @@ impl Store for SqlStore {
         meta::deployment(&mut session).await
     }
 
+    fn is_migrating(&self) -> bool {
+        match &self.database {
+            Database::Sqlite(file) => file.is_migrating(),
+            Database::Postgres(server) => server.is_migrating(),
+        }
+    }
+
     async fn close(&self) {
         match &self.database {
             Database::Sqlite(file) => file.close().await,

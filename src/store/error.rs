@@ -24,6 +24,16 @@ pub enum StoreError {
         /// The newest number that this program knows.
         known: i64,
     },
+    /// One of the migrations that it went through is not this program's.
+    #[error(
+        "{store} is longplay's, but its migration {version} is another than this longplay knows: install the longplay that wrote it, or restore a back-up"
+    )]
+    OtherSchema {
+        /// Which store.
+        store: String,
+        /// Which migration.
+        version: i64,
+    },
     /// The database holds somebody else's tables.
     #[error("{store} is not longplay's: it holds {found}; choose another store.url")]
     Foreign {

@@ -10,7 +10,7 @@ mod home; // what a store lives on, told from a copy
 mod machine; // the same of a file, as the host tells
 mod postgres; // how a PostgreSQL database is checked, migrated and connected to
 mod record; // what the methods take and answer
-mod schema; // whose a database is
+mod schema; // whose a database is, and whether it is being migrated
 mod sql; // what the SQL runs on: statements, parameters, rows
 mod sqlite; // how the SQLite file is made, checked and opened
 mod url; // which database a URL names
@@ -111,6 +111,10 @@ pub trait Store: GrantStore {
     /// back late is usable at once. Answers the deployment: a UUID made by the first migration. What is somebody else's
     /// or a newer longplay's is not touched.
     async fn open(&self) -> Result<Uuid>;
+    /// Whether [`Self::open`] is at work on the schema, which takes as long as there is data.
+    fn is_migrating(&self) -> bool {
+        false
+    }
     /// Finishes what is under way and closes.
     async fn close(&self);
     /// What and where it is, without secrets: `SQLite /var/lib/longplay/longplay.db`.

@@ -11,8 +11,8 @@ use sqlx::{ConnectOptions as _, Connection as _, Error, Executor as _};
 use tokio::sync::OnceCell;
 
 use super::home::Home;
-use super::schema::{Tables, check};
-use super::sql::{Session, params, sqlstate, store_error};
+use super::schema::{Migrating, Tables, check};
+use super::sql::{Session, in_time, params, sqlstate, store_error};
 use super::url::UrlError;
 use super::{Announcement, Result, StoreError};
 use crate::domain::{Generation, UserId};
@@ -24,6 +24,9 @@ static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 /// rather than by reading a whole table, which the planner takes for cheaper while it thinks of turning disks.
 const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '25s'; SET lock_timeout = '10s';
      SET random_page_cost = 1.1; SET idle_in_transaction_session_timeout = '60s'; SET TIME ZONE 'UTC'";
+/// The same for a migration, which takes as long as there is data, and as the locks that it needs are held.
+const MIGRATION: &str = "SET synchronous_commit = on; SET statement_timeout = 0; SET lock_timeout = 0;
+     SET idle_in_transaction_session_timeout = 0; SET TIME ZONE 'UTC'";
 /// What the triggers of the first migration notify.
 const CHANNEL: &str = "longplay";
 /// How long a method waits for a connection; so long a server may take to restart without anyone noticing.
@@ -72,6 +75,8 @@ const MAY: &str = "SELECT has_function_privilege('pg_catalog.pg_control_system()
 /// A PostgreSQL database, connected to at its first use.
 pub(super) struct Server {
     options: PgConnectOptions,
+    migrator: &'static Migrator,
+    migrating: Migrating,
     pools: OnceCell<ServerPools>,
 }
 
@@ -131,7 +136,18 @@ impl Server {
         if options.get_application_name().is_none() {
             options = options.application_name("longplay");
         }
-        Ok(Self { options, pools: OnceCell::new() })
+        Ok(Self { options, migrator: &MIGRATOR, migrating: Migrating::default(), pools: OnceCell::new() })
+    }
+
+    /// As a longplay with other migrations has it.
+    #[cfg(test)]
+    pub fn migrated_by(url: &str, migrator: &'static Migrator) -> std::result::Result<Self, UrlError> {
+        Ok(Self { migrator, ..Self::new(url)? })
+    }
+
+    /// Whether it is being migrated.
+    pub fn is_migrating(&self) -> bool {
+        self.migrating.is_under_way()
     }
 
     /// The database's connections. Whoever comes first looks at it and migrates it, the others wait; after a failure the
@@ -194,16 +210,16 @@ impl Server {
     }
 
     async fn open(&self) -> Result<ServerPools> {
-        let found = self.look().await.map_err(|e| self.error(format!("opening {self}"), e))?;
-        check(&found, &MIGRATOR, &self.to_string())?;
-        let pool = |size| {
+        let found = in_time(self.look()).await.map_err(|e| self.error(format!("opening {self}"), e))?;
+        let found = check(&found, self.migrator, &self.to_string())?;
+        let pool = |size, session: &'static str| {
             PgPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(CONNECT_TIMEOUT)
                 .max_lifetime(LIFETIME)
                 .test_before_acquire(false)
-                .after_connect(|connection, _| {
-                    Box::pin(async { connection.execute(SESSION).await.map(drop) })
+                .after_connect(move |connection, _| {
+                    Box::pin(async move { connection.execute(session).await.map(drop) })
                 })
                 .before_acquire(|connection, seen| {
                     Box::pin(
@@ -212,15 +228,17 @@ impl Server {
                 })
                 .connect_lazy_with(self.options.clone())
         };
-        let tells = self.tells().await.map_err(|e| self.error(format!("opening {self}"), e))?;
+        let tells = in_time(self.tells()).await.map_err(|e| self.error(format!("opening {self}"), e))?;
         let pools = ServerPools {
-            writers: pool(WRITERS),
-            readers: pool(READERS),
-            tokens: pool(TOKENS),
-            listeners: pool(1),
+            writers: pool(WRITERS, SESSION),
+            readers: pool(READERS, SESSION),
+            tokens: pool(TOKENS, SESSION),
+            listeners: pool(1, SESSION),
             tells,
         };
-        MIGRATOR.run(&pools.writers).await.map_err(|e| self.migration_error(e))?;
+        let migration = self.migrating.begin(&found, &self.to_string());
+        self.migrator.run(&pool(1, MIGRATION)).await.map_err(|e| self.migration_error(e))?;
+        drop(migration);
         Ok(pools)
     }
 

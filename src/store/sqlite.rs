@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 
 use super::home::Home;
 use super::machine::{home_of, machine};
-use super::schema::{Found, Tables, check};
+use super::schema::{Found, Migrating, Tables, check};
 use super::sql::{primary_code, store_error};
 use super::{Result, StoreError};
 
@@ -39,6 +39,8 @@ pub(super) struct SqliteFile {
     path: PathBuf,
     busy_timeout: Duration,
     machine: Option<String>,
+    migrator: &'static Migrator,
+    migrating: Migrating,
     pools: OnceCell<Pools>,
 }
 
@@ -52,7 +54,20 @@ pub(super) struct Pools {
 
 impl SqliteFile {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, busy_timeout: BUSY_TIMEOUT, machine: machine(), pools: OnceCell::new() }
+        Self {
+            path,
+            busy_timeout: BUSY_TIMEOUT,
+            machine: machine(),
+            migrator: &MIGRATOR,
+            migrating: Migrating::default(),
+            pools: OnceCell::new(),
+        }
+    }
+
+    /// As a longplay with other migrations has it.
+    #[cfg(test)]
+    pub fn migrated_by(path: PathBuf, migrator: &'static Migrator) -> Self {
+        Self { migrator, ..Self::new(path) }
     }
 
     #[cfg(test)]
@@ -77,6 +92,11 @@ impl SqliteFile {
                 Err(self.gone(&format!("it was removed while longplay had it open ({e}): restart longplay")))
             }
         }
+    }
+
+    /// Whether it is being migrated.
+    pub fn is_migrating(&self) -> bool {
+        self.migrating.is_under_way()
     }
 
     fn identity(&self) -> io::Result<(u64, u64)> {
@@ -105,7 +125,7 @@ impl SqliteFile {
 
     async fn open(&self) -> Result<Pools> {
         self.make().map_err(|e| store_error(self.opening(), e.into()))?;
-        let lost_its_mark = self.inspect().await?;
+        let (found, lost_its_mark) = self.inspect().await?;
         fs::set_permissions(&self.path, Permissions::from_mode(0o600))
             .map_err(|e| store_error(self.opening(), e.into()))?;
 
@@ -122,7 +142,9 @@ impl SqliteFile {
             .connect_with(options)
             .await
             .map_err(|e| store_error(self.opening(), e))?;
-        MIGRATOR.run(&writer).await.map_err(|e| self.migration_error(e))?;
+        let migration = self.migrating.begin(&found, &self.to_string());
+        self.migrator.run(&writer).await.map_err(|e| self.migration_error(e))?;
+        drop(migration);
         if lost_its_mark {
             sqlx::query(AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}")))
                 .execute(&writer)
@@ -142,9 +164,9 @@ impl SqliteFile {
         }
     }
 
-    /// Looks at what is there without changing it: turning on the write-ahead log would already write. True where it is
-    /// ours and its header does not say so.
-    async fn inspect(&self) -> Result<bool> {
+    /// Looks at what is there without changing it: turning on the write-ahead log would already write. Also true where it
+    /// is ours and its header does not say so.
+    async fn inspect(&self) -> Result<(Found, bool)> {
         let mut connection = self.options().connect().await.map_err(|e| self.inspection_error(e))?;
         let found = self.look(&mut connection).await;
         // What it saw is known; how it closes changes nothing.
@@ -152,7 +174,7 @@ impl SqliteFile {
         found
     }
 
-    async fn look(&self, connection: &mut SqliteConnection) -> Result<bool> {
+    async fn look(&self, connection: &mut SqliteConnection) -> Result<(Found, bool)> {
         let application_id: i64 = sqlx::query_scalar("PRAGMA application_id")
             .fetch_one(&mut *connection)
             .await
@@ -176,8 +198,9 @@ impl SqliteFile {
             false => Vec::new(),
         };
         // A dump that was read back has lost the mark in the header, but not the list.
-        let found = check(&Tables { names: tables, migrations }, &MIGRATOR, &self.to_string())?;
-        Ok(found == Found::Ours && application_id == 0)
+        let found = check(&Tables { names: tables, migrations }, self.migrator, &self.to_string())?;
+        let lost_its_mark = found != Found::Empty && application_id == 0;
+        Ok((found, lost_its_mark))
     }
 
     fn options(&self) -> SqliteConnectOptions {

@@ -61,6 +61,9 @@ watched! {
         async fn close(&self) {
             self.store.close().await;
         }
+        fn is_migrating(&self) -> bool {
+            self.store.is_migrating()
+        }
         fn describe(&self) -> String {
             self.store.describe()
         }

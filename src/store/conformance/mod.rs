@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use uuid::Uuid;
 
 use super::{Claimed, Intent, NewLogin, NewTokens, NewUser, Release, RunClaim, Store};
@@ -41,6 +42,15 @@ pub struct Bench {
     pub by_hand: ByHand,
     /// Kept until the test ends.
     pub _keep: Box<dyn Any + Send + Sync>,
+}
+
+/// These migrations, and one that comes after them.
+pub fn followed_by(known: &Migrator, sql: &'static str) -> &'static Migrator {
+    let mut all: Vec<_> = known.iter().cloned().collect();
+    let version = all.iter().map(|migration| migration.version).max().unwrap_or(0) + 1;
+    let sql = sqlx::SqlSafeStr::into_sql_str(sql);
+    all.push(Migration::new(version, "the next".into(), MigrationType::Simple, sql, false));
+    Box::leak(Box::new(Migrator::with_migrations(all)))
 }
 
 macro_rules! every_behaviour {

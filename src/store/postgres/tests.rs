@@ -14,8 +14,8 @@ use crate::clock::{Clock as _, SimulatedClock};
 use crate::domain::{AppState, Generation, Refusal, RunResult, said};
 use crate::store::backend::{Database, SqlStore};
 use crate::store::conformance::{
-    self, Bench, START, every_behaviour, every_behaviour_of_a_place, first_login, intent, new_user, sealed,
-    tokens,
+    self, Bench, START, every_behaviour, every_behaviour_of_a_place, first_login, followed_by, intent,
+    new_user, sealed, tokens,
 };
 use crate::store::sql::Time;
 use crate::store::{
@@ -125,6 +125,59 @@ async fn a_newer_schema_is_left_alone() {
     let error = opened(&url).users().await.unwrap_err();
     assert!(matches!(error, StoreError::NewerSchema { found: 9999, .. }), "{error:?}");
     assert!(error.to_string().contains(name) && error.to_string().contains("install"), "{error}");
+}
+
+/// As a newer longplay opens it, with one more migration.
+fn newer(url: &str, sql: &'static str) -> SqlStore {
+    let server = Server::migrated_by(url, followed_by(&super::MIGRATOR, sql)).unwrap();
+    SqlStore::new(Database::Postgres(Box::new(server)), Time::Server)
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_in_its_middle_leaves_everything_as_it_was() {
+    let url = server::shared().database();
+    opened(&url).put_user(&new_user("alice")).await.unwrap();
+    let before = server::everything_in(&url).unwrap();
+    // The second finds the lock of the first given back.
+    for _ in 0..2 {
+        let broken = newer(&url, "CREATE TABLE moods (name TEXT); UPDATE users SET app = 'x'; SELECT 1 / 0");
+        let error = broken.open().await.unwrap_err();
+        assert!(matches!(error, StoreError::Broken { .. }), "{error:?}");
+        assert!(error.to_string().contains("migrating PostgreSQL"), "{error}");
+        assert!(said(&error).contains("division by zero") && !broken.is_migrating(), "{error:?}");
+    }
+    assert_eq!(server::everything_in(&url).unwrap(), before);
+    assert_eq!(opened(&url).users().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_migration_keeps_what_was_there_and_takes_its_time() {
+    let url = server::shared().database();
+    let store = opened(&url);
+    let deployment = store.open().await.unwrap();
+    store.put_user(&new_user("alice")).await.unwrap();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    let limits = "CREATE TABLE moods AS SELECT name, setting FROM pg_settings
+         WHERE name IN ('statement_timeout', 'lock_timeout', 'synchronous_commit')";
+    let newer = newer(&url, limits);
+    assert_eq!(newer.open().await.unwrap(), deployment);
+    assert_eq!(newer.users().await.unwrap().len(), 1);
+    let limits = server::shared().sql(name, "SELECT name, setting FROM moods ORDER BY name");
+    assert_eq!(limits, "lock_timeout|0\nstatement_timeout|0\nsynchronous_commit|on");
+    assert!(matches!(opened(&url).open().await, Err(StoreError::NewerSchema { found: 2, known: 1, .. })));
+}
+
+#[tokio::test]
+async fn a_store_of_another_build_is_known_as_ours_and_left_alone() {
+    let url = server::shared().database();
+    opened(&url).put_user(&new_user("alice")).await.unwrap();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    server::shared().sql(name, r"UPDATE _sqlx_migrations SET checksum = '\x00'");
+    let before = server::everything_in(&url).unwrap();
+    let error = opened(&url).open().await.unwrap_err();
+    assert!(matches!(error, StoreError::OtherSchema { version: 1, .. }), "{error:?}");
+    assert!(error.to_string().contains("is longplay's, but its migration 1"), "{error}");
+    assert_eq!(server::everything_in(&url).unwrap(), before);
 }
 
 #[tokio::test]

@@ -158,7 +158,8 @@ impl Connection {
     }
 }
 
-async fn in_time<T>(statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// Waits for PostgreSQL's answer, but not for ever.
+pub async fn in_time<T>(statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     match tokio::time::timeout(ANSWER_WITHIN, statement).await {
         Ok(outcome) => outcome,
         Err(_) => {

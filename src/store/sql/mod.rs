@@ -8,7 +8,7 @@ mod value;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(super) use connection::{Pool, Row};
+pub(super) use connection::{Pool, Row, in_time};
 pub(super) use fault::{primary_code, sqlstate, store_error};
 pub(super) use text::Dialect;
 pub(super) use value::{Bind, Column, Value};

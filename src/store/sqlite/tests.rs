@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use super::{Pools, SqliteFile};
 use crate::clock::SimulatedClock;
-use crate::domain::Play;
+use crate::domain::{Play, said};
 use crate::store::backend::{Database, SqlStore};
 use crate::store::conformance::{
-    Bench, HERE, START, THERE, every_behaviour, every_behaviour_of_a_place, new_user, tokens,
+    Bench, HERE, START, THERE, every_behaviour, every_behaviour_of_a_place, followed_by, new_user, tokens,
 };
 use crate::store::sql::Time;
 use crate::store::{Change, CommitIf, Custody as _, NewUser, PageStored, Store, StoreError, pages};
@@ -151,6 +151,80 @@ async fn a_newer_schema_is_left_alone() {
     let error = shelf.store().users().await.unwrap_err();
     assert!(matches!(error, StoreError::NewerSchema { found: 9999, .. }), "{error:?}");
     assert!(error.to_string().contains("longplay.db") && error.to_string().contains("install"), "{error}");
+}
+
+/// The schema, and every user's row.
+async fn everything(path: &Path) -> Vec<String> {
+    let mut connection = raw(path).await;
+    let everything = "SELECT coalesce(sql, name) FROM sqlite_schema
+         UNION ALL SELECT json_array(id, name, app, change) FROM users
+         UNION ALL SELECT version || hex(checksum) FROM _sqlx_migrations";
+    let everything = sqlx::query_scalar(everything).fetch_all(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    everything
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_in_its_middle_leaves_everything_as_it_was() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    store.put_user(&new_user("alice")).await.unwrap();
+    store.close().await;
+    let before = everything(&shelf.path()).await;
+    let broken = "CREATE TABLE moods (name TEXT); UPDATE users SET app = 'x'; INSERT INTO nowhere VALUES (1)";
+    let broken = followed_by(&super::MIGRATOR, broken);
+    for _ in 0..2 {
+        let newer = on(SqliteFile::migrated_by(shelf.path(), broken));
+        let error = newer.open().await.unwrap_err();
+        assert!(matches!(error, StoreError::Broken { .. }), "{error:?}");
+        assert!(
+            error.to_string().contains("migrating SQLite") && said(&error).contains("nowhere"),
+            "{error:?}"
+        );
+        assert!(!newer.is_migrating());
+    }
+    assert_eq!(everything(&shelf.path()).await, before);
+    assert_eq!(shelf.store().users().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_migration_keeps_what_was_there_and_says_that_it_is_under_way() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    let deployment = store.open().await.unwrap();
+    store.put_user(&new_user("alice")).await.unwrap();
+    store.close().await;
+    let slow = "CREATE TABLE moods AS
+         WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1000000)
+         SELECT count(*) AS count FROM numbers";
+    let newer = SqliteFile::migrated_by(shelf.path(), followed_by(&super::MIGRATOR, slow));
+    let newer = Arc::new(on(newer));
+    let opening = tokio::spawn({
+        let newer = Arc::clone(&newer);
+        async move { newer.open().await }
+    });
+    while !newer.is_migrating() {
+        assert!(!opening.is_finished(), "it is not told");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(opening.await.unwrap().unwrap(), deployment);
+    assert!(!newer.is_migrating());
+    assert_eq!(newer.users().await.unwrap().len(), 1);
+    assert!(matches!(shelf.store().open().await, Err(StoreError::NewerSchema { found: 2, known: 1, .. })));
+}
+
+#[tokio::test]
+async fn a_store_of_another_build_is_known_as_ours_and_left_alone() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    store.put_user(&new_user("alice")).await.unwrap();
+    store.close().await;
+    run(&shelf.path(), "UPDATE _sqlx_migrations SET checksum = x'00'").await;
+    let before = everything(&shelf.path()).await;
+    let error = shelf.store().open().await.unwrap_err();
+    assert!(matches!(error, StoreError::OtherSchema { version: 1, .. }), "{error:?}");
+    assert!(error.to_string().contains("longplay.db is longplay's, but its migration 1"), "{error}");
+    assert_eq!(everything(&shelf.path()).await, before);
 }
 
 #[tokio::test]
