@@ -87,7 +87,7 @@ impl CliError {
     /// Says it on standard error.
     pub fn print(&self) {
         for line in &self.lines {
-            output::note(line);
+            output::error(line);
         }
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::exit::CliError;
 use crate::config::Place;
+use crate::telemetry::print_error;
 
 /// Writes a result to standard output, at once.
 pub fn print(text: &str) -> Result<(), CliError> {
@@ -29,8 +30,18 @@ pub fn note(text: &str) {
     let mut err = std::io::stderr().lock();
     for line in text.lines() {
         // Where nobody listens there is nobody to tell.
-        let _ = writeln!(err, "longplay: {}", plain(line));
+        let _ = writeln!(err, "{}", named(line));
     }
+}
+
+/// The same for an error, which the journal keeps as one.
+pub fn error(text: &str) {
+    let lines: Vec<String> = text.lines().map(named).collect();
+    print_error(lines.iter().map(String::as_str));
+}
+
+fn named(line: &str) -> String {
+    format!("longplay: {}", plain(line))
 }
 
 /// Text of others without what could move the cursor or turn the writing's direction: control characters (Unicode Cc)

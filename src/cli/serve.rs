@@ -4,23 +4,32 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use super::exit::{CliError, Exit};
+use super::output::plain;
 use crate::config::{self, Place};
 use crate::daemon::{self, ServeError};
-use crate::telemetry::{LogTo, start_log};
+use crate::telemetry::{LogTo, journal_reads_stderr, start_log};
 
 /// What tasks that block get to end in.
 const LAST: Duration = Duration::from_millis(500);
 
-/// Runs the daemon until it is stopped.
+/// Runs the daemon until it is stopped; systemd's status line keeps what made it fail.
 pub fn run(place: &Place) -> Result<Exit, CliError> {
+    served(place).inspect_err(|error| {
+        if let Some(line) = error.lines.first() {
+            daemon::tell_status(&plain(line));
+        }
+    })
+}
+
+fn served(place: &Place) -> Result<Exit, CliError> {
     // Faults for tests, named in $FAILPOINTS.
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
     let settings = config::load(place)?;
     let terminal = std::io::stderr().is_terminal();
-    let to = match place.var("JOURNAL_STREAM") {
-        Some(stream) if is_standard_error(stream) => LogTo::Journal,
-        _ => LogTo::StandardError { colour: terminal && place.var("NO_COLOR").is_none() },
+    let to = match journal_reads_stderr() {
+        true => LogTo::Journal,
+        false => LogTo::StandardError { colour: terminal && place.var("NO_COLOR").is_none() },
     };
     let log = start_log(to, &settings.log.level)
         .map_err(|e| CliError::failed(format!("the log can't be started: {e}")))?;
@@ -33,12 +42,6 @@ pub fn run(place: &Place) -> Result<Exit, CliError> {
     let outcome = runtime.block_on(daemon::serve(place.clone(), settings, log));
     runtime.shutdown_timeout(LAST);
     outcome.map(|()| Exit::Done).map_err(CliError::from)
-}
-
-/// Whether `$JOURNAL_STREAM` (systemd.exec(5)) is where standard error really goes; it may be inherited.
-fn is_standard_error(journal_stream: &str) -> bool {
-    let Ok(stat) = rustix::fs::fstat(std::io::stderr()) else { return false };
-    journal_stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
 impl From<ServeError> for CliError {

@@ -23,6 +23,7 @@ mod upkeep;
 pub use bare::Bare;
 pub use core::{Core, CoreError, Current, Ground};
 pub use local::{LocalError, LocalMode};
+pub use notify::status as tell_status;
 pub use outside::Outside;
 pub use privacy::be_private;
 pub use serve::{ServeError, serve};

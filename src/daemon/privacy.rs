@@ -2,10 +2,11 @@
 //! or environment, and a panic tells where it was, never what it worked on.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::Write as _;
 use std::panic::PanicHookInfo;
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+use crate::telemetry::print_error;
 
 /// Makes the process private, from its first moment on.
 pub fn be_private() {
@@ -18,7 +19,7 @@ pub fn be_private() {
             line.push_str(&format!("\n{backtrace}"));
         }
         // The log itself may be what panicked; under systemd standard error goes to the journal too.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        print_error(line.lines());
     }));
 }
 

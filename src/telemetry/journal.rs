@@ -1,5 +1,7 @@
 //! Where the log goes: the journal with structured fields under systemd, readable lines on standard error otherwise.
 
+use std::io::Write as _;
+
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -22,6 +24,26 @@ pub enum LogTo {
 /// The log that was started.
 #[derive(Clone)]
 pub struct Log(Option<reload::Handle<EnvFilter, Registry>>);
+
+/// Whether standard error goes to the journal. `$JOURNAL_STREAM` (systemd.exec(5)) names what does, and is inherited by
+/// whoever writes elsewhere too.
+pub fn journal_reads_stderr() -> bool {
+    let (Ok(stream), Ok(stderr)) = (std::env::var("JOURNAL_STREAM"), rustix::fs::fstat(std::io::stderr()))
+    else {
+        return false;
+    };
+    stream == format!("{}:{}", stderr.st_dev, stderr.st_ino)
+}
+
+/// An error on standard error, line by line. The journal is told that each is one (sd-daemon(3)).
+pub fn print_error<'a>(lines: impl IntoIterator<Item = &'a str>) {
+    let level = if journal_reads_stderr() { "<3>" } else { "" };
+    let mut stderr = std::io::stderr().lock();
+    for line in lines {
+        // Where nobody listens there is nobody to tell.
+        let _ = writeln!(stderr, "{level}{line}");
+    }
+}
 
 /// Starts logging for the process, from `level` on (`error` to `trace`); of the libraries only warnings are logged.
 /// Fields go to the journal as `LONGPLAY_USER=`, `LONGPLAY_EVENT=` and so on.

@@ -14,7 +14,7 @@ mod journald;
 mod metrics;
 
 pub use events::{Events, Note};
-pub use journal::{Log, LogTo, start_log};
+pub use journal::{Log, LogTo, journal_reads_stderr, print_error, start_log};
 pub(crate) use step;
 
 pub use metrics::{LoginLoss, Metrics, RefreshError, USERS_SHOWN, UsersSeen};
