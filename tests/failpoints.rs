@@ -6,8 +6,10 @@
 
 mod fixture;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 
+use fixture::notified::Notified;
 use fixture::{Host, postgres};
 use longplay::sim::{App, Options, Rotation};
 
@@ -77,6 +79,52 @@ fn a_kill_between_the_providers_commit_and_the_spool_is_told_with_its_true_reaso
         assert!(reason.contains("an answer was lost") && reason.contains("longplay login alice"), "{reason}");
         host.run(&["token", "alice"]).fails(77);
     }
+}
+
+/// A host with a user, and systemd's end of its daemon's notify socket.
+fn notified() -> (Host, Notified) {
+    let host = Host::new();
+    let daemon = host.serve();
+    host.settled_user("alice");
+    assert_eq!(daemon.stop(), 0);
+    let systemd = Notified::of(&host);
+    (host, systemd)
+}
+
+#[test]
+fn a_daemon_whose_refresh_actor_hangs_says_that_it_stops() {
+    let (host, systemd) = notified();
+    let daemon = host.serve_with(|command| {
+        command.env("FAILPOINTS", "token-asked=return").env("NOTIFY_SOCKET", host.path("notify.sock"));
+    });
+    systemd.next_with("READY=1");
+    let _unanswered = host.send("POST", "/v1/users/alice/token", "");
+    host.until("the actor hangs", || daemon.log().contains("the refresh actor does not answer"));
+    daemon.signal("TERM");
+    systemd.next_with("STOPPING=1");
+    host.until("it waits for what is under way", || daemon.log().contains("stopping"));
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
+fn a_panic_and_the_end_that_it_brings_are_errors_to_the_journal() {
+    let (host, systemd) = notified();
+    let journal = std::fs::File::create(host.path("journal")).unwrap();
+    let file = journal.metadata().unwrap();
+    let daemon = host.serve_with(|command| {
+        command.env("FAILPOINTS", "token-asked=panic").env("NOTIFY_SOCKET", host.path("notify.sock"));
+        command.env("JOURNAL_STREAM", format!("{}:{}", file.dev(), file.ino()));
+        command.env("RUST_BACKTRACE", "1").stderr(journal);
+    });
+    let _unanswered = host.send("POST", "/v1/users/alice/token", "");
+    assert_eq!(daemon.ended(), 1);
+    let told = std::fs::read_to_string(host.path("journal")).unwrap();
+    let errors: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("<3>")).collect();
+    assert!(errors.iter().any(|line| line.contains("a task broke off")), "{told}");
+    assert!(errors.iter().any(|line| line.contains("panic::")), "each line of the backtrace: {told}");
+    assert!(errors.iter().any(|line| line.contains("the refresh actor ended")), "{told}");
+    systemd.until_status("the refresh actor ended");
 }
 
 /// The steps of a change of the token key, in order.

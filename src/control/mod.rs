@@ -30,7 +30,7 @@ mod word;
 
 pub use care::Caretaker;
 pub use routes::routes;
-pub use service::{Parts, Reload, Service, limits};
+pub use service::{Parts, Service, limits};
 
 /// Where the browser comes back to after a login, on the page's address.
 pub const CALLBACK_PATH: &str = "/callback";

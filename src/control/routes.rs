@@ -317,8 +317,9 @@ fn listen(
 /// Loads the configuration again; refused with its faults, it changes nothing.
 #[utoipa::path(post, path = "/v1/reload",
     responses((status = 200, body = Reloaded), (status = 422, body = Problem)))]
-async fn reload(State(context): State<Context>) -> Answer<Reloaded> {
-    Ok(Json(context.service.reload().await?))
+async fn reload() -> Answer<Reloaded> {
+    // A daemon answers this before it comes here, since it needs no store.
+    Err(Problem::bad_request("no daemon runs: the next command reads the files anew"))
 }
 
 /// Looks at everything that a token's life hangs on; spends none.

@@ -2,7 +2,6 @@
 //! the store. Scheduled and manual runs meet here, and are the same.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::archive::Archiver;
 use crate::clock::Clock;
-use crate::config::{AppSettings, Faults, Settings};
+use crate::config::{AppSettings, Settings};
 use crate::domain::{EventKind, Origin, Owner, Timestamp, UserName};
 use crate::oauth::Transport;
 use crate::random::Random;
@@ -22,21 +21,19 @@ use crate::store::{NewUser, Store};
 use crate::telemetry::{Events, Metrics, Note};
 use crate::tokens::{Spool, TokenKeeper, Vault};
 
-use super::api::{Problem, Reloaded, Word};
+use super::api::{Problem, Word};
 use super::attention::Attention;
 use super::care::Caretaker;
 use super::plan::Schedules;
 use super::roster::{Known, Roster};
 use super::tally::LastTally;
 
+/// How long the refresh actor may take to hear that longplay stops.
+const ACTOR_HEARS: Duration = Duration::from_secs(5);
 /// How long runs may take to come to their end when longplay stops.
 const RUNS_END: Duration = Duration::from_secs(3);
 /// How long the store may take to close.
 const STORE_CLOSES: Duration = Duration::from_secs(1);
-
-/// What reloads the configuration; the daemon's. `None`: it is stopping.
-pub type Reload =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Result<Reloaded, Faults>>> + Send>> + Send + Sync>;
 
 /// What a service works with.
 pub struct Parts {
@@ -84,7 +81,6 @@ pub(super) struct Inner {
     pub refreshing: tokio::sync::Mutex<()>,
     /// What is wrong, by what it is about; shown until it is mended.
     problems: Mutex<std::collections::BTreeMap<&'static str, Vec<String>>>,
-    pub reload: OnceLock<Reload>,
     pub caretaker: OnceLock<Arc<dyn Caretaker>>,
     /// Runs that nobody waits for.
     soon: TaskTracker,
@@ -114,7 +110,6 @@ impl Service {
             schedules: Schedules::default(),
             refreshing: tokio::sync::Mutex::default(),
             problems: Mutex::default(),
-            reload: OnceLock::new(),
             caretaker: OnceLock::new(),
             soon: TaskTracker::new(),
             logins: TaskTracker::new(),
@@ -126,12 +121,6 @@ impl Service {
             tally: tokio::sync::Mutex::new(tally),
             attention: Attention::default(),
         }))
-    }
-
-    /// Sets what reloads the configuration.
-    pub fn on_reload(&self, reload: Reload) {
-        // Set once, by whoever starts the service.
-        let _ = self.0.reload.set(reload);
     }
 
     /// The settings in force.
@@ -319,7 +308,8 @@ impl Service {
     pub async fn finish(&self, drain: Duration) -> bool {
         self.0.stopping.store(true, Ordering::SeqCst);
         let parts = self.parts();
-        parts.tokens.start_nothing_new().await;
+        // An actor that hangs starts nothing either.
+        let _ = tokio::time::timeout(ACTOR_HEARS, parts.tokens.start_nothing_new()).await;
         if let Some(scheduler) = &parts.scheduler {
             scheduler.stop().await;
         }
@@ -349,17 +339,6 @@ impl Service {
         let note = Note { user: name.cloned(), ..Note::default() };
         self.parts().events.tell(kind, note, format!("{whom} {what}"));
         self.refresh_users().await
-    }
-
-    /// Loads the configuration again.
-    pub async fn reload(&self) -> Result<Reloaded, Problem> {
-        match self.0.reload.get() {
-            Some(reload) => match reload().await {
-                Some(outcome) => Ok(outcome?),
-                None => Err(crate::tokens::TokenError::Stopped.into()),
-            },
-            None => Err(Problem::bad_request("no daemon runs: the next command reads the files anew")),
-        }
     }
 
     /// Refuses a change of a user that a file declares, naming the file.

@@ -6,17 +6,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::control::{Reload, Service};
+use crate::control::Service;
 use crate::domain::Timestamp;
 use crate::schedule::Scheduler;
 
 use super::core::{CoreError, Ground};
 use super::door::Door;
 use super::serve::firing;
-use super::upkeep::Upkeep;
-
-/// How long the store is waited for at the start.
-const STORE_PATIENCE: Duration = Duration::from_secs(5);
+use super::upkeep::{STORE_PATIENCE, Upkeep};
 
 /// The daemon without sockets and signals. Dropped, it goes on: end its runtime, as a crash would.
 pub struct Bare {
@@ -34,8 +31,7 @@ impl Bare {
         let (door, stop, looks) = (Door::new(), CancellationToken::new(), CancellationToken::new());
         let (fire, room) = firing(&door);
         let scheduler = Scheduler::by_hand(Arc::clone(&ground.clock), fire, room);
-        let no_reload: Reload = Arc::new(|| Box::pin(std::future::ready(None)));
-        let upkeep = Upkeep::new(ground, door.clone(), stop, scheduler.clone(), no_reload, None);
+        let upkeep = Upkeep::new(ground, door.clone(), stop, scheduler.clone(), None);
         upkeep.reach_store(STORE_PATIENCE).await?;
         upkeep.start(&looks);
         Ok(Self { door, scheduler, looks })

@@ -107,11 +107,13 @@ impl Life {
 
     /// Starts nothing new, finishes every refresh and login under way; a second signal hurries.
     async fn end(&mut self, signals: &mut Signals) {
+        notify::stopping("stopping");
         let core = self.door.core();
         let (refreshes, logins) = match &core {
             Some(core) => {
-                let health = core.service.tokens_health().await;
-                (health.map_or(0, |health| health.refreshing), core.service.logins_under_way())
+                let health = tokio::time::timeout(ANSWER_WITHIN, core.service.tokens_health()).await;
+                let refreshes = health.map_or(0, |health| health.map_or(0, |health| health.refreshing));
+                (refreshes, core.service.logins_under_way())
             }
             None => (0, 0),
         };
@@ -122,7 +124,7 @@ impl Life {
             (0, 1) => "stopping: a login is being finished".to_owned(),
             (n, logins) => format!("stopping: {n} refreshes and {logins} logins are being finished"),
         };
-        notify::stopping(&status);
+        notify::status(&status);
         tracing::info!("{status}");
         if core.is_none() {
             self.scheduler.stop().await;

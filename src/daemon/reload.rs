@@ -7,7 +7,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::config::{Faults, Place, load};
-use crate::control::Reload;
 use crate::control::api::Reloaded;
 use crate::domain::EventKind;
 use crate::telemetry::{Events, Log, Note};
@@ -36,17 +35,11 @@ impl AskReload {
         self.0.is_closed()
     }
 
-    /// The same for the service, which waits.
-    pub fn for_service(&self) -> Reload {
-        let ask = self.clone();
-        Arc::new(move || {
-            let ask = ask.clone();
-            Box::pin(async move {
-                let (reply, answer) = oneshot::channel();
-                ask.0.send(reply).await.ok()?;
-                answer.await.ok()
-            })
-        })
+    /// The same, and waits for the outcome. `None`: the daemon is stopping.
+    pub async fn ask(&self) -> Option<Result<Reloaded, Faults>> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(reply).await.ok()?;
+        answer.await.ok()
     }
 }
 
@@ -91,7 +84,7 @@ async fn reload(with: &Reloader) -> Result<Reloaded, Faults> {
         Ok(new) => new,
         Err(faults) => {
             let refused = |fault| format!("the new configuration is refused: {fault}");
-            tell_problems(door, faults.0.iter().map(refused).collect());
+            door.refused(faults.0.iter().map(refused).collect());
             return Err(faults);
         }
     };
@@ -105,7 +98,7 @@ async fn reload(with: &Reloader) -> Result<Reloaded, Faults> {
     with.log.set_level(&new.log.level);
     let new = Arc::new(new);
     with.settings.set(Arc::clone(&new));
-    tell_problems(door, Vec::new());
+    door.refused(Vec::new());
     if let Some(core) = door.core()
         && let Err(problem) = core.service.apply(new).await
     {
@@ -119,11 +112,4 @@ async fn reload(with: &Reloader) -> Result<Reloaded, Faults> {
     let message = format!("the configuration was read again{waits}");
     with.events.tell(EventKind::Reloaded, Note::default(), message);
     Ok(Reloaded { needs_restart })
-}
-
-fn tell_problems(door: &Door, problems: Vec<String>) {
-    match door.core() {
-        Some(core) => core.service.set_problems("configuration", problems),
-        None => problems.iter().for_each(|problem| tracing::error!("{problem}")),
-    }
 }

@@ -21,13 +21,11 @@ use super::core::{Current, Ground};
 use super::door::Door;
 use super::lifecycle::{self, Life};
 use super::state::{StateDir, StateError};
-use super::upkeep::Upkeep;
+use super::upkeep::{STORE_PATIENCE, Upkeep};
 use super::{notify, reload};
 
 /// How long another longplay's lock is waited for: a command may hold it for an operation.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-/// How long the store is waited for before READY.
-const STORE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the daemon ended with an error.
 #[derive(Debug, thiserror::Error)]
@@ -85,13 +83,13 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
     let (fire, room) = firing(&door);
     let scheduler = Scheduler::start(Arc::clone(&ground.clock), fire, room).await?;
     let reload = reload::start(place, &ground, door.clone(), log);
-    let served = socket::serve(listener, door.router(), stop.clone());
+    let served = socket::serve(listener, door.router(reload.clone()), stop.clone());
     let mut servers = vec![("the control socket", tokio::spawn(served))];
     let mut page_problem = None;
     if let Some(address) = settings.web.listen {
         match TcpListener::bind(address).await {
             Ok(listener) => {
-                let page = web::router(door.router(), settings.web.password.clone(), address);
+                let page = web::router(door.router(reload.clone()), settings.web.password.clone(), address);
                 servers.push(("the page", tokio::spawn(socket::serve(listener, page, stop.clone()))));
             }
             Err(error) => {
@@ -102,9 +100,8 @@ pub async fn serve(place: Place, settings: Settings, log: Log) -> Result<(), Ser
             }
         }
     }
-    let asked = reload.for_service();
     let clock = Arc::clone(&ground.clock);
-    let upkeep = Upkeep::new(ground, door.clone(), stop.clone(), scheduler.clone(), asked, page_problem);
+    let upkeep = Upkeep::new(ground, door.clone(), stop.clone(), scheduler.clone(), page_problem);
     upkeep.reach_store(STORE_PATIENCE).await.map_err(|error| ServeError::Unfit(said(&error)))?;
     let status = upkeep.status_line().await;
     notify::ready(&status);

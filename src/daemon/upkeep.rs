@@ -2,16 +2,18 @@
 //! logins that end, what has had its time; and the status line that tells of it.
 
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::BootTime;
+use crate::control::Service;
 use crate::control::api::Problem;
-use crate::control::{Reload, Service};
 use crate::domain::{AppName, EventKind, said};
 use crate::schedule::Scheduler;
 use crate::tokens::WRONG_CLOCK;
@@ -27,8 +29,8 @@ mod store;
 
 /// How often the store, the users, the clock and the status are looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long the store is waited for at a look, while it was never reached.
-const STORE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the store is waited for before READY, and at a look while it was never reached. It goes on being opened.
+pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(5);
 /// Events and runs are kept for so long.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How often the logins' ends are looked at.
@@ -47,10 +49,10 @@ pub struct Upkeep {
     door: Door,
     stop: CancellationToken,
     scheduler: Scheduler,
-    reload: Reload,
     page_problem: Option<String>,
+    /// The store's opening, while it is under way.
+    opening: tokio::sync::Mutex<Option<JoinHandle<Result<Core, CoreError>>>>,
     store_was_away: Arc<AtomicBool>,
-    status: Mutex<String>,
     /// When the logins' ends were looked at.
     logins_seen: Mutex<Option<BootTime>>,
     /// By how many milliseconds the wall clock was ahead of the boot clock when last looked at.
@@ -64,19 +66,16 @@ impl Upkeep {
         door: Door,
         stop: CancellationToken,
         scheduler: Scheduler,
-        reload: Reload,
         page_problem: Option<String>,
     ) -> Arc<Self> {
-        let (store_was_away, status) = (Arc::default(), Mutex::default());
         Arc::new(Self {
             ground,
             door,
             stop,
             scheduler,
-            reload,
             page_problem,
-            store_was_away,
-            status,
+            opening: tokio::sync::Mutex::default(),
+            store_was_away: Arc::default(),
             logins_seen: Mutex::new(None),
             ahead: Mutex::new(None),
         })
@@ -149,19 +148,36 @@ impl Upkeep {
         });
     }
 
-    /// Tries to reach the store and to build the core on it; a store that does not answer degrades the daemon.
+    /// Tries to reach the store and to build the core on it; a store that does not answer degrades the daemon. Patience
+    /// ends the waiting alone: what is under way goes on, since a migration takes as long as it takes.
     ///
     /// # Errors
     /// What does not mend itself: a key or a schema that is not right.
     pub async fn reach_store(&self, patience: Duration) -> Result<(), CoreError> {
-        let built = Core::build(&self.ground, Some(self.scheduler.clone()));
-        match tokio::time::timeout(patience, built).await {
+        let mut opening = self.opening.lock().await;
+        let task = opening.get_or_insert_with(|| {
+            let (ground, scheduler) = (self.ground.clone(), self.scheduler.clone());
+            tokio::spawn(async move { Core::build(&ground, Some(scheduler)).await })
+        });
+        let Ok(ended) = tokio::time::timeout(patience, task).await else {
+            let why = match self.ground.store.is_migrating() {
+                true => "the store is being migrated; nothing is refreshed or archived until that is done",
+                false => "the store does not answer; it is tried again",
+            };
+            self.degrade(why, true);
+            return Ok(());
+        };
+        *opening = None;
+        match ended {
             Ok(Ok(core)) => self.open(core).await,
             Ok(Err(error)) if error.passes() => {
                 self.degrade(&format!("{}; it is tried again", said(&error)), true);
             }
             Ok(Err(error)) => return Err(error),
-            Err(_) => self.degrade("the store does not answer; it is tried again", true),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => tracing::debug!("the store's opening was cut off by the end"),
+            },
         }
         Ok(())
     }
@@ -170,7 +186,7 @@ impl Upkeep {
     fn degrade(&self, why: &str, passes: bool) {
         let mut problems = vec![why.to_owned()];
         problems.extend(self.page_problem.clone());
-        if self.door.problems() != problems {
+        if self.door.why() != problems {
             match passes {
                 true => tracing::warn!("degraded: {why}"),
                 false => tracing::error!("degraded: {why}"),
@@ -181,7 +197,6 @@ impl Upkeep {
 
     async fn open(&self, core: Core) {
         let service = core.service.clone();
-        service.on_reload(Arc::clone(&self.reload));
         service.set_problems("page", self.page_problem.clone().into_iter().collect());
         keep_events(&service, &self.ground);
         // Whoever asks first already finds the users of the files.
@@ -213,14 +228,8 @@ impl Upkeep {
     }
 
     async fn tell_status(&self) {
-        let line = self.status_line().await;
-        let mut told = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        if line != *told {
-            notify::status(&line);
-            // How long ago the last play was is no news; what is news is told by events.
-            tracing::debug!("{line}");
-            *told = line;
-        }
+        // Also where it is as it was: a reload tells it too, and what it told may be true no more.
+        notify::status(&self.status_line().await);
     }
 
     async fn look_at_users(&self, service: &Service) {

@@ -95,6 +95,14 @@ pub fn start(exchange: Arc<Exchange>, apps: Apps, settings: TokenSettings) -> (T
     (TokenKeeper { sender }, task)
 }
 
+/// Whether it is to hang at a question for a token, in builds for tests.
+fn hangs(message: &Message) -> bool {
+    if let Message::Token { .. } = message {
+        fail::fail_point!("token-asked", |_| true);
+    }
+    false
+}
+
 impl Actor {
     async fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
         let mut set = self.next_wake();
@@ -118,6 +126,9 @@ impl Actor {
             };
             // The actor holds a sender itself, so that the channel never closes before it stops.
             let Some(message) = message else { return };
+            if hangs(&message) {
+                std::future::pending::<()>().await;
+            }
             self.on(message);
             if !self.stopping.is_empty() && self.refreshing == 0 {
                 for reply in self.stopping.drain(..) {
@@ -158,8 +169,6 @@ impl Actor {
     fn on(&mut self, message: Message) {
         match message {
             Message::Token { user, need, reply } => {
-                // An actor that hangs, in builds for tests.
-                fail::fail_point!("token-asked");
                 if let Some(token) = self.at_hand(user, &need) {
                     let _ = reply.send(Ok(token));
                 } else if let Some(id) = self.waiter(user, reply, Waiter::Token) {

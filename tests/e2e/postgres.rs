@@ -94,6 +94,29 @@ fn a_database_that_is_somebody_elses_is_a_fault_of_the_configuration() {
     assert!(said.contains("recipes"), "{said}");
 }
 
+/// Longer than a daemon waits for its store, and than a statement waits for a lock.
+#[test]
+fn a_store_that_is_being_migrated_is_waited_for_and_that_is_said() {
+    use sqlx::{Connection as _, Executor as _};
+    let url = postgres::shared().database();
+    let host = Host::new().on(&url);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut other = runtime.block_on(sqlx::PgConnection::connect(&url)).expect("another program");
+    runtime.block_on(other.execute("BEGIN; LOCK TABLE pg_proc IN SHARE MODE")).expect("no function is made");
+    let daemon = host.serve_degraded();
+    let held = std::time::Instant::now();
+    host.until("the daemon says what it waits for", || host.get("/healthz").text.contains("being migrated"));
+    host.until("it would have given up", || held.elapsed() > std::time::Duration::from_secs(15));
+    assert!(host.get("/healthz").text.contains("being migrated"), "{:?}", host.get("/healthz"));
+    let name = url.split(['/', '?']).nth(3).expect("a database's name");
+    let migrating = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%CREATE FUNCTION%' AND wait_event_type = 'Lock'";
+    assert_eq!(postgres::shared().sql(name, &format!("{migrating} AND datname = '{name}'")), "1");
+    runtime.block_on(other.execute("ROLLBACK")).expect("the lock ends");
+    host.until("the daemon is well", || host.get("/healthz").status == 200);
+    host.add_user("alice").ok();
+    assert_eq!(daemon.stop(), 0);
+}
+
 /// A database that can be kept from everyone, copied, and put back as it was.
 struct Server<'a> {
     cluster: &'a Cluster,

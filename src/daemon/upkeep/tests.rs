@@ -1,6 +1,10 @@
 //! A daemon's looks, made by hand, on a store that refuses to be written, or was set back, and on a clock that steps.
 
+use std::sync::atomic::AtomicUsize;
+
+use async_trait::async_trait;
 use sqlx::{Connection as _, Executor as _};
+use tokio::sync::Semaphore;
 
 use super::super::core::Current;
 use super::super::tests::Host;
@@ -8,6 +12,8 @@ use super::*;
 use crate::clock::Clock as _;
 use crate::config::{Settings, UserSettings};
 use crate::domain::UserId;
+use crate::store::StoreError;
+use crate::store::watched::{Watched, Watcher};
 
 struct Scene {
     host: Host,
@@ -22,8 +28,7 @@ impl Scene {
         let ground = host.ground("a").await;
         let settings = ground.settings.clone();
         let scheduler = Scheduler::by_hand(ground.clock.clone(), |_, _| {}, || usize::MAX);
-        let reload: Reload = Arc::new(|| Box::pin(async { None }));
-        let upkeep = Upkeep::new(ground, Door::new(), CancellationToken::new(), scheduler, reload, None);
+        let upkeep = Upkeep::new(ground, Door::new(), CancellationToken::new(), scheduler, None);
         Self { host, upkeep, settings }
     }
 
@@ -78,6 +83,42 @@ impl Scene {
         }
         assert_eq!(self.problems(), Vec::<String>::new());
     }
+}
+
+/// Holds up whoever opens the store.
+struct Held {
+    opened: AtomicUsize,
+    gate: Semaphore,
+}
+
+#[async_trait]
+impl Watcher for Held {
+    async fn before(&self, method: &'static str) -> Result<(), StoreError> {
+        if method == "open" {
+            self.opened.fetch_add(1, Ordering::SeqCst);
+            let _ = self.gate.acquire().await.unwrap();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_store_takes_as_long_to_open_as_it_takes_and_is_opened_once() {
+    let host = Host::new();
+    let mut ground = host.ground("a").await;
+    let held = Held { opened: AtomicUsize::new(0), gate: Semaphore::new(0) };
+    let store = Arc::new(Watched { store: host.store.clone(), watcher: held });
+    ground.store = store.clone();
+    let scheduler = Scheduler::by_hand(ground.clock.clone(), |_, _| {}, || usize::MAX);
+    let upkeep = Upkeep::new(ground, Door::new(), CancellationToken::new(), scheduler, None);
+    for _ in 0..3 {
+        upkeep.reach_store(Duration::from_millis(5)).await.unwrap();
+        assert_eq!(upkeep.door.problems(), ["the store does not answer; it is tried again"]);
+    }
+    store.watcher.gate.add_permits(9);
+    upkeep.reach_store(Duration::MAX).await.unwrap();
+    assert!(upkeep.door.core().is_some());
+    assert_eq!(store.watcher.opened.load(Ordering::SeqCst), 1);
 }
 
 const FULL: &str = "CREATE TRIGGER full_i BEFORE INSERT ON users BEGIN SELECT RAISE(FAIL, 'full'); END;
