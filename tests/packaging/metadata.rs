@@ -15,7 +15,7 @@ fn everything_under_packaging_is_packaged_or_said_not_to_be() {
     let deb = &manifest["package"]["metadata"]["deb"];
     let sources: Vec<&str> =
         deb["assets"].as_array().unwrap().iter().map(|asset| asset[0].as_str().unwrap()).collect();
-    for folder in ["man", "completions", "systemd", "examples"] {
+    for folder in ["man", "completions", "systemd", "nagios", "examples"] {
         for file in std::fs::read_dir(path("packaging").join(folder)).unwrap() {
             let name = file.unwrap().file_name().into_string().unwrap();
             let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -31,6 +31,19 @@ fn everything_under_packaging_is_packaged_or_said_not_to_be() {
             );
         }
     }
+}
+
+#[test]
+fn nagios_is_told_of_the_plugin_where_the_package_has_it() {
+    let objects = read("packaging/examples/nagios.cfg");
+    let lines: Vec<&str> = objects.lines().filter(|line| !line.starts_with('#')).collect();
+    // In the files of objects ";" begins a comment, and "$" the name of a macro.
+    assert!(!lines.iter().any(|line| line.contains([';', '$'])), "{objects}");
+    let command = lines.iter().find_map(|line| line.trim().strip_prefix("command_line")).unwrap().trim();
+    let (folder, name) = command.rsplit_once('/').unwrap();
+    let asset = format!("[\"packaging/nagios/{name}\", \"{}/\", \"755\"]", folder.trim_start_matches('/'));
+    assert!(read("Cargo.toml").contains(&asset), "{asset}");
+    assert!(read("docs/OPERATIONS.md").contains(&format!("`{command}`")), "{command}");
 }
 
 #[test]

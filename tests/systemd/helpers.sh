@@ -23,8 +23,13 @@ check() {
         in_host journalctl -u longplay -n 15 --no-pager -o cat 2>&1 | sed 's/^/        journal: /' || true
     fi
 }
-# The other way round.
-fails() { ! "$@"; }
+# The other way round, in a host that answers; what can't be run, or was killed, has not failed.
+fails() {
+    local code=0
+    in_host true || return
+    "$@" || code=$?
+    ((code > 0 && code < 126))
+}
 
 # within SECONDS CMD...: waits until CMD succeeds.
 within() {
@@ -45,9 +50,14 @@ property() { in_host systemctl show --property="$1" --value longplay.service; }
 is() { local got; got=$(property "$1"); [[ $got == "$2" ]] || { echo "$1 is $got, not $2"; return 1; }; }
 status_line() { property StatusText; }
 status_says() { local line; line=$(status_line); [[ $line == *"$1"* ]] || { echo "the status line is: $line"; return 1; }; }
-status_lacks() { ! status_says "$1" >/dev/null; }
+status_lacks() { local line; line=$(status_line); [[ $line && $line != *"$1"* ]] || { echo "the status line is: $line"; return 1; }; }
 main_pid() { property MainPID; }
 restarts() { property NRestarts; }
+# Whether it failed for good: it is watched for longer than RestartSec.
+not_tried_again() { local before; before=$(restarts); sleep 6; is ActiveState failed && is NRestarts "$before"; }
+# What /healthz answers, as `200 OK` or the like, and its text.
+health() { in_host bash -c 'exec 3<>/dev/tcp/127.0.0.1/8467; printf "GET /healthz HTTP/1.0\r\nHost: 127.0.0.1:8467\r\n\r\n" >&3; cat <&3'; }
+health_is() { local got; got=$(health); [[ $got == "HTTP/1."?" $1 "* ]] || { echo "$got"; return 1; }; }
 longplay() { in_host longplay "$@"; }
 # The journal of the service since $1, as journalctl prints it with the other arguments.
 journal() { in_host journalctl --no-pager --quiet --unit=longplay.service "$@"; }
@@ -98,7 +108,12 @@ UNIT
 spotify() {
     local answer
     printf '%s\n' "$*" >&"$SPOTIFY_IN"
-    IFS= read -r -t 20 answer <&"$SPOTIFY_OUT"
+    if ! IFS= read -r -t 20 answer <&"$SPOTIFY_OUT"; then
+        # Every later answer would be taken for that of another question.
+        echo "the simulated Spotify does not answer: $*" >&2
+        kill -TERM $$
+        exit 1
+    fi
     printf '%s\n' "$answer"
 }
 spotify_says() { local expected=$1 got; shift; got=$(spotify "$@"); [[ $got == "$expected" ]] || { echo "$*: $got, not $expected"; return 1; }; }

@@ -1,17 +1,21 @@
-# Booting: without a network, before PostgreSQL, and after the power failed.
+# Booting: without a network, with a PostgreSQL that is slow and fails, and after the power failed.
 # shellcheck shell=bash
 installed
 user=$(longplay users --json | grep -o '"name": *"[a-z]*"' | head -n 1 | grep -o '[a-z]*"$' | tr -d '"')
 kept=$(plays_of "$user")
 has_postgresql=$(in_host test -e /etc/longplay/conf.d/postgresql.toml && echo yes)
 in_host systemctl disable --quiet spotify.socket
-[[ $has_postgresql ]] && in_host systemctl disable --quiet postgresql
+if [[ $has_postgresql ]]; then
+    in_host mkdir -p /etc/systemd/system/postgresql@.service.d
+    printf '[Service]\nExecStart=\nExecStart=/bin/sh -c "sleep 5; exit 1"\nRestart=no\n' | write /etc/systemd/system/postgresql@.service.d/fail.conf
+fi
 
 "$host" reboot
 check 'after a reboot without a network the service is ready' within 20 is ActiveState active
 if [[ $has_postgresql ]]; then
+    check 'PostgreSQL failed' sh_in 'systemctl is-failed "postgresql@*-main.service"'
     check 'degraded, since PostgreSQL did not come' within 20 status_says 'degraded'
-    in_host systemctl enable --quiet --now postgresql
+    sh_in 'rm -r /etc/systemd/system/postgresql@.service.d; systemctl daemon-reload; systemctl restart postgresql'
     check 'PostgreSQL comes: well by itself' within 60 status_lacks 'degraded'
 fi
 check 'the archive is there' within 20 has_plays "$user" "$kept"

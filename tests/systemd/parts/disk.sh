@@ -48,3 +48,18 @@ sh_in 'mkdir /mnt2 && cp -a /var/lib/longplay/. /mnt2/ && umount /var/lib/longpl
 in_host systemctl start longplay
 longplay adopt >/dev/null
 within 60 longplay status --check >/dev/null
+
+# The archive on another disk, which comes late.
+in_host systemctl stop longplay
+sh_in 'mkdir /srv/disk; printf "[store]\nurl = \"sqlite:///srv/disk/longplay/longplay.db\"\n" >/etc/longplay/conf.d/elsewhere.toml'
+in_host cat /usr/share/doc/longplay/examples/archive-elsewhere.conf | drop_in elsewhere
+check 'without its disk it does not start' fails in_host systemctl start longplay
+check 'and begins no archive in the empty folder' sh_in '[ -z "$(ls -A /srv/disk)" ]'
+sh_in 'mount -t tmpfs -o size=64m other /srv/disk && install -d -o longplay -g longplay -m 700 /srv/disk/longplay'
+check 'the disk comes: the service starts by itself' within 20 is ActiveState active
+check 'with its archive there' in_host test -s /srv/disk/longplay/longplay.db
+in_host systemctl stop longplay
+sh_in 'umount /srv/disk; rmdir /srv/disk; rm /etc/longplay/conf.d/elsewhere.toml'
+drop_in elsewhere </dev/null
+in_host systemctl start longplay
+check 'the archive is in the state directory again' within 60 longplay status --check

@@ -22,12 +22,14 @@ check 'apt installs the package' in_host apt-get install -qqy --no-install-recom
 check 'the service runs' within 20 is ActiveState active
 check 'the service starts at boot' in_host systemctl is-enabled longplay.service
 check 'without configuration the status says what to do' status_says 'no app is configured'
-check 'health is told over HTTP' in_host bash -c 'exec 3<>/dev/tcp/127.0.0.1/8467; printf "GET /healthz HTTP/1.0\r\nHost: 127.0.0.1:8467\r\n\r\n" >&3; grep -q "\"healthy\":true" <&3'
+check 'health is told over HTTP' health_is 200
 check 'its user is a system user without a shell' sh_in 'getent passwd longplay | grep -q ":/var/lib/longplay:/usr/sbin/nologin"'
 check 'the state directory is private' mode_is /var/lib/longplay 'longplay:longplay 700'
 check 'the token key is private' mode_is /var/lib/longplay/token-key 'longplay:longplay 600'
 check 'the socket is for the group' mode_is /run/longplay/control.sock 'longplay:longplay 660'
 check 'the configuration can be read by everyone and written by root' mode_is /etc/longplay/longplay.toml 'root:root 644'
+check 'there is a folder for more of it' mode_is /etc/longplay/conf.d 'root:root 755'
+check 'what is known of the clock is kept for the next start' within 20 in_host test -s /var/lib/longplay/clock
 check 'the configuration that is installed is good' longplay check
 check "systemd-analyze verify is silent" silent in_host systemd-analyze verify /usr/lib/systemd/system/longplay.service
 check "systemd-analyze security is at most $EXPOSURE" exposure
@@ -42,4 +44,6 @@ check 'a second daemon is refused' fails in_host longplay serve
 check 'with the reason' sh_in 'longplay serve 2>&1 | grep -q "is the socket of a longplay that runs"'
 check 'also on a socket of its own' sh_in 'LONGPLAY_CONTROL__SOCKET=/tmp/other.sock LONGPLAY_WEB__LISTEN= longplay serve 2>&1 | grep -q "another longplay (process [0-9]*) holds the state directory"'
 check 'and the first is not disturbed' longplay status
+check 'dpkg finds every file as it was packaged' silent in_host dpkg --verify longplay
+check 'and would find a change' sh_in 'file=/usr/share/longplay/prometheus/longplay.rules.yml; cp -a $file /tmp/kept && echo >>$file; dpkg --verify longplay | grep $file; found=$?; mv /tmp/kept $file; exit $found'
 check 'nothing of the package is writable by others' fails sh_in 'dpkg -L longplay | xargs -d "\n" stat -c "%A %n" | grep -v "^l" | grep "^.......[^-]*w"'

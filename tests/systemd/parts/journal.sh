@@ -1,7 +1,6 @@
 # The journal: what a person reads, the fields that find it again, the catalog, the priorities, the rate limit.
 # shellcheck shell=bash
 installed
-in_host mkdir -p /etc/longplay/conf.d
 
 of_user() { in_host journalctl --no-pager --quiet LONGPLAY_USER="$1" "${@:2}"; }
 field() { of_user alice LONGPLAY_EVENT="$1" -o json --output-fields="$2" -n 1 | grep -q "\"$2\" *: *\"$3\""; }

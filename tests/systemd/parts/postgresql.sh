@@ -9,7 +9,6 @@ in_host systemctl start postgresql
 # As the documentation says.
 check 'a role is made' sh_in 'cd /; runuser -u postgres -- createuser longplay'
 check 'a database is made' sh_in 'cd /; runuser -u postgres -- createdb --owner=longplay --encoding=UTF8 --template=template0 longplay'
-in_host mkdir -p /etc/longplay/conf.d
 in_host cp /usr/share/doc/longplay/examples/postgresql.toml /etc/longplay/conf.d/
 # The state directory belongs to the archive in SQLite.
 sh_in 'mv /var/lib/longplay /var/lib/longplay.sqlite; systemd-tmpfiles --create longplay.conf'
@@ -24,7 +23,7 @@ before=$(main_pid)
 
 check 'PostgreSQL stops under it' in_host systemctl stop postgresql
 check 'the status says that it is degraded' within 30 status_says 'degraded'
-check 'and so does health' sh_in 'longplay status --json 2>/dev/null | grep -q "\"healthy\": *false" || ! longplay status >/dev/null 2>&1'
+check 'and so does health' health_is 503
 check 'a token that is there is still given out' longplay token alice
 check 'a refresh is refused before anything is spent' fails longplay token alice --fresh
 # Longer than the watchdog waits, and more than once.
@@ -33,6 +32,7 @@ check 'the watchdog did not restart it' is MainPID "$before"
 check 'it never was anything but active' is ActiveState active
 in_host systemctl start postgresql
 check 'PostgreSQL is back: well by itself' within 40 status_lacks 'degraded'
+check 'and healthy' health_is 200
 check 'the login is alive' within 20 longplay token alice --fresh
 check 'none of it restarted the service' is MainPID "$before"
 
@@ -59,5 +59,18 @@ check 'it stops without PostgreSQL' in_host systemctl stop longplay
 check 'at once' test $((SECONDS - began)) -le 7
 check 'it starts without PostgreSQL: READY' in_host systemctl start longplay
 check 'and degraded' status_says 'degraded'
+# A reload while PostgreSQL has never been reached.
+check 'a good configuration is taken into use meanwhile' in_host systemctl reload longplay
+cursor=$(moment)
+printf '[tokens]\nbuffer = "soon"\n' | write /etc/longplay/conf.d/wrong.toml
+check 'a faulty one is refused' fails in_host systemctl reload longplay
+check 'with the fault in the journal' within 5 said_since "$cursor" 'conf.d/wrong.toml: tokens.buffer'
+check 'and in the status' within 10 status_says 'tokens.buffer'
+in_host rm /etc/longplay/conf.d/wrong.toml
+check 'mended, it is reloaded' in_host systemctl reload longplay
+check 'and the status tells of it no more' within 10 status_lacks 'tokens.buffer'
 in_host systemctl start postgresql
 check 'PostgreSQL comes: well by itself' within 40 longplay status --check
+drop_in watchdog </dev/null
+in_host systemctl restart longplay
+within 30 longplay status --check >/dev/null

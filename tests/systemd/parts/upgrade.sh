@@ -45,8 +45,11 @@ in_host systemctl stop longplay
 sh_in "runuser -u longplay -- sqlite3 /var/lib/longplay/longplay.db \"UPDATE _sqlx_migrations SET checksum = x'00'\""
 before=$(data)
 check 'a migration that fails ends the start' fails in_host systemctl start longplay
-check 'with 78, and is not tried again' is ExecMainStatus 78
-check 'the journal says why' sh_in 'journalctl -q -u longplay -n 10 -o cat | grep -qi "migrat\|schema\|version"'
+check 'with 78' is ExecMainStatus 78
+check 'and is not tried again' not_tried_again
+check 'the journal says why, as an error' sh_in 'journalctl -q _SYSTEMD_UNIT=longplay.service -p err -n 5 -o cat | grep -qi "migration"'
+check 'and so does the status' status_says 'migration'
+check 'no other store is advised: this one is ours' fails sh_in 'journalctl -q _SYSTEMD_UNIT=longplay.service -n 20 -o cat | grep "choose another"'
 check 'the old data are untouched' test "$(data)" = "$before"
 
 # Removing and purging.
@@ -63,3 +66,14 @@ check 'the group is gone' fails in_host getent group longplay
 check 'nothing else is left' fails sh_in 'find / -xdev -name "*longplay*" -not -path "/proc/*" -not -path "/sys/*" -not -path "/mnt/*" -not -path "/var/log/*" -not -path "/var/cache/*" -not -path "/tmp/*" -not -path "/srv/*" | grep -v "/credstore/\|/etc/hostname" | grep .'
 check 'it is installed anew' apt_install /mnt/longplay.deb
 check 'and starts from nothing' within 20 status_says 'no app is configured'
+
+# Purging what the administrator arranged: a disk of its own, settings; and while a process is of the user.
+in_host systemctl stop longplay
+in_host mount -t tmpfs -o size=8m small /var/lib/longplay
+sh_in 'echo 1 >/var/lib/longplay/longplay.db; echo >/etc/longplay/conf.d/mine.toml'
+in_host systemd-run --quiet --uid=longplay sleep 300
+check 'a purge succeeds where the state directory is a disk of its own' in_host sh -c 'apt-get purge -qqy longplay >/tmp/purge 2>&1'
+check 'the disk is empty' sh_in '[ -z "$(ls -A /var/lib/longplay)" ]'
+check 'a user whose process runs is kept, and that is said' in_host grep -q 'userdel: user longplay is currently used' /tmp/purge
+check "the administrator's settings are kept" in_host test -e /etc/longplay/conf.d/mine.toml
+check 'nothing of the package is left to dpkg' fails in_host dpkg-query -W longplay
