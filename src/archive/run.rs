@@ -93,8 +93,7 @@ impl<'a> Run<'a> {
         let token = self.token().await?;
         let answer = match self.ask_for_page(&token).await? {
             Err(ApiError::Unauthorized) => {
-                let settled = self.shared.with.tokens.rejected(self.who.id, token.generation);
-                self.or_stop(settled).await?.map_err(|error| Fault::token(&error, self.now()))?;
+                self.reject(&token).await?;
                 self.ask_for_page(&self.token().await?).await?
             }
             answer => answer,
@@ -105,11 +104,13 @@ impl<'a> Run<'a> {
     async fn ask_for_page(&self, token: &Token) -> Result<Result<Page, ApiError>, Fault> {
         let client = &self.shared.with.client;
         let asked = |token| async move { client.recently_played(&self.who.api_url, token, self.now()).await };
-        let answer = self.call(&token.access_token, asked).await?;
-        if matches!(answer, Err(ApiError::Unauthorized)) {
-            self.shared.with.metrics.unauthorized();
-        }
-        Ok(answer)
+        self.call(&token.access_token, asked).await
+    }
+
+    /// Spotify answered 401: nobody gets this token again. Waits for the next one.
+    pub(super) async fn reject(&self, token: &Token) -> Result<(), Fault> {
+        let settled = self.shared.with.tokens.rejected(self.who.id, token.generation);
+        self.or_stop(settled).await?.map_err(|error| Fault::token(&error, self.now()))
     }
 
     /// A token that is valid for the buffer. Where the app is held none is refreshed for that; but whoever must log in,
@@ -140,6 +141,10 @@ impl<'a> Run<'a> {
                 return Err(Fault::held(gate.hold(app, *retry_after).await, &error.to_string()));
             }
             Err(ApiError::Unreachable { .. }) => {}
+            Err(ApiError::Unauthorized) => {
+                self.shared.with.metrics.unauthorized();
+                gate.answered(app).await;
+            }
             _ => gate.answered(app).await,
         }
         Ok(answer)

@@ -56,7 +56,14 @@ impl Check {
                 print_json(&Checked { good: false, apps: None, users: None, faults })?;
                 Ok(Exit::Configuration)
             }
-            Err(faults) => Err(faults.into()),
+            Err(faults) => {
+                if place.lacks_credentials() {
+                    note(
+                        "only root sees the credentials of the service: as root this may say something else",
+                    );
+                }
+                Err(faults.into())
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::exit::{CliError, Exit};
 use super::output::note;
-use crate::config::{self, Place};
+use crate::config::{self, Place, Settings};
 use crate::control::client::{Client, ClientError};
 use crate::daemon::{LocalError, LocalMode, StateError, become_owner};
 use crate::domain::said;
@@ -25,18 +25,19 @@ pub async fn connect(place: &Place, needs: Needs) -> Result<Client, CliError> {
     let control = config::load_control(place)?;
     match Client::open(&control.socket) {
         Err(ClientError::NoDaemon(_)) if needs == Needs::Store => {
+            // The service's secrets are root's alone.
+            let settings = config::load(place)?;
             become_owner(&control.state_dir)
                 .map_err(|e| CliError::failed(format!("becoming the owner of the state directory: {e}")))?;
-            local(place).await
+            local(settings).await
         }
         opened => Ok(opened?),
     }
 }
 
 /// What stands in for the daemon: the same router, on the store, under the lock. It ends when the client is dropped.
-async fn local(place: &Place) -> Result<Client, CliError> {
-    let local = LocalMode::open(place.clone(), note).await.map_err(|error| match error {
-        LocalError::Configuration(faults) => CliError::from(faults),
+async fn local(settings: Settings) -> Result<Client, CliError> {
+    let local = LocalMode::open(settings, note).await.map_err(|error| match error {
         LocalError::State(StateError::Locked { .. }) => CliError::new(Exit::Unavailable, error.to_string()),
         LocalError::State(_) => CliError::new(Exit::Unavailable, said(&error)),
         LocalError::Core(ref core) if core.passes() => CliError::new(Exit::Unavailable, said(&error)),

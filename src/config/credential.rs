@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use super::form::{self, Form, redacted};
-use super::place::{Place, exists};
+use super::place::Place;
 use super::section::{Given, Section};
 use crate::domain::Secret;
 
@@ -65,11 +65,9 @@ impl Sought<'_> {
     pub fn find(self, section: &mut Section<'_>) -> Option<Found> {
         let form = secret_path(self.base);
         let given = section.given(self.key, &form);
-        let dir = self.place.var("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         let credential = self
             .credential
-            .and_then(|name| Some((dir?.join(&name), format!("credential {name}"))))
-            .filter(|(path, _)| exists(path));
+            .and_then(|name| Some((self.place.credential(&name)?, format!("credential {name}"))));
         let (path, from, got) = match (given, credential) {
             (Some(given), Some((_, credential))) => {
                 let got = format!("a value, and {credential} as well");

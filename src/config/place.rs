@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::Fault;
 
+/// Below `/`.
+const SYSTEM_FILE: &str = "etc/longplay/longplay.toml";
+
 /// The surroundings that a configuration is loaded in.
 #[derive(Clone)]
 pub struct Place {
@@ -39,7 +42,7 @@ impl Place {
             config: config.map(|file| std::path::absolute(&file).unwrap_or(file)),
             env: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
             root: rustix::process::geteuid().is_root(),
-            system_file: "/etc/longplay/longplay.toml".into(),
+            system_file: Path::new("/").join(SYSTEM_FILE),
         }
     }
 
@@ -57,6 +60,33 @@ impl Place {
     fn xdg(&self, name: &str, below_home: Option<&str>) -> Option<PathBuf> {
         let absolute = |name| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute(name).or_else(|| Some(absolute("HOME")?.join(below_home?)))
+    }
+
+    /// Where a credential is (systemd.exec(5)): in the folder that systemd names; for root's commands, to whom it names
+    /// none, where the service has it from, so that they work on the same store with the same key.
+    pub(super) fn credential(&self, name: &str) -> Option<PathBuf> {
+        let places = match self.var("CREDENTIALS_DIRECTORY") {
+            Some(dir) => vec![Path::new(dir).join(name)],
+            None => {
+                let root = self.services_root()?;
+                let stored = |dir| root.join(dir).join(format!("longplay.{name}"));
+                let in_use = root.join("run/credentials/longplay.service").join(name);
+                vec![stored("etc/credstore"), stored("run/credstore"), in_use]
+            }
+        };
+        places.into_iter().find(|path| exists(path))
+    }
+
+    /// What `/` is to the configuration of the system's own daemon, where this is a command of root's on it.
+    fn services_root(&self) -> Option<&Path> {
+        let services = self.root && self.config.is_none() && self.system_file.ends_with(SYSTEM_FILE);
+        self.system_file.ancestors().nth(3).filter(|_| services)
+    }
+
+    /// Whether the configuration is the one of the system's own daemon, whose credentials this process may not see.
+    pub fn lacks_credentials(&self) -> bool {
+        let services = self.defaults().file == self.system_file && exists(&self.system_file);
+        services && !self.root && self.var("CREDENTIALS_DIRECTORY").is_none()
     }
 
     pub(super) fn defaults(&self) -> Defaults {

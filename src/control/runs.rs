@@ -190,6 +190,13 @@ impl Service {
                 parts.gate.hold(&app.name, retry_after).await;
                 return;
             }
+            Err(ApiError::Unauthorized) => {
+                parts.metrics.unauthorized();
+                if let Err(error) = parts.tokens.rejected(user.id, token.generation).await {
+                    tracing::debug!(user = %user.name, "no token in the place of a refused one: {error}");
+                }
+                return;
+            }
             Err(error) => {
                 return tracing::info!(user = %user.name, "whose account it is can't be told yet: {error}");
             }

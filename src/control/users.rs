@@ -183,8 +183,9 @@ impl Service {
             return Ok(user); // the actor says so
         }
         self.has_app(&user)?;
-        let fault = self.parts().gate.fault(&user.app).map(|fault| fault.reason);
-        match fault.or_else(|| user.blocked.as_deref().map(str::to_owned)) {
+        // Where the next try of a refused app is due, this may be it.
+        let fault = self.parts().gate.fault(&user.app).filter(|fault| fault.retry_at > self.now());
+        match fault.map(|fault| fault.reason).or_else(|| user.blocked.as_deref().map(str::to_owned)) {
             Some(reason) => Err(Problem::new(Word::Blocked, 409, reason)),
             None => Ok(user),
         }

@@ -15,16 +15,18 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Faults, Place, RefreshMode, load};
+use crate::config::{RefreshMode, Settings};
 use crate::control::api::{Problem, Word};
 use crate::control::{Service, routes};
 use crate::random::Random;
+use crate::store::{Home, Store};
 use crate::telemetry::{Events, Metrics};
 
 use super::core::{Core, CoreError, Current, Ground};
 use super::interrupt::Interrupts;
 use super::outside::Outside;
-use super::state::{StateDir, StateError};
+use super::seen::Seen;
+use super::state::{StateDir, StateError, StatePaths};
 
 /// How long another command's lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,9 +38,6 @@ const LAST: Duration = Duration::from_millis(500);
 /// Why the store can't be worked on without a daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// The configuration is faulty.
-    #[error(transparent)]
-    Configuration(#[from] Faults),
     /// The state directory can't be had.
     #[error(transparent)]
     State(#[from] StateError),
@@ -63,11 +62,11 @@ impl LocalMode {
     /// Takes the lock and opens the store. `tell`: how a person is told what a signal waits for.
     ///
     /// # Errors
-    /// A faulty configuration, a lock that somebody holds, a store or key that can't be used.
-    pub async fn open(place: Place, tell: fn(&str)) -> Result<Self, LocalError> {
+    /// A lock that somebody holds, a store or key that can't be used.
+    pub async fn open(settings: Settings, tell: fn(&str)) -> Result<Self, LocalError> {
         let (opened, answer) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let thread = std::thread::spawn(move || work(place, tell, opened, ended));
+        let thread = std::thread::spawn(move || work(settings, tell, opened, ended));
         let router = answer.await.map_err(|_| broken())??;
         Ok(Self { router, end: Some(end), thread: Some(thread) })
     }
@@ -96,7 +95,7 @@ fn broken() -> LocalError {
 
 /// The thread's life: open, serve until `ended`, close.
 fn work(
-    place: Place,
+    settings: Settings,
     tell: fn(&str),
     opened: oneshot::Sender<Result<Router, LocalError>>,
     ended: oneshot::Receiver<()>,
@@ -107,7 +106,7 @@ fn work(
     };
     runtime.block_on(async {
         // Until here a signal may end it: nothing is begun that the next start doesn't find.
-        let built = match build(&place).await {
+        let built = match build(settings).await {
             Ok(built) => Interrupts::hear(tell)
                 .map(|interrupts| (built, interrupts))
                 .map_err(|e| LocalError::Core(CoreError::Host(format!("signals can't be heard: {e}")))),
@@ -152,8 +151,7 @@ fn here(routes: Router, runtime: Handle) -> Router {
 }
 
 /// The service, and the state directory, whose lock goes with it.
-async fn build(place: &Place) -> Result<(Service, Arc<dyn Outside>), LocalError> {
-    let mut settings = load(place)?;
+async fn build(mut settings: Settings) -> Result<(Service, Arc<dyn Outside>), LocalError> {
     // A command asks once: nothing is refreshed ahead for it.
     settings.tokens.refresh = RefreshMode::OnDemand;
     let settings = Arc::new(settings);
@@ -161,6 +159,7 @@ async fn build(place: &Place) -> Result<(Service, Arc<dyn Outside>), LocalError>
     let state = StateDir::lock(&settings.store.state_dir, PATIENCE, &*clock, &random).await?;
     let url = settings.store.url.expose_secret();
     let store = crate::store::open(url, Arc::clone(&clock)).map_err(|e| CoreError::Host(e.to_string()))?;
+    refuse_another(&state.paths(), &*store, url).await?;
     let events = Events::new(Arc::clone(&clock));
     let (settings, metrics) = (Current::new(settings), Arc::new(Metrics::new()));
     let outside: Arc<dyn Outside> = Arc::new(state);
@@ -174,6 +173,23 @@ async fn build(place: &Place) -> Result<(Service, Arc<dyn Outside>), LocalError>
     started.await.map_err(|problem: Problem| LocalError::Start(Box::new(problem)))?;
     keep_claims(service.clone(), Arc::clone(&ground.clock));
     Ok((service, ground.outside))
+}
+
+/// A state directory works with one store. Where the service has its URL from a credential, a command may not know it, and
+/// must not seal another store's tokens with this one's key, nor take that key away.
+async fn refuse_another(paths: &StatePaths, store: &dyn Store, url: &str) -> Result<(), LocalError> {
+    let Some(seen) = Seen::read(paths) else { return Ok(()) };
+    let is_file = url.starts_with("sqlite:");
+    let same = is_file == matches!(seen.home, Home::Sqlite { .. })
+        && seen.deployment == store.open().await.map_err(CoreError::from)?;
+    if same {
+        return Ok(());
+    }
+    let (store, dir) = (store.describe(), paths.seen());
+    Err(LocalError::Core(CoreError::Host(format!(
+        "{store} is not the store that this state directory works with. Where the service has that from a credential, start it: `systemctl start longplay`. Where the store was changed for good, delete {}",
+        dir.display()
+    ))))
 }
 
 /// A command's runs may take as long as the daemon's.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{BootTime, Clock};
 use crate::domain::{AppFault, AppName, AppState, EventKind, Rotation, Timestamp};
 use crate::store::{GrantStore, StoreError};
 use crate::telemetry::{Events, Note};
@@ -17,6 +17,8 @@ const FIRST_HOLD: Duration = Duration::from_secs(60);
 const LONGEST_GUESS: Duration = Duration::from_secs(3_600);
 /// What is believed of a Retry-After. The longest seen from Spotify is 22 hours.
 const LONGEST_HOLD: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// A wall clock that differs by so many milliseconds from what the boot clock says was set.
+const SET_BY: u64 = 1_000;
 /// How long an app that the token endpoint refuses is left alone.
 const FAULT_PAUSE: Duration = Duration::from_secs(6 * 3_600);
 
@@ -42,13 +44,38 @@ impl Known {
     }
 }
 
+/// All apps, and what both clocks showed when the times in their states were right.
+struct Apps {
+    known: HashMap<AppName, Known>,
+    wall: Timestamp,
+    boot: BootTime,
+}
+
+impl Apps {
+    /// Where the wall clock was set, the times are moved along: a hold is neither cut short by that nor lengthened.
+    fn keep_pace(&mut self, wall: Timestamp, boot: BootTime) {
+        let expected = self.wall + boot.since(self.boot);
+        let step = wall.as_millis().saturating_sub(expected.as_millis());
+        if step.unsigned_abs() < SET_BY {
+            return;
+        }
+        for Known { state, .. } in self.known.values_mut() {
+            state.hold_until = state.hold_until.map(|until| until.offset_millis(step));
+            if let Some(fault) = &mut state.fault {
+                fault.retry_at = fault.retry_at.offset_millis(step);
+            }
+        }
+        (self.wall, self.boot) = (wall, boot);
+    }
+}
+
 /// The gates of all apps; clones share them.
 #[derive(Clone)]
 pub struct Gate {
     clock: Arc<dyn Clock>,
     store: Arc<dyn GrantStore>,
     events: Events,
-    apps: Arc<Mutex<HashMap<AppName, Known>>>,
+    apps: Arc<Mutex<Apps>>,
     /// Held while a state is saved, so that an older one never overtakes a newer one.
     saving: Arc<tokio::sync::Mutex<()>>,
     shut: Arc<RwLock<Option<Arc<str>>>>,
@@ -57,7 +84,15 @@ pub struct Gate {
 impl Gate {
     /// Knows nothing yet: call [`Gate::load`].
     pub fn new(clock: Arc<dyn Clock>, store: Arc<dyn GrantStore>, events: Events) -> Self {
-        Self { clock, store, events, apps: Arc::default(), saving: Arc::default(), shut: Arc::default() }
+        let apps = Apps { known: HashMap::new(), wall: clock.now(), boot: clock.boot() };
+        Self {
+            clock,
+            store,
+            events,
+            apps: Arc::new(Mutex::new(apps)),
+            saving: Arc::default(),
+            shut: Arc::default(),
+        }
     }
 
     /// Reads what the store remembers of apps that are not known here yet: of the others memory is newer. A fault may be
@@ -66,7 +101,7 @@ impl Gate {
         let now = self.clock.now();
         let (known, new): (Vec<AppName>, Vec<AppName>) = {
             let known = self.apps();
-            apps.into_iter().cloned().partition(|app| known.contains_key(app))
+            apps.into_iter().cloned().partition(|app| known.known.contains_key(app))
         };
         let mut stored: HashMap<AppName, AppState> = match new.is_empty() {
             true => HashMap::new(),
@@ -75,7 +110,7 @@ impl Gate {
         let mut apps = self.apps();
         for app in known.into_iter().chain(new) {
             let state = stored.remove(&app).unwrap_or_default();
-            let known = apps.entry(app).or_insert(Known { state, unsaved: Vec::new() });
+            let known = apps.known.entry(app).or_insert(Known { state, unsaved: Vec::new() });
             if let Some(fault) = &mut known.state.fault {
                 fault.retry_at = now;
             }
@@ -88,7 +123,7 @@ impl Gate {
     /// what was read, and its save finds out what else the store has.
     pub fn learn(&self, app: &AppName, stored: AppState) {
         let Ok(_nothing_is_saved) = self.saving.try_lock() else { return };
-        if let Some(known) = self.apps().get_mut(app)
+        if let Some(known) = self.apps().known.get_mut(app)
             && stored.version != known.state.version
         {
             known.take_over(stored);
@@ -119,17 +154,17 @@ impl Gate {
     /// Until when the app may not call; `None`: it may.
     pub fn held_until(&self, app: &AppName) -> Option<Timestamp> {
         let now = self.clock.now();
-        self.apps().get(app).and_then(|known| known.state.hold_until).filter(|until| *until > now)
+        self.apps().known.get(app).and_then(|known| known.state.hold_until).filter(|until| *until > now)
     }
 
     /// Why the token endpoint refuses the app, while it does.
     pub fn fault(&self, app: &AppName) -> Option<AppFault> {
-        self.apps().get(app).and_then(|known| known.state.fault.clone())
+        self.apps().known.get(app).and_then(|known| known.state.fault.clone())
     }
 
     /// How the app's provider rotates.
     pub fn rotation(&self, app: &AppName) -> Rotation {
-        self.apps().get(app).map(|known| known.state.rotation).unwrap_or_default()
+        self.apps().known.get(app).map(|known| known.state.rotation).unwrap_or_default()
     }
 
     /// A 429: nobody of the app calls before the answer's moment, whatever reason it gave. A hold is never shortened,
@@ -163,7 +198,7 @@ impl Gate {
 
     /// An answer that was no 429.
     pub async fn answered(&self, app: &AppName) {
-        if self.apps().get(app).is_some_and(|known| known.state.holds_in_a_row > 0) {
+        if self.apps().known.get(app).is_some_and(|known| known.state.holds_in_a_row > 0) {
             self.change(app, |state| state.holds_in_a_row = 0).await;
         }
     }
@@ -207,6 +242,17 @@ impl Gate {
         .await
     }
 
+    /// The try that [`Gate::try_refused`] granted showed nothing of the app: another may follow.
+    pub async fn untried(&self, app: &AppName) {
+        let now = self.clock.now();
+        self.change(app, move |state| {
+            if let Some(fault) = &mut state.fault {
+                fault.retry_at = now;
+            }
+        })
+        .await;
+    }
+
     /// The token endpoint accepted the app. `rotated`: whether its answer brought a new refresh token, where it
     /// brought tokens at all. One answer without a new token proves nothing about a provider that has rotated before.
     pub async fn accept(&self, app: &AppName, rotated: Option<bool>) {
@@ -239,7 +285,7 @@ impl Gate {
     ) -> T {
         let result = {
             let mut apps = self.apps();
-            let known = apps.entry(app.clone()).or_default();
+            let known = apps.known.entry(app.clone()).or_default();
             let before = known.state.clone();
             let first = change(&mut known.state);
             if known.state == before {
@@ -258,11 +304,11 @@ impl Gate {
     /// Saves what is ahead of the store, which may be nothing: another's save may have taken it along. `saving` is held.
     async fn save(&self, app: &AppName) {
         loop {
-            let ahead = self.apps().get(app).map(|known| (known.state.clone(), known.unsaved.len()));
+            let ahead = self.apps().known.get(app).map(|known| (known.state.clone(), known.unsaved.len()));
             let Some((state, changes)) = ahead.filter(|(_, changes)| *changes > 0) else { return };
             let stored = match self.store.save_app_state(app, &state).await {
                 Ok(true) => {
-                    if let Some(known) = self.apps().get_mut(app) {
+                    if let Some(known) = self.apps().known.get_mut(app) {
                         known.state.version = state.version + 1;
                         known.unsaved.drain(..changes);
                     }
@@ -274,7 +320,7 @@ impl Gate {
             match stored {
                 // A version that goes back is of a store that was restored.
                 Ok(stored) => {
-                    if let Some(known) = self.apps().get_mut(app) {
+                    if let Some(known) = self.apps().known.get_mut(app) {
                         known.take_over(stored);
                     }
                 }
@@ -285,8 +331,10 @@ impl Gate {
         }
     }
 
-    fn apps(&self) -> MutexGuard<'_, HashMap<AppName, Known>> {
-        locked(&self.apps)
+    fn apps(&self) -> MutexGuard<'_, Apps> {
+        let mut apps = locked(&self.apps);
+        apps.keep_pace(self.clock.now(), self.clock.boot());
+        apps
     }
 }
 

@@ -115,14 +115,26 @@ impl Exchange {
 
     /// One refresh.
     pub async fn refresh(&self, errand: Errand, stalled: Stalled<'_>) -> Report {
-        let Errand { subject, start, attempt, permit } = errand;
-        let (app, began) = (&subject.app.name, self.clock.boot());
+        let app = errand.subject.app.name.clone();
         if self.stopping.is_cancelled() {
             return Report { outcome: Outcome::NotSent(TokenError::Stopped), skew: None };
         }
-        if let Some(outcome) = self.refused_by_gate(app, start.insist).await {
+        if let Some(outcome) = self.refused_by_gate(&app, errand.start.insist).await {
             return Report { outcome, skew: None };
         }
+        let was_refused = self.gate.fault(&app).is_some();
+        let report = self.carry_out(errand, stalled).await;
+        let shows_nothing =
+            matches!(report.outcome, Outcome::NotSent(_) | Outcome::Superseded | Outcome::Doubt(..));
+        if was_refused && shows_nothing {
+            self.gate.untried(&app).await;
+        }
+        report
+    }
+
+    async fn carry_out(&self, errand: Errand, stalled: Stalled<'_>) -> Report {
+        let Errand { subject, start, attempt, permit } = errand;
+        let began = self.clock.boot();
         if let Err(error) = self.spool.prepare(subject.user).await {
             self.problem(&subject, format!("no room in the spool for {}: {error}", subject.name));
         }

@@ -199,3 +199,28 @@ fn an_outage_in_the_first_moment_is_worth_trying_again_and_no_fault_of_the_confi
     runtime.block_on(other.execute("ROLLBACK")).expect("the lock is given back");
     host.run(&["users"]).ok();
 }
+
+/// As where the service alone knows its store, from a credential: the state directory's key belongs to that.
+#[test]
+fn without_a_daemon_no_other_store_is_worked_on_with_the_state_directorys_key() {
+    let host = Host::new();
+    let daemon = host.serve();
+    host.settled_user("alice");
+    assert_eq!(daemon.stop(), 0);
+    let key = std::fs::read(host.path("state/token-key")).unwrap();
+    let other = format!("sqlite://{}", host.path("other.db").display());
+    for args in [&["key", "rotate"][..], &["users", "add", "bob"], &["status"], &["adopt"]] {
+        for url in [other.as_str(), "postgres:///nothing?host=/nowhere"] {
+            let ran = host.command(args).env("LONGPLAY_STORE__URL", url).output().unwrap();
+            let told = String::from_utf8_lossy(&ran.stderr);
+            assert_eq!(ran.status.code(), Some(78), "{args:?} {told}");
+            assert!(told.contains("not the store that this state directory works with"), "{told}");
+        }
+    }
+    assert_eq!(std::fs::read(host.path("state/token-key")).unwrap(), key);
+    host.run(&["token", "alice"]).ok();
+    // Who means it says so.
+    std::fs::remove_file(host.path("state/store")).unwrap();
+    let added = host.command(&["users", "add", "bob"]).env("LONGPLAY_STORE__URL", &other).output().unwrap();
+    assert!(added.status.success(), "{added:?}");
+}

@@ -284,12 +284,12 @@ async fn the_end_of_a_failed_run_is_put_on_record_when_the_store_is_back() {
 
 #[tokio::test]
 async fn top_artists_fail_without_harm_and_are_asked_for_once_a_day() {
-    for fault in [
-        Fault::before(Effect::Drop),
-        Fault::answer(Reply::outage(500)),
-        Fault::answer(Reply::html(200)),
-        Fault::answer(Reply::false_unauthorized()),
-        Fault::answer(Reply::new(403, "text/plain", "Insufficient client scope")),
+    for (fault, rejections) in [
+        (Fault::before(Effect::Drop), 0),
+        (Fault::answer(Reply::outage(500)), 0),
+        (Fault::answer(Reply::html(200)), 0),
+        (Fault::answer(Reply::false_unauthorized()), 1),
+        (Fault::answer(Reply::new(403, "text/plain", "Insufficient client scope")), 0),
     ] {
         let mut scene = Scene::new().await;
         scene.spotify.inject(Injection::new(Endpoint::Top, fault));
@@ -299,7 +299,8 @@ async fn top_artists_fail_without_harm_and_are_asked_for_once_a_day() {
             scene.clock.pass(3600);
         }
         assert_eq!(scene.spotify.requests(Endpoint::Top), 1);
-        assert!(!scene.journal.take().iter().any(|line| line.starts_with("rejected")));
+        let rejected = scene.journal.take().iter().filter(|line| line.starts_with("rejected")).count();
+        assert_eq!(rejected, rejections, "a token that Spotify refuses is given to nobody else");
         assert_eq!(scene.user().await.top_fetched_at, None);
         assert!(scene.told().iter().all(|(kind, _)| *kind == EventKind::Archived));
         assert_eq!(scene.clock.taken(), [0_u64; 0], "nobody waits for them");

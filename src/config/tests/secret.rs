@@ -46,6 +46,27 @@ fn secrets_come_from_systemd_credentials() {
 }
 
 #[test]
+fn roots_commands_find_the_credentials_of_the_service_where_systemd_does() {
+    let stored = "etc/credstore/longplay.store-url";
+    let in_use = "run/credentials/longplay.service/app-family-secret";
+    let mut host = Host::new()
+        .file("etc/longplay/longplay.toml", "[apps.family]\nclient_id = 'abc'\nauth = 'secret'\n")
+        .file(stored, "postgres:///music?host=/run/postgresql")
+        .file(in_use, "client-hunter2");
+    host.place.system_file = host.path("etc/longplay/longplay.toml");
+    assert_eq!(host.from("store.url"), ("(hidden)".into(), "credential store-url".into()));
+    assert!(matches!(host.load().apps[&"family".parse().unwrap()].auth, Auth::Secret(_)));
+    assert!(!host.place.lacks_credentials());
+    host.place.root = false;
+    assert!(host.faults()[0].contains("client_secret"), "{:?}", host.faults());
+    assert!(host.place.lacks_credentials());
+    // Another configuration has nothing to do with the service.
+    host.place.root = true;
+    host.place.config = Some(host.place.system_file.clone());
+    assert!(host.faults()[0].contains("client_secret"), "{:?}", host.faults());
+}
+
+#[test]
 fn a_secret_has_one_source() {
     let host =
         Host::with("[store]\nurl = 'postgres://u:hunter2@h/d'\nurl_file = 'u'\n").file("u", "sqlite:///x.db");

@@ -167,6 +167,27 @@ async fn an_app_that_is_refused_is_told_of_once_and_tried_rarely_by_one_caller()
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_is_set_moves_no_hold_and_no_fault() {
+    for step in [-7_200_000, 7_200_000] {
+        let scene = Scene::new();
+        scene.hold(Some(3_600)).await;
+        scene.gate.refuse(&scene.app, "invalid_client").await;
+        scene.pass(600);
+        scene.clock.step_wall(step);
+        let left = |until: Timestamp| until.since(scene.clock.now()).as_secs();
+        assert_eq!(scene.gate.held_until(&scene.app).map(left), Some(3_000));
+        assert_eq!(left(scene.gate.fault(&scene.app).unwrap().retry_at), 6 * 3_600 - 600);
+        scene.pass(3_000);
+        assert_eq!(scene.gate.held_until(&scene.app), None);
+        scene.clock.step_wall(-step);
+        assert_eq!(scene.gate.held_until(&scene.app), None, "a hold that is over stays so");
+        assert!(!scene.gate.try_refused(&scene.app).await);
+        scene.pass(5 * 3_600);
+        assert!(scene.gate.try_refused(&scene.app).await);
+    }
+}
+
+#[tokio::test]
 async fn a_provider_that_has_rotated_once_counts_as_one_that_rotates() {
     let scene = Scene::new();
     assert_eq!(scene.gate.rotation(&scene.app), Rotation::Unknown);

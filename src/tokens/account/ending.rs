@@ -61,6 +61,10 @@ impl Account {
                 self.refuse_all(&TokenError::NeedsLogin(reason), effects);
             }
             Outcome::Doubt(reason, since) => {
+                // What went before, an outage for instance, does not put off the first try of a doubt.
+                if view.doubt.is_none() {
+                    self.backoff = None;
+                }
                 let since = view.doubt.as_ref().map_or(since, |(_, _, since)| *since);
                 view.doubt = Some((true, reason.clone(), since));
                 let error = TokenError::InDoubt { reason, retry_after: Duration::ZERO };
@@ -71,10 +75,22 @@ impl Account {
         }
     }
 
+    /// Each try that is in doubt may have been the provider's commit: the next one comes well within its grace.
+    fn longest_backoff(&self) -> Duration {
+        let grace = self.rules.rotation_grace;
+        match &self.known {
+            Known::Login(view) if view.doubt.is_some() && !grace.is_zero() => {
+                (grace / 4).min(LONGEST_BACKOFF)
+            }
+            _ => LONGEST_BACKOFF,
+        }
+    }
+
     pub(super) fn back_off(&mut self, now: Moment, why: TokenError) -> Duration {
         let tries = self.backoff.as_ref().map_or(0, |b| b.tries);
-        let pause = (FIRST_BACKOFF * 2_u32.pow(tries.min(10))).min(LONGEST_BACKOFF);
-        let pause = pause.mul_f64(0.8 + 0.4 * now.chance).min(LONGEST_BACKOFF);
+        let longest = self.longest_backoff();
+        let pause = (FIRST_BACKOFF * 2_u32.pow(tries.min(10))).min(longest);
+        let pause = pause.mul_f64(0.8 + 0.4 * now.chance).min(longest);
         let until = BootTime(now.boot.0 + pause);
         self.backoff = Some(Box::new(Backoff { tries: tries + 1, until, why }));
         pause

@@ -176,6 +176,17 @@ async fn a_refused_client_blocks_the_app_and_touches_no_login() {
 }
 
 #[tokio::test]
+async fn a_try_of_a_refused_app_that_shows_nothing_of_it_is_made_again_soon() {
+    let scene = Scene::new().await;
+    scene.script([Ok(answer(400, r#"{"error":"invalid_client"}"#)), Ok(answer(503, "upstream"))]);
+    assert!(matches!(scene.token().await, Err(TokenError::Blocked(_))));
+    scene.clock.advance(Duration::from_secs(6 * 3_600));
+    assert!(matches!(scene.token().await, Err(TokenError::InDoubt { .. })));
+    scene.until(|| scene.exchange.gate.fault(&scene.app.name).is_none()).await;
+    assert_eq!(scene.token().await.unwrap(), "a1");
+}
+
+#[tokio::test]
 async fn a_new_login_is_not_overwritten_by_the_late_answer_of_the_old_one() {
     let scene = Scene::new().await;
     let hold = Arc::new(Notify::new());

@@ -81,15 +81,59 @@ fn backoff_grows_from_a_second_to_a_quarter_of_an_hour_without_end() {
     let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
     let mut now = moment(3_590);
     ask(&mut account, 1, Need::default(), now);
+    assert_eq!(
+        pauses(&mut account, &mut now, 15, cut),
+        [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900, 900, 900]
+    );
+}
+
+/// Lets it fail this way again and again, and says after how many seconds each next try comes.
+fn pauses(
+    account: &mut Account,
+    now: &mut Moment,
+    times: usize,
+    outcome: impl Fn(Moment) -> Outcome,
+) -> Vec<u64> {
     let mut pauses = Vec::new();
-    for _ in 0..15 {
-        done(&mut account, Outcome::Doubt("cut".to_owned(), now.wall), now);
-        let at = account.wake_at(now, &Weather::default()).unwrap();
+    for _ in 0..times {
+        done(account, outcome(*now), *now);
+        let at = account.wake_at(*now, &Weather::default()).unwrap();
         pauses.push(at.since(now.boot).as_secs());
-        now = Moment { boot: at, wall: now.wall + at.since(now.boot), ..now };
-        assert_eq!(starts(&account.on(Input::Wake, now, &Weather::default())), 1);
+        *now = Moment { boot: at, wall: now.wall + at.since(now.boot), ..*now };
+        assert_eq!(starts(&account.on(Input::Wake, *now, &Weather::default())), 1);
     }
-    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900, 900, 900]);
+    pauses
+}
+
+fn not_sent(_: Moment) -> Outcome {
+    Outcome::NotSent(waiting("no connection".to_owned(), Duration::ZERO, Trouble::Unreachable))
+}
+
+fn cut(now: Moment) -> Outcome {
+    Outcome::Doubt("cut".to_owned(), now.wall)
+}
+
+#[test]
+fn a_doubt_is_tried_again_at_once_however_long_an_outage_went_before_it() {
+    let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
+    let mut now = moment(3_590);
+    for id in 1..=12 {
+        assert_eq!(starts(&ask(&mut account, id, Need::default(), now)), 1);
+        done(&mut account, not_sent(now), now);
+        now = Moment { boot: BootTime(now.boot.0 + S * 900), wall: now.wall + S * 900, ..now };
+    }
+    ask(&mut account, 13, Need::default(), now);
+    assert_eq!(pauses(&mut account, &mut now, 3, cut), [1, 2, 4]);
+}
+
+#[test]
+fn where_the_provider_grants_grace_a_doubt_is_tried_several_times_within_it() {
+    let mut account = known(view(1, 7, moment(0), LIFETIME), moment(0));
+    account.rules.rotation_grace = S * 600;
+    let mut now = moment(3_590);
+    ask(&mut account, 1, Need::default(), now);
+    assert_eq!(pauses(&mut account, &mut now, 10, cut), [1, 2, 4, 8, 16, 32, 64, 128, 150, 150]);
+    assert_eq!(pauses(&mut account, &mut now, 2, not_sent), [150, 150], "it is in doubt still");
 }
 
 #[test]
