@@ -22,10 +22,11 @@ enum What {
     /// seals everything with it and deletes the old one. It can be interrupted at any point: the
     /// next start goes on with it.
     ///
-    /// Where the configuration gives the key: put the new one in its place (tokens.key_file or the
-    /// credential token-key) and the old one beside it (tokens.old_key_file or token-key-old), for
-    /// every daemon of the store; restart them all, then run this once. The old key can go after
-    /// that.
+    /// Where the configuration gives the key, each daemon must open at every moment what any
+    /// other seals. So first give every daemon of the store the new key as the old one
+    /// (tokens.old_key_file or the credential token-key-old), and restart it; then the new one as
+    /// tokens.key_file (token-key) and the present one as the old one, and restart it; then run
+    /// this once. The old key can go after that.
     #[command(verbatim_doc_comment)]
     Rotate {
         /// Print JSON: {"logins", "answers", "message"}
