@@ -15,13 +15,13 @@ check 'the credential is there' in_host test -s /run/credentials/longplay.servic
 check 'no other user can read it' fails sh_in 'runuser -u nobody -- cat /run/credentials/longplay.service/token-key'
 
 in_host systemctl stop longplay
-check 'systemd-creds encrypts the key' in_host systemd-creds encrypt --name=token-key /etc/credstore/longplay.token-key /etc/credstore.encrypted/longplay.token-key
 in_host mv /etc/credstore/longplay.token-key /root/token-key
 check 'without its key a sealed store is refused' fails in_host systemctl start longplay
 check 'with 78' is ExecMainStatus 78
 check 'and is not tried again' not_tried_again
 check 'the journal has it as an error, with the cure' sh_in 'journalctl -q _SYSTEMD_UNIT=longplay.service -p err -n 5 -o cat | grep -q "credential token-key"'
-check 'and so has the status' status_says 'token key'
+check 'and so has the status' status_says 'token-key'
+check 'systemd-creds encrypts the key' in_host systemd-creds encrypt --name=token-key /root/token-key /etc/credstore.encrypted/longplay.token-key
 in_host cat /usr/share/doc/longplay/examples/encrypted-credentials.conf | drop_in credentials
 in_host systemctl reset-failed longplay
 in_host systemctl start longplay
