@@ -19,7 +19,8 @@ in_host mv /etc/credstore/longplay.token-key /root/token-key
 check 'without its key a sealed store is refused' fails in_host systemctl start longplay
 check 'with 78' is ExecMainStatus 78
 check 'and is not tried again' not_tried_again
-check 'with the cure' sh_in 'journalctl -q -u longplay -n 20 -o cat | grep -q "credential token-key"'
+check 'the journal has it as an error, with the cure' sh_in 'journalctl -q _SYSTEMD_UNIT=longplay.service -p err -n 5 -o cat | grep -q "credential token-key"'
+check 'and so has the status' status_says 'token-key'
 check 'systemd-creds encrypts the key' in_host systemd-creds encrypt --name=token-key /root/token-key /etc/credstore.encrypted/longplay.token-key
 in_host cat /usr/share/doc/longplay/examples/encrypted-credentials.conf | drop_in credentials
 in_host systemctl reset-failed longplay

@@ -59,6 +59,16 @@ check 'it stops without PostgreSQL' in_host systemctl stop longplay
 check 'at once' test $((SECONDS - began)) -le 7
 check 'it starts without PostgreSQL: READY' in_host systemctl start longplay
 check 'and degraded' status_says 'degraded'
+# A reload while PostgreSQL has never been reached.
+check 'a good configuration is taken into use meanwhile' in_host systemctl reload longplay
+cursor=$(moment)
+printf '[tokens]\nbuffer = "soon"\n' | write /etc/longplay/conf.d/wrong.toml
+check 'a faulty one is refused' fails in_host systemctl reload longplay
+check 'with the fault in the journal' within 5 said_since "$cursor" 'conf.d/wrong.toml: tokens.buffer'
+check 'and in the status' within 10 status_says 'tokens.buffer'
+in_host rm /etc/longplay/conf.d/wrong.toml
+check 'mended, it is reloaded' in_host systemctl reload longplay
+check 'and the status tells of it no more' within 10 status_lacks 'tokens.buffer'
 in_host systemctl start postgresql
 check 'PostgreSQL comes: well by itself' within 40 longplay status --check
 drop_in watchdog </dev/null

@@ -42,3 +42,21 @@ spotify forget >/dev/null
 wait "$asking"
 in_host systemctl start longplay
 check 'the login is alive after it' within 60 longplay token alice --fresh
+
+# The actor that refreshes tokens hangs; the watchdog is far away.
+in_host install -m 755 /mnt/longplay-failpoints /usr/local/bin/longplay
+printf '[Service]\nExecStart=\nExecStart=/usr/local/bin/longplay serve\nExecPaths=/usr/local/bin\nWatchdogSec=10min\nEnvironment="FAILPOINTS=token-asked=1*off->pause"\n' | drop_in hang
+in_host systemctl restart longplay
+within 20 is ActiveState active >/dev/null
+for _ in 1 2; do timeout 3 "$host" in longplay token alice >/dev/null 2>&1; done
+began=$SECONDS
+in_host systemctl stop longplay &
+stopping=$!
+check 'a daemon whose refresh actor hangs says that it stops' within 15 status_says 'stopping'
+wait "$stopping"
+check 'it goes before systemd would kill it' test $((SECONDS - began)) -le 80
+check 'by itself' is Result success
+drop_in hang </dev/null
+in_host rm -f /usr/local/bin/longplay
+in_host systemctl start longplay
+check 'the login is alive after it' within 60 longplay token alice --fresh

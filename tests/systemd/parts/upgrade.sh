@@ -47,7 +47,9 @@ before=$(data)
 check 'a migration that fails ends the start' fails in_host systemctl start longplay
 check 'with 78' is ExecMainStatus 78
 check 'and is not tried again' not_tried_again
-check 'the journal says why' sh_in 'journalctl -q -u longplay -n 10 -o cat | grep -qi "migrat\|schema\|version"'
+check 'the journal says why, as an error' sh_in 'journalctl -q _SYSTEMD_UNIT=longplay.service -p err -n 5 -o cat | grep -qi "migration"'
+check 'and so does the status' status_says 'migration'
+check 'no other store is advised: this one is ours' fails sh_in 'journalctl -q _SYSTEMD_UNIT=longplay.service -n 20 -o cat | grep "choose another"'
 check 'the old data are untouched' test "$(data)" = "$before"
 
 # Removing and purging.
