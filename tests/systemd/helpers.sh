@@ -110,7 +110,7 @@ spotify() {
     printf '%s\n' "$*" >&"$SPOTIFY_IN"
     if ! IFS= read -r -t 20 answer <&"$SPOTIFY_OUT"; then
         # Every later answer would be taken for that of another question.
-        echo "the simulated Spotify does not answer: $*" >&2
+        echo "the simulated Spotify does not answer: $*" >>/proc/$$/fd/2
         kill -TERM $$
         exit 1
     fi
