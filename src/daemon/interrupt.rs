@@ -72,8 +72,8 @@ impl Interrupts {
         tokio::select! {
             () = &mut finished => {}
             () = clock.sleep(SOON) => {
-                (self.tell)("finishing what was begun, so that no login is lost; once more, and it ends at once");
                 by_default(true);
+                (self.tell)("finishing what was begun, so that no login is lost; once more, and it ends at once");
                 finished.await;
             }
         }
