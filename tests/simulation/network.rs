@@ -282,6 +282,9 @@ impl spotify::Transport for Network {
         world.step(StepOf::Run, "after a call").await;
         let Ok(Some(reply)) = reply else { return gone("no whole answer in time") };
         world.heed(who, &reply);
+        if let (401, Some(who)) = (reply.status, who) {
+            world.state().people[who].refused = Some(token.expose().to_owned());
+        }
         let mut headers = HeaderMap::new();
         for (name, value) in &reply.headers {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -313,9 +316,6 @@ impl Network {
         }
         if false_401 {
             world.met(who, BACKING_OFF, "false 401");
-            if let Some(who) = who {
-                world.state().people[who].refused = Some(token.to_owned());
-            }
             return Some(Reply::false_unauthorized());
         }
         let Outcome::Whole(reply) = world.spotify.answer(call).await else { return None };
