@@ -79,7 +79,8 @@ impl Place {
 
     /// What `/` is to the configuration of the system's own daemon, where this is a command of root's on it.
     fn services_root(&self) -> Option<&Path> {
-        let services = self.root && self.config.is_none() && self.system_file.ends_with(SYSTEM_FILE);
+        let its_own = self.config.as_ref().is_none_or(|file| *file == self.system_file);
+        let services = self.root && its_own && self.system_file.ends_with(SYSTEM_FILE);
         self.system_file.ancestors().nth(3).filter(|_| services)
     }
 

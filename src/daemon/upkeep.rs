@@ -30,7 +30,8 @@ mod store;
 /// How often the store, the users, the clock and the status are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long the store is waited for before READY, and at a look while it was never reached. It goes on being opened.
-pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// Longer than PostgreSQL gets for a connection, so that the reason is told which that ends with.
+pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(6);
 /// Events and runs are kept for so long.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How often the logins' ends are looked at.

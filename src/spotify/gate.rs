@@ -30,9 +30,52 @@ struct Known {
     state: AppState,
     /// In their order; few, since they are of those that changed something.
     unsaved: Vec<Change>,
+    /// The hold, and the next try of a refused app, as they were reckoned here: by this host's wall clock as it is. What
+    /// was read may have been reckoned by another, or by this one when it was wrong.
+    own: (Option<Timestamp>, Option<Timestamp>),
 }
 
 impl Known {
+    fn times(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        (self.state.hold_until, self.state.fault.as_ref().map(|fault| fault.retry_at))
+    }
+
+    /// Notes which of the times are others than before: those were reckoned here.
+    fn reckoned(&mut self, before: (Option<Timestamp>, Option<Timestamp>)) {
+        let now = self.times();
+        self.own.0 = if now.0 == before.0 { self.own.0 } else { now.0 };
+        self.own.1 = if now.1 == before.1 { self.own.1 } else { now.1 };
+    }
+
+    /// The wall clock was set by so many milliseconds, and what was reckoned by it moves along.
+    fn keep_pace(&mut self, step: i64) {
+        let (hold, retry) = self.times();
+        if let Some(old) = hold.filter(|_| hold == self.own.0) {
+            let new = old.offset_millis(step);
+            self.make(move |state| {
+                if state.hold_until == Some(old) {
+                    state.hold_until = Some(new);
+                }
+            });
+            self.own.0 = Some(new);
+        }
+        if let Some(old) = retry.filter(|_| retry == self.own.1) {
+            let new = old.offset_millis(step);
+            self.make(move |state| {
+                if let Some(fault) = state.fault.as_mut().filter(|fault| fault.retry_at == old) {
+                    fault.retry_at = new;
+                }
+            });
+            self.own.1 = Some(new);
+        }
+    }
+
+    /// Changes the state; it is saved with the next change.
+    fn make(&mut self, change: impl Fn(&mut AppState) + Send + Sync + 'static) {
+        change(&mut self.state);
+        self.unsaved.push(Arc::new(change));
+    }
+
     /// Takes over what the store has, and makes the changes that it lacks to that. A hold is never shortened.
     fn take_over(&mut self, stored: AppState) {
         let held = std::mem::replace(&mut self.state, stored.clone()).hold_until;
@@ -52,19 +95,14 @@ struct Apps {
 }
 
 impl Apps {
-    /// Where the wall clock was set, the times are moved along: a hold is neither cut short by that nor lengthened.
+    /// Where the wall clock was set, what was reckoned by it moves along: a hold is neither cut short by that nor lengthened.
     fn keep_pace(&mut self, wall: Timestamp, boot: BootTime) {
         let expected = self.wall + boot.since(self.boot);
         let step = wall.as_millis().saturating_sub(expected.as_millis());
         if step.unsigned_abs() < SET_BY {
             return;
         }
-        for Known { state, .. } in self.known.values_mut() {
-            state.hold_until = state.hold_until.map(|until| until.offset_millis(step));
-            if let Some(fault) = &mut state.fault {
-                fault.retry_at = fault.retry_at.offset_millis(step);
-            }
-        }
+        self.known.values_mut().for_each(|known| known.keep_pace(step));
         (self.wall, self.boot) = (wall, boot);
     }
 }
@@ -110,9 +148,10 @@ impl Gate {
         let mut apps = self.apps();
         for app in known.into_iter().chain(new) {
             let state = stored.remove(&app).unwrap_or_default();
-            let known = apps.known.entry(app).or_insert(Known { state, unsaved: Vec::new() });
+            let known = apps.known.entry(app).or_insert_with(|| Known { state, ..Known::default() });
             if let Some(fault) = &mut known.state.fault {
                 fault.retry_at = now;
+                known.own.1 = Some(now);
             }
         }
         Ok(())
@@ -286,11 +325,12 @@ impl Gate {
         let result = {
             let mut apps = self.apps();
             let known = apps.known.entry(app.clone()).or_default();
-            let before = known.state.clone();
+            let (before, times) = (known.state.clone(), known.times());
             let first = change(&mut known.state);
             if known.state == before {
                 return first;
             }
+            known.reckoned(times);
             let result = Arc::new(Mutex::new(first));
             let newest = Arc::clone(&result);
             known.unsaved.push(Arc::new(move |state| *locked(&newest) = change(state)));

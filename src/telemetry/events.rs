@@ -73,7 +73,7 @@ impl Events {
 /// The message, with whom it is about where it does not begin with that: in the journal it stands alone.
 fn line(event: &Event) -> Cow<'_, str> {
     match &event.user {
-        Some(user) if !event.message.starts_with(user.as_str()) => {
+        Some(user) if event.message.split([' ', ':']).next() != Some(user.as_str()) => {
             format!("{user}: {}", event.message).into()
         }
         _ => event.message.as_str().into(),
@@ -128,6 +128,7 @@ mod tests {
         };
         assert_eq!(line(&event(Some("bob"), "2 new plays")), "bob: 2 new plays");
         assert_eq!(line(&event(Some("bob"), "bob must log in")), "bob must log in");
+        assert_eq!(line(&event(Some("no"), "nothing new")), "no: nothing new");
         assert_eq!(line(&event(None, "the clock is wrong")), "the clock is wrong");
     }
 }

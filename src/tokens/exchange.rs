@@ -119,14 +119,14 @@ impl Exchange {
         if self.stopping.is_cancelled() {
             return Report { outcome: Outcome::NotSent(TokenError::Stopped), skew: None };
         }
-        if let Some(outcome) = self.refused_by_gate(&app, errand.start.insist).await {
-            return Report { outcome, skew: None };
-        }
-        let was_refused = self.gate.fault(&app).is_some();
+        let granted = match self.refused_by_gate(&app, errand.start.insist).await {
+            Ok(granted) => granted,
+            Err(outcome) => return Report { outcome, skew: None },
+        };
         let report = self.carry_out(errand, stalled).await;
         let shows_nothing =
             matches!(report.outcome, Outcome::NotSent(_) | Outcome::Superseded | Outcome::Doubt(..));
-        if was_refused && shows_nothing {
+        if granted && shows_nothing {
             self.gate.untried(&app).await;
         }
         report
@@ -279,19 +279,20 @@ impl Exchange {
         }))
     }
 
-    async fn refused_by_gate(&self, app: &AppName, insist: bool) -> Option<Outcome> {
+    /// Whether it is the try of a refused app.
+    async fn refused_by_gate(&self, app: &AppName, insist: bool) -> Result<bool, Outcome> {
         if let Some(why) = self.gate.shut_because() {
-            return Some(Outcome::ClientRefused(why.to_string()));
+            return Err(Outcome::ClientRefused(why.to_string()));
         }
         if let Some(until) = self.gate.held_until(app) {
             let reason = format!("Spotify's rate limit holds the app until {until}");
             let retry_after = until.since(self.clock.now());
             let trouble = Trouble::RateLimited;
-            return Some(Outcome::NotSent(TokenError::Waiting { reason, retry_after, trouble }));
+            return Err(Outcome::NotSent(TokenError::Waiting { reason, retry_after, trouble }));
         }
-        let fault = self.gate.fault(app)?;
-        let may = self.gate.try_refused(app).await || insist;
-        (!may).then_some(Outcome::ClientRefused(fault.reason))
+        let Some(fault) = self.gate.fault(app) else { return Ok(false) };
+        let granted = self.gate.try_refused(app).await;
+        if granted || insist { Ok(granted) } else { Err(Outcome::ClientRefused(fault.reason)) }
     }
 
     /// Step 1. The same statement is repeated until the store answers, for a while. Answers from when the lease counts;

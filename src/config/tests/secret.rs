@@ -63,6 +63,10 @@ fn roots_commands_find_the_credentials_of_the_service_where_systemd_does() {
     // Another configuration has nothing to do with the service.
     host.place.root = true;
     host.place.config = Some(host.place.system_file.clone());
+    host.load();
+    let host = host.file("mine.toml", "[apps.family]\nclient_id = 'abc'\nauth = 'secret'\n");
+    let config = Some(host.path("mine.toml"));
+    let host = Host { place: Place { config, ..host.place.clone() }, ..host };
     assert!(host.faults()[0].contains("client_secret"), "{:?}", host.faults());
 }
 

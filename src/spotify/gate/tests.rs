@@ -188,6 +188,29 @@ async fn a_wall_clock_that_is_set_moves_no_hold_and_no_fault() {
 }
 
 #[tokio::test]
+async fn what_was_read_while_the_wall_clock_was_wrong_is_not_moved_when_it_is_set_right() {
+    let scene = Scene::new();
+    scene.hold(Some(3_600)).await;
+    scene.gate.refuse(&scene.app, "invalid_client").await;
+    // A host without a clock of its own comes back after days, and believes that none of them have passed.
+    let restarted = scene.restarted().await;
+    assert!(restarted.held_until(&scene.app).is_some());
+    scene.clock.step_wall(5 * 86_400_000);
+    assert_eq!(restarted.held_until(&scene.app), None);
+    assert!(restarted.try_refused(&scene.app).await);
+}
+
+#[tokio::test]
+async fn a_hold_that_was_moved_is_saved_so_with_the_next_change() {
+    let scene = Scene::new();
+    scene.hold(Some(3_600)).await;
+    scene.clock.step_wall(7_200_000);
+    scene.gate.refuse(&scene.app, "invalid_client").await;
+    let until = scene.restarted().await.held_until(&scene.app).unwrap();
+    assert_eq!(until.since(scene.clock.now()).as_secs(), 3_600);
+}
+
+#[tokio::test]
 async fn a_provider_that_has_rotated_once_counts_as_one_that_rotates() {
     let scene = Scene::new();
     assert_eq!(scene.gate.rotation(&scene.app), Rotation::Unknown);

@@ -10,6 +10,8 @@ use super::super::{TokenError, Trouble};
 use super::judge::{waiting, with_retry};
 use super::{Account, Backoff, Effect, Known, Outcome, Work};
 
+/// However short the grace: an outage must not be met with a try a second.
+const LEAST_IN_GRACE: Duration = Duration::from_secs(30);
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 pub(super) const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 
@@ -80,7 +82,7 @@ impl Account {
         let grace = self.rules.rotation_grace;
         match &self.known {
             Known::Login(view) if view.doubt.is_some() && !grace.is_zero() => {
-                (grace / 4).min(LONGEST_BACKOFF)
+                (grace / 4).clamp(LEAST_IN_GRACE, LONGEST_BACKOFF)
             }
             _ => LONGEST_BACKOFF,
         }

@@ -134,6 +134,8 @@ fn where_the_provider_grants_grace_a_doubt_is_tried_several_times_within_it() {
     ask(&mut account, 1, Need::default(), now);
     assert_eq!(pauses(&mut account, &mut now, 10, cut), [1, 2, 4, 8, 16, 32, 64, 128, 150, 150]);
     assert_eq!(pauses(&mut account, &mut now, 2, not_sent), [150, 150], "it is in doubt still");
+    account.rules.rotation_grace = S;
+    assert_eq!(pauses(&mut account, &mut now, 2, cut), [30, 30], "no storm, however short the grace");
 }
 
 #[test]
