@@ -271,7 +271,7 @@ impl spotify::Transport for Network {
         };
         let asked = async {
             world.clock.sleep(up).await;
-            let reply = self.api_reply(who, call, path, token.expose()).await;
+            let reply = self.api_reply(who, call, path).await;
             world.clock.sleep(down).await;
             reply
         };
@@ -297,7 +297,7 @@ impl spotify::Transport for Network {
 }
 
 impl Network {
-    async fn api_reply(&self, who: Option<usize>, call: Call, path: &str, token: &str) -> Option<Reply> {
+    async fn api_reply(&self, who: Option<usize>, call: Call, path: &str) -> Option<Reply> {
         let world = &self.0;
         let (outage, limited) = (world.ill(Ill::ApiOutage), world.ill(Ill::ApiLimited));
         let (nonsense, false_401) = (world.ill(Ill::ApiNonsense), world.ill(Ill::ApiFalse401));
