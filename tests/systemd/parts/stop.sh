@@ -45,7 +45,7 @@ check 'the login is alive after it' within 60 longplay token alice --fresh
 
 # The actor that refreshes tokens hangs; the watchdog is far away.
 in_host install -m 755 /mnt/longplay-failpoints /usr/local/bin/longplay
-printf '[Service]\nExecStart=\nExecStart=/usr/local/bin/longplay serve\nExecPaths=/usr/local/bin\nWatchdogSec=10min\nEnvironment="FAILPOINTS=token-asked=1*off->pause"\n' | drop_in hang
+printf '[Service]\nExecStart=\nExecStart=/usr/local/bin/longplay serve\nExecPaths=/usr/local/bin\nWatchdogSec=10min\nEnvironment="FAILPOINTS=token-asked=1*off->return"\n' | drop_in hang
 in_host systemctl restart longplay
 within 20 is ActiveState active >/dev/null
 for _ in 1 2; do timeout 3 "$host" in longplay token alice >/dev/null 2>&1; done

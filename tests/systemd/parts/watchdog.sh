@@ -19,7 +19,7 @@ check 'with every token' longplay token alice --fresh
 printf '[Service]\nWatchdogSec=15s\n' | drop_in watchdog
 # The actor that refreshes tokens hangs at the second question.
 in_host install -m 755 /mnt/longplay-failpoints /usr/local/bin/longplay
-printf '[Service]\nExecStart=\nExecStart=/usr/local/bin/longplay serve\nExecPaths=/usr/local/bin\nEnvironment="FAILPOINTS=token-asked=1*off->pause"\n' | drop_in hang
+printf '[Service]\nExecStart=\nExecStart=/usr/local/bin/longplay serve\nExecPaths=/usr/local/bin\nEnvironment="FAILPOINTS=token-asked=1*off->return"\n' | drop_in hang
 in_host systemctl restart longplay
 # Only this one daemon hangs, not the one that is started in its place.
 drop_in hang </dev/null
