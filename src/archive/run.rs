@@ -88,54 +88,50 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One call; one more with the next token where Spotify answers 401.
     async fn try_page(&self) -> Result<Page, Fault> {
-        let token = self.token().await?;
-        let answer = match self.ask_for_page(&token).await? {
-            Err(ApiError::Unauthorized) => {
-                self.reject(&token).await?;
-                self.ask_for_page(&self.token().await?).await?
-            }
-            answer => answer,
-        };
-        answer.map_err(|error| Fault::api(&error))
-    }
-
-    async fn ask_for_page(&self, token: &Token) -> Result<Result<Page, ApiError>, Fault> {
         let client = &self.shared.with.client;
-        let asked = |token| async move { client.recently_played(&self.who.api_url, token, self.now()).await };
-        self.call(&token.access_token, asked).await
+        let asked =
+            |token| async move { client.recently_played(&self.who.api_url, &token, self.now()).await };
+        self.call(asked).await?.map_err(|error| Fault::api(&error))
     }
 
-    /// Spotify answered 401: nobody gets this token again. Waits for the next one.
-    pub(super) async fn reject(&self, token: &Token) -> Result<(), Fault> {
+    /// One call of the Web API with a token of the user's; one more with the next token where Spotify answers 401.
+    pub(super) async fn call<T, F>(
+        &self,
+        ask: impl Fn(AccessToken) -> F,
+    ) -> Result<Result<T, ApiError>, Fault>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let token = self.token().await?;
+        let answer = self.answer_to(ask(token.access_token)).await?;
+        if !matches!(answer, Err(ApiError::Unauthorized)) {
+            return Ok(answer);
+        }
         let settled = self.shared.with.tokens.rejected(self.who.id, token.generation);
-        self.or_stop(settled).await?.map_err(|error| Fault::token(&error, self.now()))
+        self.or_stop(settled).await?.map_err(|error| Fault::token(&error, self.now()))?;
+        self.answer_to(ask(self.token().await?.access_token)).await
     }
 
     /// A token that is valid for the buffer. Where the app is held none is refreshed for that; but whoever must log in,
     /// or is blocked, hears that first.
-    pub(super) async fn token(&self) -> Result<Token, Fault> {
+    async fn token(&self) -> Result<Token, Fault> {
         self.check_claim()?;
         let need = Need { insist: self.trigger == Trigger::Manual, ..Need::default() };
         let token = self.or_stop(self.shared.with.tokens.token(self.who.id, need)).await?;
         token.map_err(|error| Fault::token(&error, self.now()))
     }
 
-    /// One call of the Web API, unless the app is held; a 429 holds it.
-    pub(super) async fn call<'t, T, F>(
+    /// One call, unless the app is held; a 429 holds it.
+    async fn answer_to<T>(
         &self,
-        token: &'t AccessToken,
-        ask: impl FnOnce(&'t AccessToken) -> F,
-    ) -> Result<Result<T, ApiError>, Fault>
-    where
-        F: Future<Output = Result<T, ApiError>>,
-    {
+        call: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<Result<T, ApiError>, Fault> {
         self.check_claim()?;
         self.check_gate()?;
         let (gate, app) = (&self.shared.with.gate, &self.who.app);
         self.shared.with.metrics.api_called(app);
-        let answer = self.or_stop(ask(token)).await?;
+        let answer = self.or_stop(call).await?;
         match &answer {
             Err(error @ ApiError::RateLimited { retry_after, .. }) => {
                 return Err(Fault::held(gate.hold(app, *retry_after).await, &error.to_string()));

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::run::Run;
 use crate::domain::{Timestamp, UserId};
-use crate::spotify::ApiError;
 
 const ONCE_IN: Duration = Duration::from_secs(24 * 3600);
 
@@ -53,12 +52,8 @@ impl Run<'_> {
         if fetched_at.is_some() {
             return Ok(());
         }
-        let token = self.token().await.map_err(|fault| fault.reason)?;
-        let asked = |token| async move { with.client.top_artists(&self.who.api_url, token).await };
-        let answer = self.call(&token.access_token, asked).await.map_err(|fault| fault.reason)?;
-        if matches!(answer, Err(ApiError::Unauthorized)) {
-            self.reject(&token).await.map_err(|fault| fault.reason)?;
-        }
+        let asked = |token| async move { with.client.top_artists(&self.who.api_url, &token).await };
+        let answer = self.call(asked).await.map_err(|fault| fault.reason)?;
         let artists = answer.map_err(|error| error.to_string())?;
         let kept = with.store.save_top_artists(self.who.id, self.now(), &artists).await;
         kept.map_err(|error| error.to_string())

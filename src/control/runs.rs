@@ -184,17 +184,20 @@ impl Service {
         }
         let Ok(token) = parts.tokens.token(user.id, Need::default()).await else { return };
         parts.metrics.api_called(&app.name);
-        let noted = match parts.client.me(&app.api_url, &token.access_token).await {
+        let mut told = parts.client.me(&app.api_url, &token.access_token).await;
+        if matches!(told, Err(ApiError::Unauthorized)) {
+            parts.metrics.unauthorized();
+            if parts.tokens.rejected(user.id, token.generation).await.is_err() {
+                return; // a run says why, and its end comes here again
+            }
+            let Ok(token) = parts.tokens.token(user.id, Need::default()).await else { return };
+            parts.metrics.api_called(&app.name);
+            told = parts.client.me(&app.api_url, &token.access_token).await;
+        }
+        let noted = match told {
             Ok(account) => parts.store.set_account(user.id, grant.epoch, &account.id).await,
             Err(ApiError::RateLimited { retry_after, .. }) => {
                 parts.gate.hold(&app.name, retry_after).await;
-                return;
-            }
-            Err(ApiError::Unauthorized) => {
-                parts.metrics.unauthorized();
-                if let Err(error) = parts.tokens.rejected(user.id, token.generation).await {
-                    tracing::debug!(user = %user.name, "no token in the place of a refused one: {error}");
-                }
                 return;
             }
             Err(error) => {
