@@ -25,7 +25,7 @@ mod tests;
 pub use credential::TokenKey;
 pub use fault::{Fault, Faults};
 pub use form::STORE_URL;
-pub use place::Place;
+pub use place::{LOADED, Place};
 
 /// Everything that is configured, checked.
 #[derive(Debug, Clone)]

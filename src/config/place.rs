@@ -10,6 +10,9 @@ use super::Fault;
 /// Below `/`.
 const SYSTEM_FILE: &str = "etc/longplay/longplay.toml";
 
+/// The credentials that the service's unit names by itself; others come by drop-ins, and are found while it runs.
+pub const LOADED: [&str; 4] = ["token-key", "token-key-old", "store-url", "app-default-secret"];
+
 /// The surroundings that a configuration is loaded in.
 #[derive(Clone)]
 pub struct Place {
@@ -71,7 +74,10 @@ impl Place {
                 let root = self.services_root()?;
                 let stored = |dir| root.join(dir).join(format!("longplay.{name}"));
                 let in_use = root.join("run/credentials/longplay.service").join(name);
-                vec![stored("etc/credstore"), stored("run/credstore"), in_use]
+                match LOADED.contains(&name) {
+                    true => vec![stored("etc/credstore"), stored("run/credstore"), in_use],
+                    false => vec![in_use],
+                }
             }
         };
         places.into_iter().find(|path| exists(path))

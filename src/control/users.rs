@@ -159,7 +159,8 @@ impl Service {
         let user = self.find_unblocked(name).await?;
         let need = Need {
             valid_for: Duration::from_secs(question.valid_for.unwrap_or(0)),
-            fresh: question.fresh.unwrap_or(false),
+            // Where the next try of a refused app is due, this is it.
+            fresh: question.fresh.unwrap_or(false) || self.parts().gate.fault(&user.app).is_some(),
             insist: false,
             program: true,
         };
@@ -172,7 +173,8 @@ impl Service {
     }
 
     /// The user of this name; refuses who is blocked: with a token that is still valid they would only be refused by
-    /// Spotify. Another daemon may have found since that they are so no more.
+    /// Spotify. Another daemon may have found since that they are so no more, and a refused app is tried again from time to
+    /// time.
     async fn find_unblocked(&self, name: &UserName) -> Result<Arc<Known>, Problem> {
         let mut user = self.find(name).await?;
         if user.blocked.is_some() && !user.paused {
@@ -183,7 +185,6 @@ impl Service {
             return Ok(user); // the actor says so
         }
         self.has_app(&user)?;
-        // Where the next try of a refused app is due, this may be it.
         let fault = self.parts().gate.fault(&user.app).filter(|fault| fault.retry_at > self.now());
         match fault.map(|fault| fault.reason).or_else(|| user.blocked.as_deref().map(str::to_owned)) {
             Some(reason) => Err(Problem::new(Word::Blocked, 409, reason)),

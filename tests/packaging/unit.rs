@@ -26,7 +26,9 @@ fn the_manual_names_every_credential_of_the_unit() {
         // A relative name may be missing, an absolute path may not (systemd.exec(5)).
         assert_eq!(from, format!("longplay.{name}"));
         assert!(page.contains(&format!("\\fB{}\\fR", name.replace('-', "\\-"))), "{name}");
+        assert!(longplay::config::LOADED.contains(&name), "root's commands look for {name} elsewhere");
     }
+    assert_eq!(values("LoadCredential").len(), longplay::config::LOADED.len());
 }
 
 #[test]

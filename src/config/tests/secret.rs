@@ -52,6 +52,7 @@ fn roots_commands_find_the_credentials_of_the_service_where_systemd_does() {
     let mut host = Host::new()
         .file("etc/longplay/longplay.toml", "[apps.family]\nclient_id = 'abc'\nauth = 'secret'\n")
         .file(stored, "postgres:///music?host=/run/postgresql")
+        .file("etc/credstore/longplay.app-family-secret", "the unit does not load it")
         .file(in_use, "client-hunter2");
     host.place.system_file = host.path("etc/longplay/longplay.toml");
     assert_eq!(host.from("store.url"), ("(hidden)".into(), "credential store-url".into()));
