@@ -107,7 +107,7 @@ impl Life {
 
     /// Starts nothing new, finishes every refresh and login under way; a second signal hurries.
     async fn end(&mut self, signals: &mut Signals) {
-        notify::stopping("stopping");
+        notify::stopping();
         let core = self.door.core();
         let (refreshes, logins) = match &core {
             Some(core) => {

@@ -29,8 +29,8 @@ pub fn reloading() {
 }
 
 /// Stopping.
-pub fn stopping(status: &str) {
-    tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+pub fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
 /// Alive, where systemd wants to hear it.

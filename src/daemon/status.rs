@@ -2,16 +2,37 @@
 
 use std::time::Duration;
 
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::clock::Clock;
 use crate::control::Service;
-use crate::domain::{Tally, Timestamp, UserState};
+use crate::domain::{Event, Tally, Timestamp, UserState};
 
 use super::door::Door;
+
+/// What follows from an event is done within so long.
+const SOON: Duration = Duration::from_millis(200);
 
 /// "3 users: 2 ok, 1 must log in; last play 2 min ago", what people must do, and what is wrong with the daemon.
 pub async fn line(door: &Door, now: Timestamp) -> String {
     match door.core() {
         Some(core) => of_service(&core.service, now).await,
         None => format!("degraded: {}", door.problems().join("; ")),
+    }
+}
+
+/// Has it told again when something of note has happened; a burst counts as one.
+pub async fn after_events<F: Future<Output = ()>>(
+    mut events: Receiver<Event>,
+    clock: &dyn Clock,
+    tell: impl Fn() -> F,
+) {
+    // Whoever fell behind has missed some: that is something too.
+    while !matches!(events.recv().await, Err(RecvError::Closed)) {
+        clock.sleep(SOON).await;
+        events = events.resubscribe();
+        tell().await;
     }
 }
 
@@ -65,7 +86,39 @@ fn age(age: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::clock::SimulatedClock;
+    use crate::domain::EventKind;
+    use crate::telemetry::{Events, Note};
+
+    #[tokio::test]
+    async fn what_happens_is_told_soon_and_a_burst_once() {
+        let clock = Arc::new(SimulatedClock::new(Timestamp::from_millis(10_000_000)));
+        let events = Events::new(clock.clone());
+        let (told, mut tellings) = mpsc::unbounded_channel();
+        let (heard, at) = (events.listen(), clock.clone());
+        tokio::spawn(async move { after_events(heard, &*at, || async { told.send(()).unwrap() }).await });
+        for burst in [100, 1, 5_000] {
+            for _ in 0..burst {
+                events.tell(EventKind::Archived, Note::default(), "1 new play");
+            }
+            while tellings.is_empty() {
+                clock.advance(SOON);
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..10 {
+                clock.advance(SOON);
+                tokio::task::yield_now().await;
+            }
+            assert_eq!((tellings.recv().await, tellings.try_recv().ok()), (Some(()), None), "{burst}");
+        }
+        drop(events);
+        assert_eq!(tellings.recv().await, None, "the end of the events is the end of that");
+    }
 
     #[test]
     fn the_status_line_is_in_words() {

@@ -108,6 +108,12 @@ impl Upkeep {
     /// Tells systemd how things are, from now on.
     pub fn start_status(self: &Arc<Self>, end: &CancellationToken) {
         self.every("status", LOOK, end, |upkeep| async move { upkeep.tell_status().await });
+        let (upkeep, end) = (Arc::clone(self), end.clone());
+        let (events, clock) = (self.ground.events.listen(), Arc::clone(&self.ground.clock));
+        tokio::spawn(async move {
+            let told = status::after_events(events, &*clock, || upkeep.tell_status());
+            let _ = end.run_until_cancelled(told).await;
+        });
     }
 
     fn every<F>(
@@ -229,7 +235,6 @@ impl Upkeep {
     }
 
     async fn tell_status(&self) {
-        // Also where it is as it was: a reload tells it too, and what it told may be true no more.
         notify::status(&self.status_line().await);
     }
 
