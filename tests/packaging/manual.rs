@@ -25,7 +25,7 @@ fn page(command: &Command, all: &[Command]) -> String {
     let man = Man::new(command.clone());
     let mut rendered = Vec::new();
     man.render_name_section(&mut rendered).unwrap();
-    man.render_synopsis_section(&mut rendered).unwrap();
+    rendered.extend(synopsis(command).into_bytes());
     man.render_description_section(&mut rendered).unwrap();
     man.render_options_section(&mut rendered).unwrap();
     let rendered = String::from_utf8(rendered).unwrap();
@@ -52,6 +52,13 @@ fn page(command: &Command, all: &[Command]) -> String {
         .collect();
     page.push_str(&(roff::text(&also.join(", ")) + "\n"));
     page
+}
+
+/// As the help has it: what clap_mangen writes leaves out what an option takes.
+fn synopsis(command: &Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let lines = usage.trim_start_matches("Usage: ").lines().map(str::trim);
+    roff::section("SYNOPSIS") + &roff::verbatim(lines)
 }
 
 /// What stands after a command's help: each block begins with a line such as "Examples:".
