@@ -20,11 +20,12 @@ printf '[Service]\nWatchdogSec=15s\n' | drop_in watchdog
 # The actor that refreshes tokens hangs at the second question.
 in_host install -m 755 /mnt/longplay-failpoints /usr/local/bin/longplay
 printf '[Service]\nExecStart=\nExecStart=/usr/local/bin/longplay serve\nExecPaths=/usr/local/bin\nEnvironment="FAILPOINTS=token-asked=1*off->return"\n' | drop_in hang
+# The daemon's own questions count too: it may hang as soon as it stands.
+cursor=$(moment)
 in_host systemctl restart longplay
 # Only this one daemon hangs, not the one that is started in its place.
 drop_in hang </dev/null
 count=$(restarts)
-cursor=$(moment)
 for _ in 1 2; do timeout 3 "$host" in longplay token alice >/dev/null 2>&1; done &
 asking=$!
 check 'a daemon whose refresh actor hangs is restarted' within 60 restarted "$count"
