@@ -2,14 +2,18 @@
 //! and how its provider rotates; it remembers that in the store, so that a restart changes nothing. All of them are shut
 //! while the store is one that nobody has accepted.
 
+mod known;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::clock::{BootTime, Clock};
+use crate::clock::Clock;
 use crate::domain::{AppFault, AppName, AppState, EventKind, Rotation, Timestamp};
 use crate::store::{GrantStore, StoreError};
 use crate::telemetry::{Events, Note};
+
+use known::{Apps, Kind, Known};
 
 /// The hold after a 429 without a usable Retry-After; it doubles with each one in a row.
 const FIRST_HOLD: Duration = Duration::from_secs(60);
@@ -17,95 +21,8 @@ const FIRST_HOLD: Duration = Duration::from_secs(60);
 const LONGEST_GUESS: Duration = Duration::from_secs(3_600);
 /// What is believed of a Retry-After. The longest seen from Spotify is 22 hours.
 const LONGEST_HOLD: Duration = Duration::from_secs(7 * 24 * 3_600);
-/// A wall clock that differs by so many milliseconds from what the boot clock says was set.
-const SET_BY: u64 = 1_000;
 /// How long an app that the token endpoint refuses is left alone.
 const FAULT_PAUSE: Duration = Duration::from_secs(6 * 3_600);
-
-type Change = Arc<dyn Fn(&mut AppState) + Send + Sync>;
-
-/// What is known of an app, and by which changes it is ahead of the store.
-#[derive(Default)]
-struct Known {
-    state: AppState,
-    /// In their order; few, since they are of those that changed something.
-    unsaved: Vec<Change>,
-    /// The hold, and the next try of a refused app, as they were reckoned here: by this host's wall clock as it is. What
-    /// was read may have been reckoned by another, or by this one when it was wrong.
-    own: (Option<Timestamp>, Option<Timestamp>),
-}
-
-impl Known {
-    fn times(&self) -> (Option<Timestamp>, Option<Timestamp>) {
-        (self.state.hold_until, self.state.fault.as_ref().map(|fault| fault.retry_at))
-    }
-
-    /// Notes which of the times are others than before: those were reckoned here.
-    fn reckoned(&mut self, before: (Option<Timestamp>, Option<Timestamp>)) {
-        let now = self.times();
-        self.own.0 = if now.0 == before.0 { self.own.0 } else { now.0 };
-        self.own.1 = if now.1 == before.1 { self.own.1 } else { now.1 };
-    }
-
-    /// The wall clock was set by so many milliseconds, and what was reckoned by it moves along.
-    fn keep_pace(&mut self, step: i64) {
-        let (hold, retry) = self.times();
-        if let Some(old) = hold.filter(|_| hold == self.own.0) {
-            let new = old.offset_millis(step);
-            self.make(move |state| {
-                if state.hold_until == Some(old) {
-                    state.hold_until = Some(new);
-                }
-            });
-            self.own.0 = Some(new);
-        }
-        if let Some(old) = retry.filter(|_| retry == self.own.1) {
-            let new = old.offset_millis(step);
-            self.make(move |state| {
-                if let Some(fault) = state.fault.as_mut().filter(|fault| fault.retry_at == old) {
-                    fault.retry_at = new;
-                }
-            });
-            self.own.1 = Some(new);
-        }
-    }
-
-    /// Changes the state; it is saved with the next change.
-    fn make(&mut self, change: impl Fn(&mut AppState) + Send + Sync + 'static) {
-        change(&mut self.state);
-        self.unsaved.push(Arc::new(change));
-    }
-
-    /// Takes over what the store has, and makes the changes that it lacks to that. A hold is never shortened.
-    fn take_over(&mut self, stored: AppState) {
-        let held = std::mem::replace(&mut self.state, stored.clone()).hold_until;
-        self.unsaved.iter().for_each(|change| change(&mut self.state));
-        self.state.hold_until = self.state.hold_until.max(held);
-        if self.state == stored {
-            self.unsaved.clear();
-        }
-    }
-}
-
-/// All apps, and what both clocks showed when the times in their states were right.
-struct Apps {
-    known: HashMap<AppName, Known>,
-    wall: Timestamp,
-    boot: BootTime,
-}
-
-impl Apps {
-    /// Where the wall clock was set, what was reckoned by it moves along: a hold is neither cut short by that nor lengthened.
-    fn keep_pace(&mut self, wall: Timestamp, boot: BootTime) {
-        let expected = self.wall + boot.since(self.boot);
-        let step = wall.as_millis().saturating_sub(expected.as_millis());
-        if step.unsigned_abs() < SET_BY {
-            return;
-        }
-        self.known.values_mut().for_each(|known| known.keep_pace(step));
-        (self.wall, self.boot) = (wall, boot);
-    }
-}
 
 /// The gates of all apps; clones share them.
 #[derive(Clone)]
@@ -122,7 +39,7 @@ pub struct Gate {
 impl Gate {
     /// Knows nothing yet: call [`Gate::load`].
     pub fn new(clock: Arc<dyn Clock>, store: Arc<dyn GrantStore>, events: Events) -> Self {
-        let apps = Apps { known: HashMap::new(), wall: clock.now(), boot: clock.boot() };
+        let apps = Apps::new(clock.now(), clock.boot());
         Self {
             clock,
             store,
@@ -148,11 +65,8 @@ impl Gate {
         let mut apps = self.apps();
         for app in known.into_iter().chain(new) {
             let state = stored.remove(&app).unwrap_or_default();
-            let known = apps.known.entry(app).or_insert_with(|| Known { state, ..Known::default() });
-            if let Some(fault) = &mut known.state.fault {
-                fault.retry_at = now;
-                known.own.1 = Some(now);
-            }
+            let known = apps.known.entry(app).or_insert_with(|| Known::read(state));
+            known.try_at(now);
         }
         Ok(())
     }
@@ -211,7 +125,7 @@ impl Gate {
     pub async fn hold(&self, app: &AppName, retry_after: Option<Duration>) -> Timestamp {
         let now = self.clock.now();
         let (until, news) = self
-            .change(app, move |state| {
+            .change(app, Kind::Hold, move |state| {
                 let held = state.hold_until.filter(|until| *until > now);
                 let until = match (retry_after.filter(|told| !told.is_zero()), held) {
                     (Some(told), held) => (now + told.min(LONGEST_HOLD)).max(held.unwrap_or(now)),
@@ -238,7 +152,7 @@ impl Gate {
     /// An answer that was no 429.
     pub async fn answered(&self, app: &AppName) {
         if self.apps().known.get(app).is_some_and(|known| known.state.holds_in_a_row > 0) {
-            self.change(app, |state| state.holds_in_a_row = 0).await;
+            self.change(app, Kind::Answered, |state| state.holds_in_a_row = 0).await;
         }
     }
 
@@ -246,7 +160,7 @@ impl Gate {
     pub async fn refuse(&self, app: &AppName, reason: &str) {
         let (now, why) = (self.clock.now(), reason.to_owned());
         let news = self
-            .change(app, move |state| {
+            .change(app, Kind::Refused, move |state| {
                 let since = state.fault.as_ref().map(|fault| fault.since);
                 let fault = AppFault {
                     reason: why.clone(),
@@ -270,7 +184,7 @@ impl Gate {
         if self.fault(app).is_none() {
             return true;
         }
-        self.change(app, move |state| match &mut state.fault {
+        self.change(app, Kind::Tried, move |state| match &mut state.fault {
             Some(fault) if fault.retry_at > now => false,
             Some(fault) => {
                 fault.retry_at = now + FAULT_PAUSE;
@@ -284,7 +198,7 @@ impl Gate {
     /// The try that [`Gate::try_refused`] granted showed nothing of the app: another may follow.
     pub async fn untried(&self, app: &AppName) {
         let now = self.clock.now();
-        self.change(app, move |state| {
+        self.change(app, Kind::Tried, move |state| {
             if let Some(fault) = &mut state.fault {
                 fault.retry_at = now;
             }
@@ -304,7 +218,7 @@ impl Gate {
             return;
         }
         let mended = self
-            .change(app, move |state| {
+            .change(app, Kind::Accepted, move |state| {
                 state.rotation = learnt(state.rotation);
                 state.fault.take().is_some()
             })
@@ -320,20 +234,20 @@ impl Gate {
     async fn change<T: Copy + Send + 'static>(
         &self,
         app: &AppName,
+        kind: Kind,
         change: impl Fn(&mut AppState) -> T + Send + Sync + 'static,
     ) -> T {
         let result = {
             let mut apps = self.apps();
             let known = apps.known.entry(app.clone()).or_default();
-            let (before, times) = (known.state.clone(), known.times());
-            let first = change(&mut known.state);
-            if known.state == before {
+            let mut changed = known.state.clone();
+            let first = change(&mut changed);
+            if changed == known.state {
                 return first;
             }
-            known.reckoned(times);
             let result = Arc::new(Mutex::new(first));
             let newest = Arc::clone(&result);
-            known.unsaved.push(Arc::new(move |state| *locked(&newest) = change(state)));
+            known.change(kind, move |state| *locked(&newest) = change(state));
             result
         };
         let _saving = self.saving.lock().await;
@@ -344,13 +258,12 @@ impl Gate {
     /// Saves what is ahead of the store, which may be nothing: another's save may have taken it along. `saving` is held.
     async fn save(&self, app: &AppName) {
         loop {
-            let ahead = self.apps().known.get(app).map(|known| (known.state.clone(), known.unsaved.len()));
-            let Some((state, changes)) = ahead.filter(|(_, changes)| *changes > 0) else { return };
+            let ahead = self.apps().known.get(app).and_then(Known::ahead);
+            let Some((state, newest)) = ahead else { return };
             let stored = match self.store.save_app_state(app, &state).await {
                 Ok(true) => {
                     if let Some(known) = self.apps().known.get_mut(app) {
-                        known.state.version = state.version + 1;
-                        known.unsaved.drain(..changes);
+                        known.saved(newest, state.version + 1);
                     }
                     return;
                 }

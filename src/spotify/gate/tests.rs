@@ -353,3 +353,43 @@ async fn a_hold_that_another_daemons_change_crossed_is_told_of_and_counted() {
     assert_eq!(scene.hold(Some(300)).await, 500);
     assert_eq!(scene.told(), []);
 }
+
+#[tokio::test]
+async fn a_hold_that_was_moved_outlives_another_daemons_change() {
+    let scene = Scene::new();
+    let other = scene.restarted().await;
+    scene.hold(Some(3_600)).await;
+    other.reread(&scene.app).await.unwrap();
+    scene.clock.step_wall(-7_200_000);
+    other.accept(&scene.app, Some(true)).await;
+    scene.gate.refuse(&scene.app, "invalid_client").await;
+    for gate in [&scene.gate, &scene.restarted().await] {
+        let until = gate.held_until(&scene.app).unwrap();
+        assert_eq!(until.since(scene.clock.now()).as_secs(), 3_600);
+        assert_eq!(gate.rotation(&scene.app), Rotation::Rotates);
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_what_is_to_be_saved_does_not_grow() {
+    let scene = Scene::new();
+    *scene.apps().away.lock().unwrap() = true;
+    for n in 1..=100 {
+        scene.hold(Some(n)).await;
+        scene.hold(None).await;
+        scene.pass(n);
+        scene.gate.answered(&scene.app).await;
+        scene.gate.refuse(&scene.app, "invalid_client").await;
+        scene.gate.untried(&scene.app).await;
+        scene.gate.try_refused(&scene.app).await;
+        scene.gate.accept(&scene.app, Some(n % 2 == 0)).await;
+    }
+    assert!(locked(&scene.gate.apps).known[&scene.app].unsaved() <= 5);
+    scene.hold(Some(3_600)).await;
+    *scene.apps().away.lock().unwrap() = false;
+    scene.gate.refuse(&scene.app, "invalid_client").await;
+    assert_eq!(locked(&scene.gate.apps).known[&scene.app].unsaved(), 0);
+    let kept = scene.restarted().await;
+    assert_eq!(kept.held_until(&scene.app), scene.gate.held_until(&scene.app));
+    assert!(kept.fault(&scene.app).is_some() && kept.rotation(&scene.app) == Rotation::Rotates);
+}
