@@ -25,6 +25,7 @@ pub async fn core(folder: &Path, database: &Database, api_url: &str) -> Core {
         ("LONGPLAY_TOKENS__KEY_FILE", key_file.display().to_string()),
         ("LONGPLAY_APPS__DEFAULT__CLIENT_ID", "client".to_owned()),
         ("LONGPLAY_APPS__DEFAULT__API_URL", api_url.to_owned()),
+        ("LONGPLAY_APPS__DEFAULT__CALLS_PER_DAY", "10000000".to_owned()),
     ];
     let place = Place {
         config: None,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::domain::{RunResult, Timestamp, said};
-use crate::spotify::ApiError;
+use crate::domain::{AppName, RunResult, Timestamp, said};
+use crate::spotify::{ApiError, NoCall};
 use crate::store::StoreError;
 use crate::tokens::{TokenError, Trouble};
 
@@ -61,6 +61,17 @@ impl Fault {
     pub fn held(until: Timestamp, why: &str) -> Self {
         let reason = format!("{why}: no call before {until}");
         Self { retry_at: Some(until), ..Self::new(RunResult::RateLimited, reason) }
+    }
+
+    /// The gate lets no call through.
+    pub fn no_call(why: NoCall, app: &AppName, now: Timestamp) -> Self {
+        match why {
+            NoCall::Held(until) => Self::held(until, &format!("Spotify has limited app {app}")),
+            NoCall::Spent { wait, reason } => {
+                Self { retry_at: Some(now + wait), ..Self::new(RunResult::RateLimited, reason) }
+            }
+            NoCall::Store(error) => Self::store(&error),
+        }
     }
 
     /// Spotify answered 401 to a token and to the one after it.

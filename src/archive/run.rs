@@ -9,7 +9,7 @@ use tokio::sync::SemaphorePermit;
 use super::claim::{Begun, Held};
 use super::fault::{Fault, Waits};
 use super::{Landed, Outcome, Shared, Waiting, Who, pace};
-use crate::domain::{AccessToken, Play, RunId, Timestamp, Trigger};
+use crate::domain::{AccessToken, Play, RunId, Timestamp, Trigger, Urgency};
 use crate::spotify::{ApiError, Page};
 use crate::tokens::{Need, Token};
 
@@ -92,25 +92,35 @@ impl<'a> Run<'a> {
         let client = &self.shared.with.client;
         let asked =
             |token| async move { client.recently_played(&self.who.api_url, &token, self.now()).await };
-        self.call(asked).await?.map_err(|error| Fault::api(&error))
+        self.call(self.urgency(), asked).await?.map_err(|error| Fault::api(&error))
+    }
+
+    fn urgency(&self) -> Urgency {
+        match (self.trigger, self.due) {
+            (Trigger::Schedule, Some(due)) => {
+                Urgency::Due { since: due - self.who.longest_pause, full_at: due }
+            }
+            _ => Urgency::Asked,
+        }
     }
 
     /// One call of the Web API with a token of the user's; one more with the next token where Spotify answers 401.
     pub(super) async fn call<T, F>(
         &self,
+        urgency: Urgency,
         ask: impl Fn(AccessToken) -> F,
     ) -> Result<Result<T, ApiError>, Fault>
     where
         F: Future<Output = Result<T, ApiError>>,
     {
         let token = self.token().await?;
-        let answer = self.answer_to(ask(token.access_token)).await?;
+        let answer = self.answer_to(urgency, ask(token.access_token)).await?;
         if !matches!(answer, Err(ApiError::Unauthorized)) {
             return Ok(answer);
         }
         let settled = self.shared.with.tokens.rejected(self.who.id, token.generation);
         self.or_stop(settled).await?.map_err(|error| Fault::token(&error, self.now()))?;
-        self.answer_to(ask(self.token().await?.access_token)).await
+        self.answer_to(urgency, ask(self.token().await?.access_token)).await
     }
 
     /// A token that is valid for the buffer. Where the app is held none is refreshed for that; but whoever must log in,
@@ -122,35 +132,25 @@ impl<'a> Run<'a> {
         token.map_err(|error| Fault::token(&error, self.now()))
     }
 
-    /// One call, unless the app is held; a 429 holds it.
+    /// One call, unless the gate keeps it; a 429 holds the app.
     async fn answer_to<T>(
         &self,
+        urgency: Urgency,
         call: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<Result<T, ApiError>, Fault> {
         self.check_claim()?;
-        self.check_gate()?;
-        let (gate, app) = (&self.shared.with.gate, &self.who.app);
-        self.shared.with.metrics.api_called(app);
+        let (gate, app, metrics) = (&self.shared.with.gate, &self.who.app, &self.shared.with.metrics);
+        let admitted = self.or_stop(gate.admit(app, urgency)).await?;
+        admitted.map_err(|why| Fault::no_call(why, app, self.now()))?;
+        metrics.api_called(app);
         let answer = self.or_stop(call).await?;
-        match &answer {
-            Err(error @ ApiError::RateLimited { retry_after, .. }) => {
-                return Err(Fault::held(gate.hold(app, *retry_after).await, &error.to_string()));
-            }
-            Err(ApiError::Unreachable { .. }) => {}
-            Err(ApiError::Unauthorized) => {
-                self.shared.with.metrics.unauthorized();
-                gate.answered(app).await;
-            }
-            _ => gate.answered(app).await,
+        let held = gate.heed(app, &answer).await;
+        match (&answer, held) {
+            (Err(error), Some(until)) => return Err(Fault::held(until, &error.to_string())),
+            (Err(ApiError::Unauthorized), _) => metrics.unauthorized(),
+            _ => {}
         }
         Ok(answer)
-    }
-
-    fn check_gate(&self) -> Result<(), Fault> {
-        match self.shared.with.gate.held_until(&self.who.app) {
-            Some(until) => Err(Fault::held(until, &format!("Spotify has limited app {}", self.who.app))),
-            None => Ok(()),
-        }
     }
 
     /// How long an adaptive user may wait after this page.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::run::Run;
-use crate::domain::{Timestamp, UserId};
+use crate::domain::{Timestamp, Urgency, UserId};
 
 const ONCE_IN: Duration = Duration::from_secs(24 * 3600);
 
@@ -53,7 +53,7 @@ impl Run<'_> {
             return Ok(());
         }
         let asked = |token| async move { with.client.top_artists(&self.who.api_url, &token).await };
-        let answer = self.call(asked).await.map_err(|fault| fault.reason)?;
+        let answer = self.call(Urgency::Spare, asked).await.map_err(|fault| fault.reason)?;
         let artists = answer.map_err(|error| error.to_string())?;
         let kept = with.store.save_top_artists(self.who.id, self.now(), &artists).await;
         kept.map_err(|error| error.to_string())

@@ -9,7 +9,7 @@ use super::table::{self, Cell, Paint, numbers, text};
 use super::time::{Show, or_dash, to_the_minute};
 use crate::config::Place;
 use crate::control::api::{DaemonStatus, Status, UserStatus};
-use crate::domain::{UserName, UserState};
+use crate::domain::{Quota, UserName, UserState};
 
 /// Show how everyone is, or one user in detail
 ///
@@ -143,11 +143,25 @@ impl Look {
             true => format!("no daemon is running; longplay {version} looked into {store} itself\n"),
             false => format!("longplay {version} since {}, archive in {store}\n", (self.show)(daemon.since)),
         };
+        for quota in &daemon.quotas {
+            text.push_str(&format!("{}\n", calls(quota, self.show)));
+        }
         for problem in &daemon.problems {
             text.push_str(&format!("problem: {}\n", plain(problem)));
         }
         text
     }
+}
+
+/// What is left of a day's calls, and until when they last.
+fn calls(quota: &Quota, show: Show) -> String {
+    let Quota { group, calls_per_day, left, lasts_until } = quota;
+    let lasts = match lasts_until {
+        None => String::new(),
+        Some(_) if *left == 0 => ": whoever is due waits".to_owned(),
+        Some(until) => format!(", at the last hour's rate until {}", show(*until)),
+    };
+    format!("quota {}: {left} of {calls_per_day} calls left{lasts}", plain(group))
 }
 
 fn state(state: UserState) -> Cell {
@@ -201,6 +215,20 @@ mod tests {
         }
     }
 
+    fn quota(left: u32, lasts_until: Option<i64>) -> Quota {
+        let lasts_until = lasts_until.map(Timestamp::from_millis);
+        Quota { group: "default".to_owned(), calls_per_day: 1_000, left, lasts_until }
+    }
+
+    #[test]
+    fn the_days_calls_are_told_of_with_their_end() {
+        let told = |quota| calls(&quota, LOOK.show);
+        assert_eq!(told(quota(900, None)), "quota default: 900 of 1000 calls left");
+        let lasts = "quota default: 90 of 1000 calls left, at the last hour's rate until 7";
+        assert_eq!(told(quota(90, Some(7))), lasts);
+        assert_eq!(told(quota(0, Some(7))), "quota default: 0 of 1000 calls left: whoever is due waits");
+    }
+
     fn status(users: Vec<UserStatus>) -> Status {
         let daemon = DaemonStatus {
             version: "1.0.0".to_owned(),
@@ -209,6 +237,7 @@ mod tests {
             store: "sqlite:///a.db".to_owned(),
             healthy: false,
             problems: vec!["the clock is wrong".to_owned()],
+            quotas: vec![quota(900, None)],
         };
         Status { users, daemon }
     }
@@ -228,6 +257,7 @@ mod tests {
              bo: log in\n\
              2 users: 1 ok, 1 needs_login\n\
              longplay 1.0.0 since 1, archive in sqlite:///a.db\n\
+             quota default: 900 of 1000 calls left\n\
              problem: the clock is wrong\n"
         );
     }
@@ -266,7 +296,7 @@ mod tests {
             "access_expires_at app gaps last_archived_at last_run_at last_run_result login_at login_expires_at \
              name next_run_at plays reason schedule state timezone"
         );
-        assert_eq!(fields(&json["daemon"]), "healthy instance problems since store version");
+        assert_eq!(fields(&json["daemon"]), "healthy instance problems quotas since store version");
         assert!(json["users"][0]["login_at"].is_null());
         assert_eq!(json["users"][0]["last_archived_at"], "1970-01-01T00:00:00.005Z");
     }

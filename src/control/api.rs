@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use super::word::Word;
-use crate::domain::{AppName, Gap, Generation, Origin, RunResult, Timestamp, TopKind, UserName, UserState};
+use crate::domain::{
+    AppName, Gap, Generation, Origin, Quota, RunResult, Timestamp, TopKind, UserName, UserState,
+};
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -65,6 +67,9 @@ pub struct DaemonStatus {
     pub healthy: bool,
     /// What is wrong, each with its cure.
     pub problems: Vec<String>,
+    /// What is left of the day's calls of the Web API, by quota group.
+    #[serde(default)]
+    pub quotas: Vec<Quota>,
 }
 
 /// An entry of `GET /v1/users`.

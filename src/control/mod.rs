@@ -12,6 +12,7 @@ mod login;
 mod mended;
 mod plan;
 mod problem;
+mod quota;
 mod reading;
 mod redemption;
 mod roster;
@@ -29,6 +30,7 @@ mod users;
 mod word;
 
 pub use care::Caretaker;
+pub use quota::share_quotas;
 pub use routes::routes;
 pub use service::{Parts, Service, limits};
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::AppSettings;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, Urgency};
 use crate::oauth::{NO_TOKEN, PostError, Reading, TokenRequest, Tokens, read};
 use crate::spotify::ApiError;
 
@@ -80,6 +80,10 @@ impl Service {
         app: &AppSettings,
         request: TokenRequest,
     ) -> Result<(Tokens, Timestamp), (Failure, Fate)> {
+        // Whose tokens it brings could not be asked, and what was given would be spent for nothing.
+        if let Some(until) = self.parts().gate.held_until(&app.name) {
+            return Err((Failure::Outage(held(app, until)), Fate::Kept));
+        }
         let mut newest = None;
         let mut request = request;
         for _ in 0..TOKENLESS {
@@ -117,8 +121,7 @@ impl Service {
         match reading {
             Reading::RateLimited(retry_after) => {
                 let until = self.parts().gate.hold(&app.name, retry_after).await;
-                let why = format!("Spotify's rate limit holds app {} until {until}", app.name);
-                (Failure::Outage(why), Fate::Kept)
+                (Failure::Outage(held(app, until)), Fate::Kept)
             }
             Reading::GrantRefused { description, .. } => {
                 (format!("Spotify refuses it ({description})").into(), Fate::Spent)
@@ -135,20 +138,27 @@ impl Service {
     /// Whose tokens these are.
     pub(super) async fn account_of(&self, app: &AppSettings, tokens: &Tokens) -> Result<String, Failure> {
         let parts = self.parts();
+        // What was spent for these tokens can't be spent again: it is counted, and asked in any case.
+        if let Err(why) = parts.gate.ledger().take(&app.name, Urgency::Login).await {
+            tracing::warn!(app = %app.name, "a call of app {} is not counted: {why:?}", app.name);
+        }
         parts.metrics.api_called(&app.name);
-        let error = match parts.client.me(&app.api_url, &tokens.access_token).await {
+        let told = parts.client.me(&app.api_url, &tokens.access_token).await;
+        parts.gate.heed(&app.name, &told).await;
+        let error = match told {
             Ok(account) => return Ok(account.id),
             Err(error) => error,
         };
-        if let ApiError::RateLimited { retry_after, .. } = &error {
-            parts.gate.hold(&app.name, *retry_after).await;
-        }
         let message = format!("whose account it is can't be told: {error}; nothing was changed");
         match error {
             ApiError::Forbidden { .. } | ApiError::Unauthorized => Err(Failure::Refused(message)),
             _ => Err(Failure::Outage(message)),
         }
     }
+}
+
+fn held(app: &AppSettings, until: Timestamp) -> String {
+    format!("Spotify's rate limit holds app {} until {until}", app.name)
 }
 
 fn or_spent(fate: Fate, spent: bool) -> Fate {

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::archive::{Ended, Gone, Outcome, Who, Yielded};
-use crate::domain::{RunResult, Timestamp, Trigger, UserId, UserName};
-use crate::spotify::ApiError;
+use crate::config::AppSettings;
+use crate::domain::{RunResult, Timestamp, Trigger, Urgency, UserId, UserName};
+use crate::spotify::{Account, ApiError};
 use crate::tokens::{Need, TokenError, TokenSource as _};
 
 use super::api::{Archived, Problem, Word};
@@ -179,33 +180,40 @@ impl Service {
         let parts = self.parts();
         let Ok(Some(grant)) = parts.store.grant(user.id).await else { return };
         let Ok(app) = self.app_of(user) else { return };
-        if grant.account_id.is_some() || parts.gate.held_until(&app.name).is_some() {
+        if grant.account_id.is_some() {
             return;
         }
-        let Ok(token) = parts.tokens.token(user.id, Need::default()).await else { return };
-        parts.metrics.api_called(&app.name);
-        let mut told = parts.client.me(&app.api_url, &token.access_token).await;
-        if matches!(told, Err(ApiError::Unauthorized)) {
-            parts.metrics.unauthorized();
-            if parts.tokens.rejected(user.id, token.generation).await.is_err() {
-                return; // a run says why, and its end comes here again
-            }
-            let Ok(token) = parts.tokens.token(user.id, Need::default()).await else { return };
-            parts.metrics.api_called(&app.name);
-            told = parts.client.me(&app.api_url, &token.access_token).await;
-        }
+        let Some(told) = self.ask_who(user, &app).await else { return };
         let noted = match told {
             Ok(account) => parts.store.set_account(user.id, grant.epoch, &account.id).await,
-            Err(ApiError::RateLimited { retry_after, .. }) => {
-                parts.gate.hold(&app.name, retry_after).await;
-                return;
-            }
             Err(error) => {
                 return tracing::info!(user = %user.name, "whose account it is can't be told yet: {error}");
             }
         };
         if let Err(error) = noted {
             tracing::warn!(user = %user.name, "whose account it is could not be noted: {error}");
+        }
+    }
+
+    /// `/me`, once more with the next token where Spotify answers 401; `None`: a run says why there is no token, and its end
+    /// comes here again, or the app may not call.
+    async fn ask_who(&self, user: &Known, app: &AppSettings) -> Option<Result<Account, ApiError>> {
+        let parts = self.parts();
+        let mut rejected = None;
+        loop {
+            let token = parts.tokens.token(user.id, Need::default()).await.ok()?;
+            parts.gate.admit(&app.name, Urgency::Spare).await.ok()?;
+            parts.metrics.api_called(&app.name);
+            let told = parts.client.me(&app.api_url, &token.access_token).await;
+            parts.gate.heed(&app.name, &told).await;
+            if !matches!(told, Err(ApiError::Unauthorized)) {
+                return Some(told);
+            }
+            parts.metrics.unauthorized();
+            if rejected.replace(token.generation).is_some() {
+                return Some(told);
+            }
+            parts.tokens.rejected(user.id, token.generation).await.ok()?;
         }
     }
 

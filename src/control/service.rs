@@ -25,6 +25,7 @@ use super::api::{Problem, Word};
 use super::attention::Attention;
 use super::care::Caretaker;
 use super::plan::Schedules;
+use super::quota::share_quotas;
 use super::roster::{Known, Roster};
 use super::tally::LastTally;
 
@@ -201,6 +202,7 @@ impl Service {
         parts.archiver.set_limits(limits(&settings));
         parts.tokens.configure(settings.apps.clone(), settings.tokens.clone()).await;
         parts.gate.load(settings.apps.keys()).await?;
+        share_quotas(&parts.gate, &settings);
         self.take_file_users(&settings).await?;
         // Everyone anew: defaults may have changed.
         self.take_in_everyone(self.0.reckon.load(Ordering::SeqCst)).await?;
@@ -322,6 +324,8 @@ impl Service {
             tokio::time::timeout(RUNS_END, parts.archiver.stop()),
             tokio::time::timeout(drain, last)
         );
+        // What is not given back stays counted: a few calls of a day.
+        let _ = tokio::time::timeout(STORE_CLOSES, parts.gate.ledger().close()).await;
         let closed = tokio::time::timeout(STORE_CLOSES, parts.store.close()).await;
         runs.is_ok() && last.is_ok() && closed.is_ok()
     }

@@ -26,7 +26,7 @@ impl Service {
             None => self.look_at_everyone(tell).await?,
         }
         users.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Status { users, daemon: self.daemon_status() })
+        Ok(Status { users, daemon: self.daemon_status().await })
     }
 
     async fn see(&self, name: &UserName) -> Result<UserSeen, Problem> {
@@ -62,7 +62,7 @@ impl Service {
         }
     }
 
-    fn daemon_status(&self) -> DaemonStatus {
+    async fn daemon_status(&self) -> DaemonStatus {
         let problems = self.problems();
         DaemonStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -71,6 +71,7 @@ impl Service {
             store: self.parts().store.describe(),
             healthy: problems.is_empty(),
             problems,
+            quotas: self.quotas().await,
         }
     }
 
@@ -115,6 +116,7 @@ impl Service {
             Ok(tally) => seen.tally = tally,
             Err(_) => seen.tally = self.0.tally.lock().await.latest(),
         }
+        self.show_quotas().await;
         self.parts().metrics.render(&seen)
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::{Archiver, Dependencies};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::control::{Parts, Service, limits};
+use crate::control::{Parts, Service, limits, share_quotas};
 use crate::domain::{User, UserId};
 use crate::random::Random;
 use crate::schedule::Scheduler;
@@ -115,6 +115,7 @@ impl Core {
         let (client, transport) = (outside.client()?, outside.transport(&ground.clock)?);
         let gate = Gate::new(Arc::clone(&ground.clock), store.clone(), ground.events.clone());
         gate.load(settings.apps.keys()).await?;
+        share_quotas(&gate, &settings);
         let exchange = Arc::new(Exchange {
             store: store.clone(),
             transport: Arc::clone(&transport),

@@ -5,6 +5,7 @@ mod event;
 mod grant;
 mod name;
 mod play;
+mod quota;
 mod run;
 mod said;
 mod schedule;
@@ -21,6 +22,7 @@ pub use grant::{
 };
 pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
+pub use quota::{Quota, Urgency};
 pub use run::{Gap, GapCause, Run, RunId, RunResult, Trigger};
 pub use said::said;
 pub use schedule::{Schedule, ScheduleError, parse_zone};

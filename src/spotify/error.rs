@@ -8,6 +8,8 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 
 use super::lenient::{shown, told};
 use super::wire;
+use crate::domain::Timestamp;
+use crate::store::StoreError;
 
 /// How much of Spotify's own words is kept, in characters.
 const WORDS_KEPT: usize = 200;
@@ -25,6 +27,8 @@ pub enum ApiError {
         retry_after: Option<Duration>,
         /// Spotify's words, or what they mean.
         reason: String,
+        /// Whether it is the developer account's daily quota, which all its apps share.
+        quota: bool,
     },
     /// 403: Spotify refuses the user or the app.
     #[error("{message}")]
@@ -49,6 +53,22 @@ pub enum ApiError {
     },
 }
 
+/// Why a call of the Web API is not made now.
+#[derive(Debug)]
+pub enum NoCall {
+    /// Spotify said 429: nobody of the app calls before then.
+    Held(Timestamp),
+    /// The day's calls are spent, or kept for who needs them more.
+    Spent {
+        /// How long it is worth waiting.
+        wait: Duration,
+        /// In a sentence.
+        reason: String,
+    },
+    /// It can't be put on record.
+    Store(StoreError),
+}
+
 impl ApiError {
     /// What an answer other than 200 means.
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
@@ -58,6 +78,7 @@ impl ApiError {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
             StatusCode::FORBIDDEN => Self::Forbidden { message: forbidden(&words) },
             StatusCode::TOO_MANY_REQUESTS => Self::RateLimited {
+                quota: reason.as_deref() == Some("QUOTA_EXCEEDED"),
                 retry_after: retry_after(headers),
                 reason: match reason.as_deref() {
                     Some("QUOTA_EXCEEDED") => {

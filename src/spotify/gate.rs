@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::domain::{AppFault, AppName, AppState, EventKind, Rotation, Timestamp};
+use crate::domain::{AppFault, AppName, AppState, EventKind, Rotation, Timestamp, Urgency};
 use crate::store::{GrantStore, StoreError};
 use crate::telemetry::{Events, Note};
 
+use super::{ApiError, Ledger, NoCall};
 use known::{Apps, Kind, Known};
 
 /// The hold after a 429 without a usable Retry-After; it doubles with each one in a row.
@@ -30,6 +31,7 @@ pub struct Gate {
     clock: Arc<dyn Clock>,
     store: Arc<dyn GrantStore>,
     events: Events,
+    ledger: Ledger,
     apps: Arc<Mutex<Apps>>,
     /// Held while a state is saved, so that an older one never overtakes a newer one.
     saving: Arc<tokio::sync::Mutex<()>>,
@@ -41,6 +43,7 @@ impl Gate {
     pub fn new(clock: Arc<dyn Clock>, store: Arc<dyn GrantStore>, events: Events) -> Self {
         let apps = Apps::new(clock.now(), clock.boot());
         Self {
+            ledger: Ledger::new(Arc::clone(&clock), Arc::clone(&store)),
             clock,
             store,
             events,
@@ -88,6 +91,38 @@ impl Gate {
         let stored = self.store.app_state(app).await?;
         self.learn(app, stored);
         Ok(())
+    }
+
+    /// The calls that are left of the day.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Lets one call of the Web API through, and counts it.
+    pub async fn admit(&self, app: &AppName, urgency: Urgency) -> Result<(), NoCall> {
+        match self.held_until(app) {
+            Some(until) => Err(NoCall::Held(until)),
+            None => self.ledger.take(app, urgency).await,
+        }
+    }
+
+    /// What an answer of the Web API says of the app; until when it is held for it. The daily quota's 429 holds all apps
+    /// of the developer account.
+    pub async fn heed<T>(&self, app: &AppName, answer: &Result<T, ApiError>) -> Option<Timestamp> {
+        match answer {
+            Err(ApiError::RateLimited { retry_after, quota, .. }) => {
+                let sharing = self.ledger.sharing_with(app);
+                for other in sharing.iter().filter(|other| *quota && *other != app) {
+                    self.hold(other, *retry_after).await;
+                }
+                Some(self.hold(app, *retry_after).await)
+            }
+            Err(ApiError::Unreachable { .. }) => None,
+            _ => {
+                self.answered(app).await;
+                None
+            }
+        }
     }
 
     /// Shuts every gate: nobody gets a token, nothing is refreshed and nothing fetched; `None` opens them. True where

@@ -3,12 +3,14 @@
 mod client;
 mod error;
 mod gate;
+mod ledger;
 mod lenient;
 mod transport;
 mod wire;
 
 pub use client::Client;
-pub use error::ApiError;
+pub use error::{ApiError, NoCall};
 pub use gate::Gate;
+pub use ledger::Ledger;
 pub use transport::{Answer, ClientError, NoAnswer, Transport};
 pub use wire::{Account, Page, Unreadable};

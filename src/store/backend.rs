@@ -3,6 +3,7 @@
 
 mod custody;
 mod grant;
+mod quota;
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,6 +5,7 @@ mod archive;
 mod catalogue;
 mod grants;
 mod methods;
+mod quota;
 mod rows;
 mod runs;
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod logins;
 mod meta;
 mod pages;
 mod plays;
+mod quota;
 mod refreshes;
 mod runs;
 mod users;
@@ -56,6 +57,7 @@ pub use home::{Change, Home, Whereabouts};
 pub use keys::{DaemonSeen, SealedGrant};
 pub use machine::{home_of, machine};
 pub use memory::{Around, MemoryStore, Snapshot};
+pub use quota::{CallsTaken, CallsWanted, DAY, SLOT};
 pub use record::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
     Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,
@@ -66,9 +68,18 @@ pub use url::{UrlError, open};
 /// What a store method answers.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// The ledger of calls of the Web API, for all daemons.
+#[async_trait]
+pub trait QuotaStore: Send + Sync + 'static {
+    /// Puts calls on record before they are made, as many as the day has left.
+    async fn take_calls(&self, wanted: &CallsWanted) -> Result<CallsTaken>;
+    /// All that were taken of a group's day: how many, and for how long they count yet.
+    async fn calls_taken(&self, group: &str) -> Result<Vec<(Duration, u32)>>;
+}
+
 /// The part of the store that the refresh actor and the gate work on.
 #[async_trait]
-pub trait GrantStore: Send + Sync + 'static {
+pub trait GrantStore: QuotaStore {
     /// What is remembered of an app.
     async fn app_state(&self, app: &AppName) -> Result<AppState>;
     /// What is remembered of these apps; nothing of those that are not known.

@@ -42,6 +42,12 @@ macro_rules! watched {
 }
 
 watched! {
+    QuotaStore {}
+    take_calls(wanted: &CallsWanted) -> CallsTaken;
+    calls_taken(group: &str) -> Vec<(Duration, u32)>;
+}
+
+watched! {
     GrantStore {}
     app_state(app: &AppName) -> AppState;
     app_states(apps: &[AppName]) -> Vec<(AppName, AppState)>;

@@ -207,6 +207,13 @@ impl Metrics {
         counter(&self.recorder, "longplay_api_calls_total", "Calls of the Web API", labels).increment(1);
     }
 
+    /// What an app has left of the day's calls, which it shares with the others of its quota group.
+    pub fn set_quota_left(&self, app: &AppName, calls: u32) {
+        let labels = vec![Label::new("app", app.as_str().to_owned())];
+        let help = "Calls of the Web API that can still be made now (calls_per_day)";
+        gauge(&self.recorder, "longplay_quota_left", help, labels).set(f64::from(calls));
+    }
+
     /// The Web API answered 401.
     pub fn unauthorized(&self) {
         self.unauthorized.increment(1);

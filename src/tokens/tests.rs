@@ -82,6 +82,19 @@ impl Store {
 }
 
 #[async_trait]
+impl crate::store::QuotaStore for Store {
+    async fn take_calls(
+        &self,
+        wanted: &crate::store::CallsWanted,
+    ) -> crate::store::Result<crate::store::CallsTaken> {
+        self.inner.take_calls(wanted).await
+    }
+    async fn calls_taken(&self, group: &str) -> crate::store::Result<Vec<(Duration, u32)>> {
+        self.inner.calls_taken(group).await
+    }
+}
+
+#[async_trait]
 impl GrantStore for Store {
     async fn app_state(&self, app: &AppName) -> crate::store::Result<AppState> {
         self.inner.app_state(app).await

@@ -187,7 +187,7 @@ async fn every_bad_day_of_spotify_has_its_name() {
     let limited = scene.page_after(Fault::answer(Reply::rate_limited(Some("19056"), LimitBody::Quota))).await;
     let told = Some(Duration::from_secs(19_056));
     assert!(
-        matches!(&limited, ApiError::RateLimited { retry_after, reason } if *retry_after == told && reason.contains("quota")),
+        matches!(&limited, ApiError::RateLimited { retry_after, reason, quota: true } if *retry_after == told && reason.contains("quota")),
         "{limited:?}"
     );
     let refused = scene.page_after(Fault::answer(Reply::false_unauthorized())).await;

@@ -9,6 +9,7 @@ pub mod gaps;
 pub mod grants;
 pub mod guard;
 pub mod logins;
+pub mod quota;
 pub mod refreshes;
 pub mod rest;
 pub mod top;
@@ -121,6 +122,10 @@ macro_rules! every_behaviour {
                 a_refusal_ends_doubt,
                 an_attempt_is_closed_once,
                 a_repeated_end_is_recognised;
+            quota: calls_are_taken_up_to_the_days_limit_by_all_groups_alone,
+                calls_that_were_not_needed_are_given_back,
+                a_call_counts_for_a_day_and_a_clock_that_was_set_back_forgets_none,
+                daemons_that_take_at_once_never_take_too_many;
             logins: a_login_is_taken_once,
                 an_expired_login_is_not_taken,
                 whoever_waits_for_a_login_hears_how_it_ended;

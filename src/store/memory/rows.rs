@@ -27,6 +27,8 @@ pub struct Rows {
     pub tracks: BTreeMap<Arc<str>, Arc<TrackRow>>,
     pub albums: BTreeMap<String, NamedRow>,
     pub artists: BTreeMap<String, NamedRow>,
+    /// By `quota_group` and slot.
+    pub calls: BTreeMap<String, BTreeMap<Timestamp, u32>>,
     pub last_change: i64,
     pub last_user: i64,
 }
@@ -123,6 +125,7 @@ impl Rows {
             tracks: BTreeMap::new(),
             albums: BTreeMap::new(),
             artists: BTreeMap::new(),
+            calls: BTreeMap::new(),
             last_change: 0,
             last_user: 0,
         }
