@@ -198,6 +198,9 @@ impl Transport for Network {
                         person.newest = Newest::Delivered(world.clock.now());
                     }
                 }
+                if let Some(who) = who {
+                    world.heard(who, &reply);
+                }
                 let header = |name: &str| header(&reply, name);
                 world.heed(who, &reply);
                 Ok(RawAnswer {
@@ -283,7 +286,11 @@ impl spotify::Transport for Network {
         let Ok(Some(reply)) = reply else { return gone("no whole answer in time") };
         world.heed(who, &reply);
         if let (401, Some(who)) = (reply.status, who) {
-            world.state().people[who].refused = Some(token.expose().to_owned());
+            let (now, refused) = (world.now(), &mut world.state().people[who].refused);
+            // The token in the place of one that was refused just now is no fault of the token's.
+            if refused.as_ref().is_none_or(|(_, at)| now.since(*at) > MINUTE) {
+                *refused = Some((token.expose().to_owned(), now));
+            }
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &reply.headers {

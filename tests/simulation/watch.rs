@@ -65,14 +65,13 @@ impl World {
         if body["error"] != "invalid_grant" {
             return;
         }
-        let (first, excuse, requests) = {
+        let (first, excuse) = {
             let mut state = self.state();
             let excuse = self.excuse(&state, who, orphan, now);
             let person = &mut state.people[who];
-            person.dead_requests += u32::from(!orphan);
             let first = person.dead.is_none();
             person.dead.get_or_insert((now, excuse.unwrap_or("nothing")));
-            (first, excuse, person.dead_requests)
+            (first, excuse)
         };
         if first {
             self.note("login dead", format_args!("{who} {excuse:?}"));
@@ -85,6 +84,19 @@ impl World {
             };
             self.found(&format!("user{who}: {lost}"));
         }
+    }
+
+    /// Takes note of an answer that came whole. One that is lost tells nothing, and is asked for again.
+    pub fn heard(&self, who: usize, reply: &Reply) {
+        let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        if reply.status == 200 || body["error"] != "invalid_grant" {
+            return;
+        }
+        let requests = {
+            let person = &mut self.state().people[who];
+            person.dead_requests += 1;
+            person.dead_requests
+        };
         if requests > 5 {
             self.found(&format!("user{who}: {requests} requests for a dead login"));
         }
@@ -164,7 +176,7 @@ impl World {
         if left + ON_ITS_WAY < BUFFER && !self.stood_still() {
             self.found(&format!("{who:?}: a token with {} s left was handed out", left.as_secs()));
         }
-        if who.is_some_and(|who| self.state().people[who].refused.as_deref() == Some(token)) {
+        if who.is_some_and(|who| self.state().people[who].refused.as_ref().is_some_and(|(refused, _)| refused == token)) {
             self.found(&format!("{who:?}: a token was used again that Spotify had refused"));
         }
         let user = who.and_then(|who| self.state().people[who].id);

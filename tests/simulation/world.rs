@@ -76,7 +76,7 @@ pub struct Person {
     pub dead_requests: u32,
     pub troubles: Vec<Trouble>,
     /// The token that Spotify refused last, though it was good, in this life of the process.
-    pub refused: Option<String>,
+    pub refused: Option<(String, Timestamp)>,
     /// Faults that met a request for this user.
     pub met: Vec<Trouble>,
     /// When the page was asked for that the run under way has.
