@@ -87,11 +87,11 @@ impl Ledger {
 
     /// Takes one call. Whoever got it makes it, or has lost it.
     pub async fn take(&self, app: &AppName, urgency: Urgency) -> Result<(), NoCall> {
-        if let Some(settled) = self.from_hand(app, urgency) {
+        if let Some(settled) = self.take_in_hand(app, urgency) {
             return settled;
         }
         let _one = self.taking.lock().await;
-        if let Some(settled) = self.from_hand(app, urgency) {
+        if let Some(settled) = self.take_in_hand(app, urgency) {
             return settled;
         }
         let Some(wanted) = self.wanted(app) else { return Ok(()) };
@@ -99,14 +99,14 @@ impl Ledger {
             Ok(taken) => self.took(&wanted, &taken),
             Err(error) => return Err(NoCall::Store(error)),
         }
-        self.from_hand(app, urgency).unwrap_or_else(|| match urgency {
+        self.take_in_hand(app, urgency).unwrap_or_else(|| match urgency {
             Urgency::Login => Ok(()),
             _ => Err(spent(&wanted.group, wanted.per_day, 0, Duration::from_secs(60))),
         })
     }
 
     /// `None`: the store must be asked.
-    fn from_hand(&self, app: &AppName, urgency: Urgency) -> Option<Result<(), NoCall>> {
+    fn take_in_hand(&self, app: &AppName, urgency: Urgency) -> Option<Result<(), NoCall>> {
         let mut groups = self.groups();
         let Some((name, group)) = groups.iter_mut().find(|(_, group)| group.apps.contains(app)) else {
             return Some(Ok(()));

@@ -35,14 +35,16 @@ fn a_days_calls_are_never_exceeded_over_restarts_and_without_a_daemon() {
     assert_eq!(host.token("alice", "").status, 200, "a token costs no call");
     assert_eq!(daemon.stop(), 0);
     host.run(&["archive", "alice"]).fails(75);
-    let _daemon = host.serve();
+    let daemon = host.serve();
     for answer in at_once(10, |_| host.run(&["archive", "alice"]).code) {
         assert_eq!(answer, 75);
     }
     assert_eq!(calls(&host), 20);
     // A day later.
+    assert_eq!(daemon.stop(), 0);
     host.sql("UPDATE api_calls SET slot_at = slot_at - 86400000 - 600000");
-    host.until("the calls of yesterday count no more", || host.run(&["archive", "alice"]).code == 0);
+    let _daemon = host.serve();
+    host.run(&["archive", "alice"]).ok();
 }
 
 #[test]
@@ -76,7 +78,7 @@ fn daemons_of_one_store_share_a_days_calls() {
     for host in [&here, &there] {
         host.run(&["archive", "alice"]).fails(75);
     }
-    assert_eq!(here.status("alice")["daemon"]["quotas"][0]["calls_per_day"], 30);
+    assert_eq!(here.get("/v1/status").json()["daemon"]["quotas"][0]["calls_per_day"], 30);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn status_has_its_fields() {
     let status = host.run(&["status", "--json"]).json();
     assert_eq!(fields(&status), "daemon users");
     let daemon = &status["daemon"];
-    assert_eq!(fields(daemon), "healthy instance problems since store version");
+    assert_eq!(fields(daemon), "healthy instance problems quotas since store version");
     assert_eq!(daemon["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!((&daemon["healthy"], &daemon["problems"]), (&true.into(), &Value::Array(Vec::new())));
     is_time(&daemon["since"]);

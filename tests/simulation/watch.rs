@@ -176,7 +176,9 @@ impl World {
         if left + ON_ITS_WAY < BUFFER && !self.stood_still() {
             self.found(&format!("{who:?}: a token with {} s left was handed out", left.as_secs()));
         }
-        if who.is_some_and(|who| self.state().people[who].refused.as_ref().is_some_and(|(refused, _)| refused == token)) {
+        if who.is_some_and(|who| {
+            self.state().people[who].refused.as_ref().is_some_and(|(refused, _)| refused == token)
+        }) {
             self.found(&format!("{who:?}: a token was used again that Spotify had refused"));
         }
         let user = who.and_then(|who| self.state().people[who].id);
