@@ -182,7 +182,7 @@ async fn a_recorded_429_says_what_spotify_said() {
         let error = client.me("https://spotify.example", &token).await.unwrap_err();
         let said = "API rate limit exceeded";
         assert!(
-            matches!(&error, ApiError::RateLimited { retry_after: None, reason } if reason == said),
+            matches!(&error, ApiError::RateLimited { retry_after: None, reason, .. } if reason == said),
             "{error:?}"
         );
     }
