@@ -9,6 +9,8 @@ use crate::domain::{Gap, GapCause, RunResult, Timestamp};
 const FULL_PAGE: usize = 50;
 /// Spotify lists a play after 30 seconds, so no more can have been made than one in each.
 const SHORTEST_MS: i64 = 30_000;
+/// By how much Spotify's clock and this one may differ.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(120);
 /// How late a run may be without anything being wrong.
 const SLACK: Duration = Duration::from_secs(15 * 60);
 
@@ -25,6 +27,8 @@ pub struct Facts<'a> {
     pub newest_stored: Option<Timestamp>,
     /// How the runs since the last one that archived ended; `None`: the daemon died in it.
     pub runs_since: &'a [Option<RunResult>],
+    /// When a call of the app was last refused for the day's quota.
+    pub quota_spent_at: Option<Timestamp>,
     /// When the user was last archived.
     pub last_archived_at: Option<Timestamp>,
     /// The longest time that the user's schedule leaves between two runs; adaptive: `max_interval`.
@@ -63,14 +67,26 @@ fn cause(facts: &Facts<'_>) -> GapCause {
     ];
     let seen = |result| facts.runs_since.contains(&Some(result));
     if let Some((_, cause)) = by_weight.into_iter().find(|(result, _)| seen(*result)) {
-        return cause;
+        let spent = facts.quota_spent_at >= facts.last_archived_at && facts.quota_spent_at.is_some();
+        return if spent && cause == GapCause::RateLimited { GapCause::Quota } else { cause };
     }
     let cut_off = |run: &Option<RunResult>| matches!(run, None | Some(RunResult::Cancelled));
     let overdue = |last: Timestamp| facts.now.since(last) > facts.longest_pause.saturating_add(SLACK);
     if facts.runs_since.iter().all(cut_off) && facts.last_archived_at.is_none_or(overdue) {
         return GapCause::DaemonDown;
     }
-    GapCause::ListenedTooFast
+    // What was made before the last look was not shown then.
+    let late = |last: Timestamp| facts.oldest.is_some_and(|oldest| oldest + CLOCKS_DIFFER < last);
+    if facts.last_archived_at.is_some_and(late) { GapCause::SpotifyLate } else { GapCause::ListenedTooFast }
+}
+
+/// Those of the gaps on record that a page shows to be whole: it reaches from what was known before one to what was known
+/// after it, so that whatever Spotify has of it is archived now. What could not be read is told of elsewhere.
+pub fn filled(played: &[Timestamp], known: &[Gap], now: Timestamp) -> Vec<Gap> {
+    let (Some(oldest), Some(newest)) = (played.iter().min(), played.iter().max()) else { return Vec::new() };
+    let shown = |gap: &&Gap| gap.cause != GapCause::Unreadable && *oldest <= gap.from && gap.to <= *newest;
+    let open = known.iter().filter(|gap| gap.closed_at.is_none());
+    open.filter(shown).map(|gap| Gap { closed_at: Some(now), ..gap.clone() }).collect()
 }
 
 #[cfg(test)]
@@ -93,6 +109,7 @@ mod tests {
             already_stored: 0,
             newest_stored: Some(at(10 * HOUR)),
             runs_since: &[],
+            quota_spent_at: None,
             last_archived_at: Some(at(10 * HOUR)),
             longest_pause: Duration::from_secs(3 * 3600),
             now: at(12 * HOUR),
@@ -203,6 +220,61 @@ mod tests {
         for (facts, cause) in table {
             assert_eq!(gap_before(&facts).unwrap().cause, cause, "{facts:?}");
         }
+    }
+
+    #[test]
+    fn a_limit_is_the_quotas_where_that_was_spent_since_the_last_page() {
+        let limited = Facts { runs_since: &[Some(RunResult::RateLimited)], ..disjoint() };
+        let last = disjoint().last_archived_at.unwrap();
+        for (spent, cause) in [
+            (None, GapCause::RateLimited),
+            (Some(last.offset_millis(-1)), GapCause::RateLimited),
+            (Some(last), GapCause::Quota),
+            (Some(last + SLACK), GapCause::Quota),
+        ] {
+            let gap = gap_before(&Facts { quota_spent_at: spent, ..limited }).unwrap();
+            assert_eq!(gap.cause, cause, "{spent:?}");
+        }
+        let other =
+            Facts { quota_spent_at: Some(last), runs_since: &[Some(RunResult::Blocked)], ..disjoint() };
+        assert_eq!(gap_before(&other).unwrap().cause, GapCause::Blocked);
+    }
+
+    #[test]
+    fn plays_that_were_made_before_the_last_look_came_late() {
+        let oldest = disjoint().oldest.unwrap();
+        for (last, cause) in [
+            (oldest, GapCause::ListenedTooFast),
+            (oldest + CLOCKS_DIFFER, GapCause::ListenedTooFast),
+            (oldest + CLOCKS_DIFFER + Duration::from_millis(1), GapCause::SpotifyLate),
+        ] {
+            let gap = gap_before(&Facts { last_archived_at: Some(last), ..disjoint() }).unwrap();
+            assert_eq!(gap.cause, cause, "{last}");
+        }
+    }
+
+    #[test]
+    fn a_gap_is_filled_by_a_page_that_shows_all_of_it() {
+        let gap = |from: i64, to: i64, cause| Gap {
+            from: at(from * HOUR),
+            to: at(to * HOUR),
+            cause,
+            at_most: 9,
+            closed_at: None,
+        };
+        let known = [
+            gap(2, 4, GapCause::ListenedTooFast),
+            gap(3, 6, GapCause::Quota),
+            gap(1, 3, GapCause::DaemonDown),
+            gap(5, 7, GapCause::DaemonDown),
+            gap(3, 4, GapCause::Unreadable),
+            Gap { closed_at: Some(at(0)), ..gap(3, 4, GapCause::LoginDead) },
+        ];
+        let page = [6, 5, 3, 2].map(|hours| at(hours * HOUR));
+        let now = at(8 * HOUR);
+        let closed = |gap: Gap| Gap { closed_at: Some(now), ..gap };
+        assert_eq!(filled(&page, &known, now), [closed(known[0].clone()), closed(known[1].clone())]);
+        assert_eq!(filled(&[], &known, now), []);
     }
 
     proptest! {

@@ -37,6 +37,7 @@ impl Run<'_> {
             already_stored: page.plays.len().saturating_sub(facts.unknown.len()),
             newest_stored: facts.newest_stored,
             runs_since: &facts.results_since,
+            quota_spent_at: self.shared.with.gate.quota_spent_at(&self.who.app),
             last_archived_at: facts.last_archived_at,
             longest_pause: self.who.longest_pause,
             now,
@@ -50,6 +51,8 @@ impl Run<'_> {
             known: &known,
             now,
         });
+        let played: Vec<_> = page.plays.iter().map(|play| play.played_at).collect();
+        let filled = overlap::filled(&played, &facts.gaps, now);
         let reason = page.trouble();
         let result = if reason.is_some() { RunResult::Partial } else { RunResult::Ok };
         let look_again_in = Some(self.next_look(&page.plays));
@@ -60,7 +63,7 @@ impl Run<'_> {
             reason,
             plays: facts.unknown.iter().filter_map(|n| page.plays.get(*n)).cloned().collect(),
             newest: page.plays.iter().map(|play| play.played_at).max(),
-            gaps: before.into_iter().chain(within).collect(),
+            gaps: before.into_iter().chain(within).chain(filled).collect(),
             at: now,
             release: self.release(&Ended { result, look_again_in, retry_at: None }),
         };

@@ -12,6 +12,9 @@ pub struct AppState {
     /// How many answers in a row said 429 without a usable Retry-After.
     #[serde(default)]
     pub holds_in_a_row: u32,
+    /// When a call was last refused for the day's quota, here or by Spotify; to within ten minutes.
+    #[serde(default)]
+    pub quota_spent_at: Option<Timestamp>,
     /// Set while the token endpoint refuses the app itself.
     pub fault: Option<AppFault>,
     /// Whether its refresh answers bring new refresh tokens.

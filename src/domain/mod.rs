@@ -23,7 +23,7 @@ pub use grant::{
 pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
 pub use quota::{Quota, Urgency};
-pub use run::{Gap, GapCause, Run, RunId, RunResult, Trigger};
+pub use run::{Coverage, Gap, GapCause, Run, RunId, RunResult, Trigger};
 pub use said::said;
 pub use schedule::{Schedule, ScheduleError, parse_zone};
 pub use secret::{AccessToken, RefreshToken, Secret, without_secrets};

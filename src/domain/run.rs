@@ -129,6 +129,8 @@ pub enum GapCause {
     LoginDead,
     /// The app was held by Retry-After.
     RateLimited,
+    /// The day's calls were spent.
+    Quota,
     /// The app or the user was refused, or paused.
     Blocked,
     /// Spotify could not be reached, or answered nonsense.
@@ -137,20 +139,24 @@ pub enum GapCause {
     StoreError,
     /// More than 50 plays came between two runs.
     ListenedTooFast,
+    /// Spotify showed plays long after they were made.
+    SpotifyLate,
     /// Spotify showed a play that could not be read.
     Unreadable,
 }
 
 impl GapCause {
     /// Every cause.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::DaemonDown,
         Self::LoginDead,
         Self::RateLimited,
+        Self::Quota,
         Self::Blocked,
         Self::Unreachable,
         Self::StoreError,
         Self::ListenedTooFast,
+        Self::SpotifyLate,
         Self::Unreadable,
     ];
 
@@ -160,10 +166,12 @@ impl GapCause {
             Self::DaemonDown => "daemon_down",
             Self::LoginDead => "login_dead",
             Self::RateLimited => "rate_limited",
+            Self::Quota => "quota",
             Self::Blocked => "blocked",
             Self::Unreachable => "unreachable",
             Self::StoreError => "store_error",
             Self::ListenedTooFast => "listened_too_fast",
+            Self::SpotifyLate => "spotify_late",
             Self::Unreadable => "unreadable",
         }
     }
@@ -172,6 +180,19 @@ impl GapCause {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|c| c.as_str() == word)
     }
+}
+
+/// How much of a year is archived without a gap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Coverage {
+    /// The year, in the user's zone.
+    pub year: i32,
+    /// The part of it, from the oldest known play to the last look, in which no open gap lies; from 0 to 1.
+    pub covered: f64,
+    /// How many open gaps touch it.
+    pub gaps: u64,
+    /// The most plays that can have been lost in those.
+    pub at_most: i64,
 }
 
 /// A stretch in which plays may be missing; the fields of `longplay gaps --json`.

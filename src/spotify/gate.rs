@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::{AppFault, AppName, AppState, EventKind, Rotation, Timestamp, Urgency};
-use crate::store::{GrantStore, StoreError};
+use crate::store::{GrantStore, SLOT, StoreError};
 use crate::telemetry::{Events, Note};
 
 use super::{ApiError, Ledger, NoCall};
@@ -100,10 +100,27 @@ impl Gate {
 
     /// Lets one call of the Web API through, and counts it.
     pub async fn admit(&self, app: &AppName, urgency: Urgency) -> Result<(), NoCall> {
-        match self.held_until(app) {
-            Some(until) => Err(NoCall::Held(until)),
-            None => self.ledger.take(app, urgency).await,
+        if let Some(until) = self.held_until(app) {
+            return Err(NoCall::Held(until));
         }
+        let taken = self.ledger.take(app, urgency).await;
+        if matches!(taken, Err(NoCall::Spent { .. })) && urgency != Urgency::Spare {
+            self.quota_spent(app).await;
+        }
+        taken
+    }
+
+    async fn quota_spent(&self, app: &AppName) {
+        let now = self.clock.now();
+        let noted = self.quota_spent_at(app).is_some_and(|at| now.since(at) < SLOT);
+        if !noted {
+            self.change(app, Kind::Spent, move |state| state.quota_spent_at = Some(now)).await;
+        }
+    }
+
+    /// When a call of the app was last refused for the day's quota; to within ten minutes.
+    pub fn quota_spent_at(&self, app: &AppName) -> Option<Timestamp> {
+        self.apps().known.get(app).and_then(|known| known.state.quota_spent_at)
     }
 
     /// What an answer of the Web API says of the app; until when it is held for it. The daily quota's 429 holds all apps
@@ -114,6 +131,10 @@ impl Gate {
                 let sharing = self.ledger.sharing_with(app);
                 for other in sharing.iter().filter(|other| *quota && *other != app) {
                     self.hold(other, *retry_after).await;
+                    self.quota_spent(other).await;
+                }
+                if *quota {
+                    self.quota_spent(app).await;
                 }
                 Some(self.hold(app, *retry_after).await)
             }

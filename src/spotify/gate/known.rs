@@ -14,6 +14,8 @@ const SET_BY: u64 = 1_000;
 pub enum Kind {
     /// A 429.
     Hold,
+    /// The day's quota is spent.
+    Spent,
     /// An answer that was none.
     Answered,
     /// The token endpoint refuses the app.

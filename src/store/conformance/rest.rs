@@ -24,6 +24,7 @@ pub async fn an_app_is_remembered(bench: &Bench) {
     let app: AppName = "default".parse().unwrap();
     assert_eq!(bench.store.app_state(&app).await.unwrap(), AppState::default());
     let state = AppState {
+        quota_spent_at: Some(START),
         hold_until: Some(bench.now()),
         holds_in_a_row: 3,
         fault: Some(AppFault { reason: "invalid_client".to_owned(), since: START, retry_at: bench.now() }),
