@@ -186,9 +186,24 @@ impl Ledger {
 
     /// How many calls an app has left of its group's day; `None`: that is not known yet.
     pub fn left(&self, app: &AppName) -> Option<u32> {
+        self.ask(app, |day, in_hand| day.left(self.clock.boot(), in_hand))
+    }
+
+    /// Whether so few are left that those who are in no hurry may have to wait.
+    pub fn is_low(&self, app: &AppName) -> bool {
+        self.ask(app, |day, in_hand| day.is_low(self.clock.boot(), in_hand)).unwrap_or(false)
+    }
+
+    /// How dear a call of the app is: 1 where there are enough.
+    pub fn scarcity(&self, app: &AppName) -> f64 {
+        self.ask(app, |day, in_hand| day.scarcity(self.clock.boot(), in_hand)).unwrap_or(1.0)
+    }
+
+    /// `None`: the day is not known yet.
+    fn ask<T>(&self, app: &AppName, ask: impl Fn(&Day, u32) -> T) -> Option<T> {
         let groups = self.groups();
         let group = groups.values().find(|group| group.apps.contains(app))?;
-        Some(group.day.as_ref()?.left(self.clock.boot(), group.in_hand()))
+        group.day.as_ref().map(|day| ask(day, group.in_hand()))
     }
 
     fn now(&self) -> Now {

@@ -14,6 +14,8 @@ const SPARE: f64 = 0.5;
 const FOR_PEOPLE: u32 = 100;
 /// A page that is so full waits for nobody.
 const NEARLY_FULL: f64 = 0.9;
+/// How dear the last call of a day is.
+const DEAREST: f64 = 20.0;
 /// How soon a run is tried again that must wait, at the earliest.
 const LEAST_WAIT: Duration = Duration::from_secs(60);
 
@@ -93,6 +95,17 @@ impl Day {
         let whole = full_at.since(since).mul_f64(self.needed(left)) + Duration::from_secs(1);
         let enough = since + whole;
         (left > self.per_day / FOR_PEOPLE).then(|| enough.since(now.wall))
+    }
+
+    /// Whether those who are in no hurry may have to wait.
+    pub fn is_low(&self, now: BootTime, in_hand: u32) -> bool {
+        f64::from(self.left(now, in_hand)) < LOW * f64::from(self.per_day)
+    }
+
+    /// How dear a call is: 1 while half of the day's are left, then more and more, up to [`DEAREST`].
+    pub fn scarcity(&self, now: BootTime, in_hand: u32) -> f64 {
+        let left = f64::from(self.left(now, in_hand)) / f64::from(self.per_day.max(1));
+        1.0 + (DEAREST - 1.0) * ((SPARE - left) / SPARE).max(0.0)
     }
 
     /// When the day's calls will be spent, should as many be made as in the last hour; `None`: they last for a day.

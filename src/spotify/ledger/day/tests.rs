@@ -76,6 +76,14 @@ fn who_must_wait_is_let_through_after_the_wait_and_not_much_sooner() {
 }
 
 #[test]
+fn calls_grow_dear_when_less_than_half_are_left() {
+    let dear = |taken| day(&[(20, taken)]).scarcity(NOW.boot, 0);
+    assert_eq!((dear(0), dear(50), dear(75), dear(100)), (1.0, 1.0, 10.5, 20.0));
+    assert_eq!(Day::new(0, &[], NOW.boot).scarcity(NOW.boot, 0), 20.0);
+    assert!(day(&[(20, 76)]).is_low(NOW.boot, 0) && !day(&[(20, 75)]).is_low(NOW.boot, 0));
+}
+
+#[test]
 fn a_page_that_has_no_time_at_all_is_full() {
     let now = Urgency::Due { since: NOW.wall, full_at: NOW.wall };
     assert_eq!(day(&[(20, 98)]).admits(now, 0, NOW), Ok(()));
