@@ -2,14 +2,13 @@
 //! pass is tried again after 5, 10 and 20 s; a run that waits takes up no place.
 
 use std::future::Future;
-use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
 
 use super::claim::{Begun, Held};
 use super::fault::{Fault, Waits};
-use super::{Landed, Outcome, Shared, Waiting, Who, pace};
-use crate::domain::{AccessToken, Play, RunId, Timestamp, Trigger};
+use super::{Landed, Outcome, Shared, Waiting, Who};
+use crate::domain::{AccessToken, RunId, Timestamp, Trigger};
 use crate::spotify::{ApiError, Page};
 use crate::tokens::{Need, Token};
 
@@ -151,14 +150,6 @@ impl<'a> Run<'a> {
             Some(until) => Err(Fault::held(until, &format!("Spotify has limited app {}", self.who.app))),
             None => Ok(()),
         }
-    }
-
-    /// How long an adaptive user may wait after this page.
-    pub(super) fn next_look(&self, plays: &[Play]) -> Duration {
-        let mut recent: Vec<_> = plays.iter().map(|play| (play.played_at, play.track.duration_ms)).collect();
-        recent.sort_unstable_by_key(|(ended, _)| std::cmp::Reverse(*ended));
-        let limits = *self.shared.limits();
-        pace::next_look(self.now(), &recent, limits.min_interval, limits.max_interval)
     }
 
     /// Waits before the next try, without a place; gives the fault back where there is no next try.

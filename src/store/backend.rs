@@ -3,6 +3,7 @@
 
 mod custody;
 mod grant;
+mod habits;
 
 use std::fmt;
 use std::sync::Arc;
