@@ -21,7 +21,7 @@ const PAGE: u32 = 50;
 const SHORTEST: Duration = Duration::from_secs(30);
 /// No track counts for more: a day-long recording says nothing of how fast the next may be skipped.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// Stands in for a track of unknown length, and for plays that a new user has not made yet: as of somebody who skips
+/// Stands in for a track of unknown length, and for the pace of a user of whom little is known: as of somebody who skips
 /// every other song.
 const UNKNOWN: Duration = Duration::from_secs(100);
 /// A pace is kept up for so many plays: fewer would let a few skipped songs count, more would mix skipping with listening.
@@ -71,10 +71,12 @@ pub const PLENTY: f64 = 1.0;
 /// Always within `min` and `max` (`min`, should they be the wrong way round). More silence never shortens the wait, nor do
 /// dearer calls; faster listening never lengthens it, nor does a page with more that is new.
 pub fn next_look(look: &Look<'_>, min: Duration, max: Duration) -> Duration {
-    let pace = fastest(look).as_secs_f64();
     let past = Past::of(look.habits);
     let same_hours = past.same_hours(look.now, look.zone, max);
     let strangeness = (1.0 - same_hours.days() / FAMILIAR).max(0.0);
+    let (fastest, skipping) = (fastest(look).as_secs_f64(), UNKNOWN.as_secs_f64());
+    // A stranger may skip tomorrow who did not today.
+    let pace = fastest - strangeness * (fastest - skipping).max(0.0);
     let silence = look.recent.first().map_or(SETTLED, |(ended, _)| look.now.since(*ended).min(SETTLED));
     let listening = 1.0 - silence.as_secs_f64() / SETTLED.as_secs_f64();
     let goes_on = (GOES_ON * listening.max(strangeness)).max(SURPRISE);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::domain::{
-    AppName, AppState, Footing, Gap, Generation, Habits, Login, Owner, Play, RunId, RunResult, Sealed, Timestamp,
-    Trigger, User, UserId, UserName,
+    AppName, AppState, Footing, Gap, Generation, Habits, Login, Owner, Play, RunId, RunResult, Sealed,
+    Timestamp, Trigger, User, UserId, UserName,
 };
 
 pub use grant::{Close, CommitIf, GrantHead, Intent, NewLogin, NewTokens, STOPPED};

@@ -1,5 +1,5 @@
-//! A simulated population of listeners, and what looking at them costs and keeps: what judges the pace of adaptive users
-//! (`benches/pace.rs` prints it, `tests/pace.rs` holds the line). No daemon: 60 days of a user are made in no time.
+//! A simulated population of listeners, and what it costs and keeps to look at them by one rule or another. No daemon is
+//! in it, so that 60 days of a user take milliseconds. `benches/pace.rs` prints the table; `tests/pace.rs` holds the line.
 #![allow(dead_code, reason = "each program uses its part")]
 #![allow(
     clippy::cast_possible_truncation,
@@ -8,6 +8,9 @@
     reason = "small numbers"
 )]
 
+pub mod before;
 pub mod dice;
 pub mod people;
+pub mod rule;
+pub mod verdict;
 pub mod watch;

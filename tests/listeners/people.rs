@@ -110,8 +110,12 @@ impl Habits {
     fn of(dice: &mut Dice, kind: Kind) -> Self {
         let (hours, vary) = match kind {
             Kind::Casual => (vec![dice.between(6.5, 9.0), dice.between(16.0, 22.0)], 1.5),
-            Kind::AtWork => (vec![dice.between(7.5, 10.0), dice.between(12.5, 14.5), dice.between(15.0, 19.0)], 1.0),
-            Kind::Skipper => (vec![dice.between(7.0, 9.0), dice.between(14.0, 18.0), dice.between(18.0, 22.0)], 1.5),
+            Kind::AtWork => {
+                (vec![dice.between(7.5, 10.0), dice.between(12.5, 14.5), dice.between(15.0, 19.0)], 1.0)
+            }
+            Kind::Skipper => {
+                (vec![dice.between(7.0, 9.0), dice.between(14.0, 18.0), dice.between(18.0, 22.0)], 1.5)
+            }
             Kind::Radio => (vec![dice.between(6.5, 10.0)], 0.7),
             Kind::Binger => (vec![dice.between(11.0, 17.0)], 2.0),
         };
@@ -135,9 +139,11 @@ impl Habits {
         };
         let mut sessions: Vec<(f64, f64)> = (0..count)
             .map(|_| {
-                let hour = self.hours[((dice.part() * self.hours.len() as f64) as usize).min(self.hours.len() - 1)];
+                let hour =
+                    self.hours[((dice.part() * self.hours.len() as f64) as usize).min(self.hours.len() - 1)];
                 // One in ten is at any hour of the day.
-                let at = if dice.chance(0.1) { dice.between(7.0, 23.0) } else { dice.normal(hour, self.vary) };
+                let at =
+                    if dice.chance(0.1) { dice.between(7.0, 23.0) } else { dice.normal(hour, self.vary) };
                 (day as f64 * DAY + at.clamp(5.0, 24.0) * HOUR, self.length(dice))
             })
             .collect();
@@ -146,7 +152,7 @@ impl Habits {
     }
 
     fn length(&self, dice: &mut Dice) -> f64 {
-        let varied = |dice: &mut Dice, mean: f64| dice.exponential(mean).clamp(0.05*mean, 6.0 * HOUR);
+        let varied = |dice: &mut Dice, mean: f64| dice.exponential(mean).clamp(0.05 * mean, 6.0 * HOUR);
         match self.kind {
             Kind::Casual => varied(dice, 40.0 * MINUTE),
             Kind::AtWork => varied(dice, 130.0 * MINUTE),

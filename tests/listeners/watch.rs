@@ -33,7 +33,12 @@ pub struct Kept {
 
 /// Looks for so many days, each time after the wait that `pace` says. Counted are the plays from the first look to the
 /// end; whether the last of them are lost is seen by the looks of the hours that follow.
-pub fn watch(dice: &mut Dice, who: &Listener, days: u32, mut pace: impl FnMut(&Seen<'_>) -> Duration) -> Kept {
+pub fn watch(
+    dice: &mut Dice,
+    who: &Listener,
+    days: u32,
+    mut pace: impl FnMut(&Seen<'_>) -> Duration,
+) -> Kept {
     let end = BEGIN + Duration::from_secs(u64::from(days) * 86_400);
     let first = BEGIN + Duration::from_secs_f64(dice.between(0.0, 86_400.0));
     let mut seen = vec![false; who.plays.len()];
@@ -63,8 +68,7 @@ pub fn watch(dice: &mut Dice, who: &Listener, days: u32, mut pace: impl FnMut(&S
         now = now + pace(&Seen { now, page: &page, new, archive: &archive });
     }
     let counted = |play: &Heard| play.ended > first && play.ended <= end;
-    for (play, seen) in who.plays.iter().zip(seen).filter(|(play, _)| counted(play)) {
-        let _ = play;
+    for (_, seen) in who.plays.iter().zip(seen).filter(|(play, _)| counted(play)) {
         kept.plays += 1;
         kept.lost += usize::from(!seen);
     }

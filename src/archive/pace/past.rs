@@ -64,6 +64,9 @@ impl Past {
         for back in 1..=BACK {
             let Some(then) = days_before(local, back, zone) else { continue };
             let earliest = Timestamp::from(then.to_utc()) - SHIFTS[1];
+            if earliest + SHIFTS[2] < self.start {
+                break;
+            }
             let weight = match () {
                 () if back % 7 == 0 => WEIGHTS.0,
                 () if is_weekend(then.weekday()) == is_weekend(local.weekday()) => WEIGHTS.1,

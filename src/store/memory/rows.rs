@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::super::{NewUser, PendingLogin};
 use crate::domain::{
-    AppName, AppState, AttemptId, Epoch, Event, Gap, Generation, Grant, Habits, NameError, Origin, Owner, Run, RunId,
-    RunResult, Sealed, Source, Timestamp, User, UserId, UserName,
+    AppName, AppState, AttemptId, Epoch, Event, Gap, Generation, Grant, Habits, NameError, Origin, Owner,
+    Run, RunId, RunResult, Sealed, Source, Timestamp, User, UserId, UserName,
 };
 
 /// Everything.
