@@ -27,10 +27,10 @@ fn the_population_loses_what_it_is_known_to_lose_at_fixed_intervals() {
 }
 
 #[test]
-fn the_pace_keeps_as_much_as_half_hourly_looks_for_a_third_of_the_calls() {
+fn the_pace_keeps_nearly_everything_for_a_third_of_the_calls_of_half_hourly_looks() {
     let verdict = Verdict::of(Rule::Pace(1.0), &people(), DAYS, 1);
     let all = verdict.all();
-    assert!(all.calls <= 14.0 && all.lost <= 0.02 && all.bereft == 0.0, "{all:?}");
+    assert!(all.calls <= 14.5 && all.lost <= 0.02 && all.bereft == 0.0, "{all:?}");
     for (kind, _) in Kind::ALL {
         let of_kind = verdict.kind(kind);
         assert!(of_kind.lost <= 0.05, "{}: {of_kind:?}", kind.name());
@@ -42,5 +42,5 @@ fn the_pace_keeps_as_much_as_half_hourly_looks_for_a_third_of_the_calls() {
 #[test]
 fn dear_calls_are_fewer_and_lose_little() {
     let dear = Verdict::of(Rule::Pace(10.0), &people(), DAYS, 1).all();
-    assert!(dear.calls <= 12.0 && dear.lost <= 0.2, "{dear:?}");
+    assert!(dear.calls <= 12.0 && dear.lost <= 0.25 && dear.bereft <= 1.0, "{dear:?}");
 }

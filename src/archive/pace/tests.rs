@@ -58,6 +58,14 @@ fn the_page_has_room_while_music_plays_on() {
 }
 
 #[test]
+fn a_page_with_much_that_is_new_shortens_the_wait() {
+    let songs = plays(60, &[(210, 0); 50]);
+    let habits = silent();
+    let waits = [0, 25, 45, 50].map(|new| minutes(&Look { new, ..look(&songs, &habits) }));
+    assert_eq!(waits, [153, 151, 144, 140]);
+}
+
+#[test]
 fn the_shortest_plays_need_the_shortest_wait_and_are_never_lost_by_it() {
     let skipped = plays(0, &[(30, 0); 50]);
     assert_eq!(minutes(&look(&skipped, &silent())), 20);
