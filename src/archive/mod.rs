@@ -5,6 +5,7 @@ mod claim;
 pub mod coverage;
 mod fault;
 mod flight;
+mod look;
 pub mod overlap;
 pub mod pace;
 mod record;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -105,6 +107,8 @@ pub struct Who {
     pub api_url: String,
     /// The longest time that the user's schedule leaves between two runs; adaptive: `max_interval`.
     pub longest_pause: Duration,
+    /// Where the user lives.
+    pub zone: Tz,
     /// When the user is due after the run.
     pub next_run: NextRun,
 }

@@ -1,189 +1,136 @@
-//! When an adaptive user is looked at again. Spotify keeps 50 plays, so the measure is plays, not minutes: come back
-//! before 20 could have come while music plays, before 40 where it rests, at the user's fastest recent pace. Pure.
+//! When an adaptive user is looked at again. Spotify keeps 50 plays, so the measure is plays: the wait is the longest
+//! that is not expected to lose more of them than a call is worth, going by how fast plays came at their fastest, whether
+//! music plays now, how full the last page was, and what came in the same hours of the last weeks. Pure.
+
+mod full;
+mod past;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
-use crate::domain::Timestamp;
+use chrono_tz::Tz;
 
+pub use self::full::{Full, full_at};
+use self::past::Past;
+use crate::domain::{Habits, Timestamp};
+
+/// How many plays Spotify shows.
+const PAGE: u32 = 50;
 /// Spotify lists a play after 30 seconds, so none can come faster.
 const SHORTEST: Duration = Duration::from_secs(30);
 /// No track counts for more: a day-long recording says nothing of how fast the next may be skipped.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// Stands in for a track of unknown length, and for plays that a new user has not made yet; few are shorter.
-const ORDINARY: Duration = Duration::from_secs(150);
-/// A pace is kept up for so many plays: fewer would let one skipped song count, more would mix skipping with listening.
-const STRETCH: u32 = 10;
-/// How many plays may have come while music plays: well below half a page, so that a failed look or two cost nothing.
-const PLAYING: u32 = 20;
-/// How many where it rests: nothing has come yet, and ten stay in reserve.
-const RESTING: u32 = 40;
-/// From `PLAYING` to `RESTING` the allowance grows over so much silence.
-const SETTLED: Duration = Duration::from_secs(3 * 3600);
+/// Stands in for a track of unknown length, and for the pace of a user of whom little is known: as of somebody who skips
+/// every other song.
+const UNKNOWN: Duration = Duration::from_secs(100);
+/// A pace is kept up for so many plays: fewer would let a few skipped songs count, more would mix skipping with listening.
+const STRETCH: u32 = 20;
+/// How many plays Spotify shows late, and how late as a rule at most.
+const LATE: f64 = 0.01;
+const LATEST: Duration = Duration::from_secs(40 * 60);
+/// How many plays a call must save on average to be made.
+const PRICE: f64 = 0.005;
+/// How much of that is left where everything on the last page was new.
+const FULL_PAGE: f64 = 0.1;
+/// How likely it is that who listens goes on until the next look, at their fastest. Of a new user it is not known whether
+/// they listen.
+const GOES_ON: f64 = 0.4;
+/// How likely it is that somebody does who is not listening, whatever they are used to.
+const SURPRISE: f64 = 0.001;
+/// After so much silence nobody is taken to be listening.
+const SETTLED: Duration = Duration::from_secs(3600);
+/// From so many days on habits count in full.
+const FAMILIAR: f64 = 7.0;
+/// Waits are told apart no finer than this.
+const STEP: Duration = Duration::from_secs(60);
 
-/// How long to wait before looking again. `recent` are the newest plays, newest first: the end of each, and the length
-/// of its track in milliseconds.
+/// What is known of a user who was looked at just now.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// When.
+    pub now: Timestamp,
+    /// The newest plays, newest first: the end of each, and the length of its track in milliseconds.
+    pub recent: &'a [(Timestamp, Option<i64>)],
+    /// How many items of the page were new.
+    pub new: usize,
+    /// What came in which hour of the last weeks.
+    pub habits: &'a Habits,
+    /// Where the user lives: habits go by the hour on the wall and the day of the week.
+    pub zone: Tz,
+    /// How dear calls are: a call must save so many times as many plays as usual. [`PLENTY`] where there are enough of
+    /// them; less counts as that.
+    pub scarcity: f64,
+}
+
+/// The scarcity of calls where there are enough of them.
+pub const PLENTY: f64 = 1.0;
+
+/// How long to wait before looking again.
 ///
-/// Always within `min` and `max` (`min`, should they be the wrong way round). A listener who goes on at the fastest
-/// recent pace makes fewer than 50 plays in that time, where `min` allows it: 20 minutes do at any pace. More silence
-/// never shortens the wait; faster listening never lengthens it.
-pub fn next_look(
-    now: Timestamp,
-    recent: &[(Timestamp, Option<i64>)],
-    min: Duration,
-    max: Duration,
-) -> Duration {
-    let silence = recent.first().map_or(SETTLED, |(ended, _)| now.since(*ended).min(SETTLED));
-    let pace = fastest_pace(recent);
-    let growth = (pace * (RESTING - PLAYING)).mul_f64(silence.as_secs_f64() / SETTLED.as_secs_f64());
-    (pace * PLAYING + growth).min(max).max(min)
+/// Always within `min` and `max` (`min`, should they be the wrong way round). More silence never shortens the wait, nor do
+/// dearer calls; faster listening never lengthens it, nor does a page with more that is new.
+pub fn next_look(look: &Look<'_>, min: Duration, max: Duration) -> Duration {
+    let past = Past::of(look.habits);
+    let same_hours = past.same_hours(look.now, look.zone, max);
+    let strangeness = (1.0 - same_hours.days() / FAMILIAR).max(0.0);
+    let (fastest, skipping) = (fastest(look).as_secs_f64(), UNKNOWN.as_secs_f64());
+    // A stranger may skip tomorrow who did not today.
+    let pace = fastest - strangeness * (fastest - skipping).max(0.0);
+    let silence = look.recent.first().map_or(SETTLED, |(ended, _)| look.now.since(*ended).min(SETTLED));
+    let listening = 1.0 - silence.as_secs_f64() / SETTLED.as_secs_f64();
+    let goes_on = (GOES_ON * listening.max(strangeness)).max(SURPRISE);
+    let late = LATEST.as_secs_f64() / pace;
+    let expected = |wait: Duration| {
+        let at_worst = lost(wait.as_secs_f64() / pace, late);
+        let as_usual = same_hours.average(wait, |plays| lost(plays, late));
+        goes_on * at_worst + (1.0 - goes_on) * as_usual
+    };
+    let worth = PRICE * look.scarcity.max(PLENTY) * left_by(look.new);
+    let (mut wait, mut too_long) = (min, max.max(min).saturating_add(STEP));
+    while too_long - wait > STEP {
+        let middle = wait + (too_long - wait) / 2;
+        if expected(middle) <= worth { wait = middle } else { too_long = middle }
+    }
+    wait.min(max).max(min)
+}
+
+/// How many plays are lost, on average, where so many come between two looks, and so many in the time by which Spotify may
+/// be late: those that the page has no room for, and the late ones that become visible when their place is gone.
+fn lost(plays: f64, late: f64) -> f64 {
+    let page = f64::from(PAGE);
+    // A late play is lost where more come until it is visible, and from then to the next look, than the page holds. Of the
+    // two times the one is anything up to `late`, the other anything up to the wait.
+    let beyond = (plays + late - page).max(0.0);
+    let missed = if beyond < late { beyond * beyond / (2.0 * late) } else { beyond - late / 2.0 };
+    (plays - page).max(0.0) + LATE * missed.min(plays)
+}
+
+/// How much a lost play weighs less: a page that is nearly full shows that the last wait was nearly too long.
+fn left_by(new: usize) -> f64 {
+    let full = f64::from(u32::try_from(new).unwrap_or(PAGE).min(PAGE)) / f64::from(PAGE);
+    1.0 - (1.0 - FULL_PAGE) * full * full
+}
+
+/// Time per play at the user's fastest.
+fn fastest(look: &Look<'_>) -> Duration {
+    let usual = past::fast_hour(look.habits).map_or(LONGEST, |plays| Duration::from_secs(3600) / plays);
+    fastest_stretch(look.recent).min(usual).max(SHORTEST)
 }
 
 /// Time per play over the fastest stretch of plays. Silence between two plays counts for nothing: a play takes no longer
 /// than its track.
-fn fastest_pace(recent: &[(Timestamp, Option<i64>)]) -> Duration {
+fn fastest_stretch(recent: &[(Timestamp, Option<i64>)]) -> Duration {
     let mut taken: Vec<Duration> = (0..recent.len())
         .map(|i| {
             let (ended, track_ms) = recent[i];
             let track = track_ms.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
-            let track = track.map_or(ORDINARY, Duration::from_millis).min(LONGEST);
+            let track = track.map_or(UNKNOWN, Duration::from_millis).min(LONGEST);
             let since_the_last = recent.get(i + 1).map_or(track, |(earlier, _)| ended.since(*earlier));
             track.min(since_the_last).max(SHORTEST)
         })
         .collect();
-    taken.resize(taken.len().max(STRETCH as usize), ORDINARY);
+    taken.resize(taken.len().max(STRETCH as usize), UNKNOWN);
     let fastest = taken.windows(STRETCH as usize).map(|stretch| stretch.iter().sum::<Duration>()).min();
-    fastest.unwrap_or(ORDINARY) / STRETCH
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const MIN: Duration = Duration::from_secs(20 * 60);
-    const MAX: Duration = Duration::from_secs(3 * 3600);
-    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-
-    type Plays = Vec<(Timestamp, Option<i64>)>;
-
-    /// Plays of so many seconds, each with the silence after it, the newest first and ending `silence` ago.
-    fn plays(silence: u64, each: &[(u64, u64)]) -> Plays {
-        let mut end = NOW - Duration::from_secs(silence);
-        let mut all = Plays::new();
-        for (track, rest) in each {
-            all.push((end, Some(i64::try_from(track * 1000).unwrap())));
-            end = end - Duration::from_secs(track + rest);
-        }
-        all
-    }
-
-    fn minutes(recent: &Plays) -> u64 {
-        next_look(NOW, recent, MIN, MAX).as_secs() / 60
-    }
-
-    #[test]
-    fn ordinary_listening_is_looked_at_before_half_a_page_has_come() {
-        let songs = [(210, 0); 50];
-        assert_eq!(minutes(&plays(60, &songs)), 70);
-        assert_eq!(minutes(&plays(90 * 60, &songs)), 105);
-        assert_eq!(minutes(&plays(86_400, &songs)), 140);
-    }
-
-    #[test]
-    fn the_shortest_plays_need_the_shortest_wait_and_are_never_lost_by_it() {
-        let skipped = [(30, 0); 50];
-        assert_eq!((minutes(&plays(0, &skipped)), minutes(&plays(86_400, &skipped))), (20, 20));
-        assert!(MIN.as_secs() / SHORTEST.as_secs() < 50);
-    }
-
-    #[test]
-    fn a_fast_stretch_among_slow_ones_sets_the_pace() {
-        let mut each = [(300, 0); 50];
-        each[20..30].fill((90, 0));
-        assert_eq!(minutes(&plays(0, &each)), 90 * 20 / 60);
-    }
-
-    #[test]
-    fn one_skipped_song_does_not() {
-        let mut each = [(300, 0); 50];
-        each[20] = (30, 0);
-        assert_eq!(minutes(&plays(0, &each)), 91);
-    }
-
-    #[test]
-    fn skipping_within_long_tracks_counts_by_when_the_plays_came() {
-        let ends = (0..50).map(|n| (NOW - Duration::from_secs(n * 60), Some(240_000)));
-        assert_eq!(minutes(&ends.collect()), 20);
-    }
-
-    #[test]
-    fn songs_heard_hours_apart_still_count_by_their_length() {
-        assert_eq!(minutes(&plays(0, &[(210, 5 * 3600); 50])), 70);
-    }
-
-    #[test]
-    fn a_user_without_plays_is_looked_at_now_and_then() {
-        assert_eq!(minutes(&Plays::new()), 100);
-        let odd = vec![(NOW, None), (NOW + MAX, Some(-5)), (NOW, Some(0)), (NOW, Some(i64::MAX))];
-        assert!((20..=180).contains(&minutes(&odd)));
-    }
-
-    #[test]
-    fn bounds_the_wrong_way_round_give_the_least() {
-        assert_eq!(next_look(NOW, &[], MAX, MIN), MAX);
-    }
-
-    fn listening() -> impl Strategy<Value = Vec<(u64, u64)>> {
-        prop::collection::vec((1u64..2000, prop_oneof![3 => Just(0u64), 1 => 0u64..90_000]), 0..50)
-    }
-
-    proptest! {
-        #[test]
-        fn the_wait_stays_within_its_bounds(
-            recent in prop::collection::vec((any::<i64>(), any::<Option<i64>>()), 0..60),
-            now in any::<i64>(),
-            min in 0u64..100_000,
-            more in 0u64..100_000,
-        ) {
-            let (min, max) = (Duration::from_secs(min), Duration::from_secs(min + more));
-            let recent: Plays = recent.into_iter().map(|(t, d)| (Timestamp::from_millis(t), d)).collect();
-            let wait = next_look(Timestamp::from_millis(now), &recent, min, max);
-            prop_assert!((min..=max).contains(&wait));
-        }
-
-        #[test]
-        fn more_silence_never_shortens_the_wait(each in listening(), silence in 0u64..20_000, more in 0u64..20_000) {
-            let wait = |silence| next_look(NOW, &plays(silence, &each), Duration::ZERO, MAX);
-            prop_assert!(wait(silence) <= wait(silence + more));
-        }
-
-        #[test]
-        fn faster_listening_never_lengthens_the_wait(each in listening(), percent in 1u64..100) {
-            let faster: Vec<_> = each.iter().map(|(t, r)| ((t * percent / 100).max(1), r * percent / 100)).collect();
-            let wait = |each: &[_]| next_look(NOW, &plays(0, each), Duration::ZERO, MAX);
-            prop_assert!(wait(&faster) <= wait(&each));
-        }
-
-        /// The listener repeats the fastest ten plays of their past without a pause, from the moment of the look.
-        #[test]
-        fn fewer_than_fifty_plays_come_at_the_fastest_recent_pace(
-            each in prop::collection::vec((30u64..2000, 0u64..90_000), 10..50),
-            silence in 0u64..90_000,
-        ) {
-            let wait = next_look(NOW, &plays(silence, &each), MIN, Duration::MAX);
-            let fastest = each.windows(10).min_by_key(|ten| ten.iter().map(|(t, _)| t).sum::<u64>()).unwrap();
-            let mut lengths: Vec<u64> = fastest.iter().map(|(t, _)| *t).collect();
-            lengths.sort();
-            let (mut heard, mut came) = (0, 0);
-            for track in lengths.iter().cycle() {
-                heard += track;
-                if heard > wait.as_secs() {
-                    break;
-                }
-                came += 1;
-            }
-            prop_assert!(came < 50, "{came} plays in {wait:?}");
-        }
-    }
+    fastest.unwrap_or(UNKNOWN) / STRETCH
 }

@@ -55,7 +55,7 @@ impl Run<'_> {
         let filled = overlap::filled(&played, &facts.gaps, now);
         let reason = page.trouble();
         let result = if reason.is_some() { RunResult::Partial } else { RunResult::Ok };
-        let look_again_in = Some(self.next_look(&page.plays));
+        let look_again_in = Some(self.next_look(page, &facts).await?);
         let page = PageStored {
             user: self.who.id,
             run,

@@ -2,14 +2,13 @@
 //! pass is tried again after 5, 10 and 20 s; a run that waits takes up no place.
 
 use std::future::Future;
-use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
 
 use super::claim::{Begun, Held};
 use super::fault::{Fault, Waits};
-use super::{Landed, Outcome, Shared, Waiting, Who, pace};
-use crate::domain::{AccessToken, Play, RunId, Timestamp, Trigger, Urgency};
+use super::{Landed, Outcome, Shared, Waiting, Who};
+use crate::domain::{AccessToken, RunId, Timestamp, Trigger, Urgency};
 use crate::spotify::{ApiError, Page};
 use crate::tokens::{Need, Token};
 
@@ -92,16 +91,7 @@ impl<'a> Run<'a> {
         let client = &self.shared.with.client;
         let asked =
             |token| async move { client.recently_played(&self.who.api_url, &token, self.now()).await };
-        self.call(self.urgency(), asked).await?.map_err(|error| Fault::api(&error))
-    }
-
-    fn urgency(&self) -> Urgency {
-        match (self.trigger, self.due) {
-            (Trigger::Schedule, Some(due)) => {
-                Urgency::Due { since: due - self.who.longest_pause, full_at: due }
-            }
-            _ => Urgency::Asked,
-        }
+        self.call(self.urgency().await?, asked).await?.map_err(|error| Fault::api(&error))
     }
 
     /// One call of the Web API with a token of the user's; one more with the next token where Spotify answers 401.
@@ -151,14 +141,6 @@ impl<'a> Run<'a> {
             _ => {}
         }
         Ok(answer)
-    }
-
-    /// How long an adaptive user may wait after this page.
-    pub(super) fn next_look(&self, plays: &[Play]) -> Duration {
-        let mut recent: Vec<_> = plays.iter().map(|play| (play.played_at, play.track.duration_ms)).collect();
-        recent.sort_unstable_by_key(|(ended, _)| std::cmp::Reverse(*ended));
-        let limits = *self.shared.limits();
-        pace::next_look(self.now(), &recent, limits.min_interval, limits.max_interval)
     }
 
     /// Waits before the next try, without a place; gives the fault back where there is no next try.

@@ -119,6 +119,11 @@ impl Times {
         }
     }
 
+    /// Where the user lives.
+    pub fn zone(&self) -> Tz {
+        self.plan.zone
+    }
+
     /// The longest time between two runs.
     pub fn longest_pause(&self, max: Duration) -> Duration {
         self.longest.unwrap_or(max)

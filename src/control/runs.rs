@@ -116,13 +116,14 @@ impl Service {
 
     fn who(&self, user: &Arc<Known>) -> Result<Who, Problem> {
         let (app, max) = (self.app_of(user)?, self.settings().archive.max_interval);
-        let (service, id) = (self.clone(), user.id);
+        let (service, id, times) = (self.clone(), user.id, self.times(user).0);
         Ok(Who {
             id,
             name: user.name.clone(),
             app: app.name,
             api_url: app.api_url,
-            longest_pause: self.times(user).0.longest_pause(max),
+            longest_pause: times.longest_pause(max),
+            zone: times.zone(),
             next_run: Arc::new(move |ended| service.next_run(id, ended)),
         })
     }

@@ -3,6 +3,7 @@
 mod app;
 mod event;
 mod grant;
+mod habits;
 mod name;
 mod play;
 mod quota;
@@ -20,6 +21,7 @@ pub use grant::{
     AccessTimes, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, KeyId, Login, Owner, Refusal,
     Sealed,
 };
+pub use habits::Habits;
 pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
 pub use quota::{Quota, Urgency};

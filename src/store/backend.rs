@@ -3,6 +3,7 @@
 
 mod custody;
 mod grant;
+mod habits;
 mod quota;
 
 use std::fmt;

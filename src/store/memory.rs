@@ -4,6 +4,7 @@
 mod archive;
 mod catalogue;
 mod grants;
+mod habits;
 mod methods;
 mod quota;
 mod rows;

@@ -3,7 +3,7 @@
 use super::catalogue::{self, Kept};
 use super::sql::{Bind as _, Session, params, table};
 use super::{Added, PageFacts, PageStored, Result, claims, gaps};
-use crate::domain::{Play, RunId, Timestamp, UserId};
+use crate::domain::{Habits, Play, RunId, Timestamp, UserId};
 
 /// How many plays and gaps are told of the time that a page covers: far more than it can have items.
 const TOLD: i64 = 200;
@@ -35,10 +35,14 @@ pub async fn facts(
                   ORDER BY played_at DESC LIMIT $3) AS shown) AS stored,
                (SELECT names(result ORDER BY run_id) FROM runs WHERE user_id = $1 AND run_id < $4 AND run_id >
                  (SELECT COALESCE(max(run_id), 0) FROM runs
-                  WHERE user_id = $1 AND result IN ('ok', 'partial'))) AS results",
+                  WHERE user_id = $1 AND result IN ('ok', 'partial'))) AS results,
+               (SELECT from_hour FROM habits WHERE user_id = $1) AS from_hour,
+               (SELECT counts FROM habits WHERE user_id = $1) AS counts",
             vec![user.bind(), oldest.bind(), TOLD.bind(), run.bind(), page],
             |row| {
                 let stored: Vec<i64> = row.list("stored")?;
+                let from_hour: Option<i64> = row.maybe("from_hour")?;
+                let counts: Option<Vec<u8>> = row.maybe("counts")?;
                 let facts = PageFacts {
                     unknown: row.list("unknown")?,
                     newest_stored: row.maybe("newest")?,
@@ -46,6 +50,7 @@ pub async fn facts(
                     last_archived_at: row.maybe("archived")?,
                     stored: stored.into_iter().map(Timestamp::from_millis).collect(),
                     results_since: row.list("results")?,
+                    habits: from_hour.zip(counts).map(|(from_hour, counts)| Habits { from_hour, counts }),
                     ..PageFacts::default()
                 };
                 Ok((facts, row.get::<bool>("has_gaps")?))

@@ -7,8 +7,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::domain::{
-    AppName, AppState, Footing, Gap, Generation, Login, Owner, Play, RunId, RunResult, Sealed, Timestamp,
-    Trigger, User, UserId, UserName,
+    AppName, AppState, Footing, Gap, Generation, Habits, Login, Owner, Play, RunId, RunResult, Sealed,
+    Timestamp, Trigger, User, UserId, UserName,
 };
 
 pub use grant::{Close, CommitIf, GrantHead, Intent, NewLogin, NewTokens, STOPPED};
@@ -220,6 +220,8 @@ pub struct PageFacts {
     pub last_archived_at: Option<Timestamp>,
     /// Results of the finished or broken-off runs since then, oldest first; `None`: the daemon died in it.
     pub results_since: Vec<Option<RunResult>>,
+    /// What is kept of the user's habits.
+    pub habits: Option<Habits>,
 }
 
 /// The end of a run that stored a page. All of it is one transaction.

@@ -63,6 +63,13 @@ watched! {
 }
 
 watched! {
+    HabitStore {}
+    hours_heard(user: UserId, since: Timestamp) -> HoursHeard;
+    keep_habits(user: UserId, habits: &Habits) -> ();
+    habits(users: &[UserId]) -> Vec<(UserId, Habits)>;
+}
+
+watched! {
     Store {
         async fn close(&self) {
             self.store.close().await;

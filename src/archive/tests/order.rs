@@ -1,6 +1,7 @@
 //! In which order a run does what it does, and who shares it.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::*;
 use crate::archive::Limits;
@@ -32,6 +33,8 @@ async fn a_token_is_asked_for_before_every_call() {
             "token",
             "/v1/me/player/recently-played",
             "page_facts",
+            "hours_heard",
+            "keep_habits",
             "store_page",
             "user",
             "token",
@@ -40,6 +43,24 @@ async fn a_token_is_asked_for_before_every_call() {
         ]
     );
     assert_eq!(*scene.tokens.needs.lock().unwrap(), [Need::default(); 2]);
+}
+
+#[tokio::test]
+async fn habits_are_counted_once_a_day_with_what_the_page_brings() {
+    let scene = Scene::without_top().await;
+    let counted = |journal: Vec<String>| journal.contains(&"keep_habits".to_owned());
+    scene.spotify.listen_until("alice", 12, scene.clock_now() - Duration::from_secs(7_200));
+    scene.run().await;
+    assert!(counted(scene.journal.take()));
+    let habits = scene.store.habits(&[scene.who().id]).await.unwrap().remove(0).1;
+    assert!(habits.counts.iter().any(|plays| *plays > 0), "{habits:?}");
+    scene.journal.take();
+    scene.clock.pass(23 * 3_600);
+    scene.run().await;
+    assert!(!counted(scene.journal.take()));
+    scene.clock.pass(3_600);
+    scene.run().await;
+    assert!(counted(scene.journal.take()));
 }
 
 #[tokio::test]

@@ -274,6 +274,7 @@ impl Scene {
             app: "default".parse().unwrap(),
             api_url: "https://spotify.example/v1".to_owned(),
             longest_pause: LIMITS.max_interval,
+            zone: chrono_tz::UTC,
             next_run: Arc::new(move |how| {
                 ended.lock().unwrap().push(*how);
                 Some(NEXT)

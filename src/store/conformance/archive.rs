@@ -287,6 +287,7 @@ pub async fn facts_tell_what_is_known_and_how_the_runs_since_ended(bench: &Bench
         gaps: Vec::new(),
         last_archived_at: Some(archived),
         results_since: vec![Some(RunResult::RateLimited), None, Some(RunResult::Unreachable)],
+        habits: None,
     };
     assert_eq!(facts, expected);
 

@@ -8,6 +8,7 @@ pub mod footing;
 pub mod gaps;
 pub mod grants;
 pub mod guard;
+pub mod habits;
 pub mod logins;
 pub mod quota;
 pub mod refreshes;
@@ -143,6 +144,8 @@ macro_rules! every_behaviour {
                 facts_tell_what_is_known_and_how_the_runs_since_ended,
                 facts_tell_what_is_on_record_of_the_time_that_a_page_covers,
                 names_survive_quotes_and_other_alphabets;
+            habits: plays_are_counted_by_the_hour,
+                habits_are_kept_and_go_with_the_user;
             gaps: a_gap_is_on_record_once_counts_the_most_and_is_open_until_it_is_closed,
                 gaps_come_newest_first;
             top: every_artist_of_a_track_counts,

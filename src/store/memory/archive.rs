@@ -28,6 +28,7 @@ pub fn facts(rows: &Rows, user: UserId, run: RunId, plays: &[Play], oldest: Opti
         gaps,
         last_archived_at: row.last_archived_at,
         results_since: since.map(|run| run.result).collect(),
+        habits: row.habits.clone(),
     }
 }
 

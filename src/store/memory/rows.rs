@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::super::{NewUser, PendingLogin};
 use crate::domain::{
-    AppName, AppState, AttemptId, Epoch, Event, Gap, Generation, Grant, NameError, Origin, Owner, Run, RunId,
-    RunResult, Sealed, Source, Timestamp, User, UserId, UserName,
+    AppName, AppState, AttemptId, Epoch, Event, Gap, Generation, Grant, Habits, NameError, Origin, Owner,
+    Run, RunId, RunResult, Sealed, Source, Timestamp, User, UserId, UserName,
 };
 
 /// Everything.
@@ -73,6 +73,7 @@ pub struct UserRow {
     pub runs: Vec<Run>,
     pub gaps: Vec<(Gap, RunId)>,
     pub top: Vec<(String, Timestamp)>,
+    pub habits: Option<Habits>,
 }
 
 #[derive(Clone)]
@@ -200,6 +201,7 @@ impl Rows {
             runs: Vec::new(),
             gaps: Vec::new(),
             top: Vec::new(),
+            habits: None,
         };
         self.users.insert(id, Arc::new(row));
         id

@@ -1,0 +1,7 @@
+-- How many plays a user made in each hour of the last weeks: a byte an hour, from from_hour (hours since the Unix epoch)
+-- on. Reckoned from plays, about once a day.
+CREATE TABLE habits (
+  user_id   BIGINT NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+  from_hour BIGINT NOT NULL,
+  counts    BYTEA  NOT NULL
+);
