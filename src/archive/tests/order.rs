@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::archive::Limits;
+use crate::clock::Clock;
 use crate::domain::{RunResult, Trigger, UserId};
 use crate::sim::{Effect, Endpoint, Fault, Gate, Injection};
 use crate::tokens::Need;
@@ -49,7 +50,7 @@ async fn a_token_is_asked_for_before_every_call() {
 async fn habits_are_counted_once_a_day_with_what_the_page_brings() {
     let scene = Scene::without_top().await;
     let counted = |journal: Vec<String>| journal.contains(&"keep_habits".to_owned());
-    scene.spotify.listen_until("alice", 12, scene.clock_now() - Duration::from_secs(7_200));
+    scene.spotify.listen_until("alice", 12, Clock::now(&*scene.clock) - Duration::from_secs(7_200));
     scene.run().await;
     assert!(counted(scene.journal.take()));
     let habits = scene.store.habits(&[scene.who().id]).await.unwrap().remove(0).1;
