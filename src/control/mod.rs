@@ -9,6 +9,7 @@ mod doctor;
 mod ending;
 mod extract;
 mod login;
+mod loss;
 mod mended;
 mod plan;
 mod problem;

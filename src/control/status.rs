@@ -1,14 +1,32 @@
 //! How everyone is, and the daemon.
 
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+
+use crate::archive::pace::full_at;
 use crate::config::Settings;
-use crate::domain::UserName;
+use crate::domain::{Habits, Timestamp, UserId, UserName, UserState};
 use crate::store::UserSeen;
 use crate::telemetry::{USERS_SHOWN, UsersSeen};
 use crate::tokens::login_ends;
 
 use super::api::{DaemonStatus, Health, Problem, Status, UserStatus};
+use super::loss::countdown;
 use super::service::Service;
 use super::standing::{Facts, standing};
+
+/// How many users' habits are read at a time.
+const LAGGING_AT_ONCE: usize = 1_000;
+
+/// A user who can't be archived.
+struct Lagging {
+    user: UserId,
+    /// Their place in the answer.
+    at: usize,
+    since: Timestamp,
+    zone: Tz,
+}
 
 impl Service {
     /// How everyone is by name, or one user.
@@ -16,17 +34,46 @@ impl Service {
         let settings = self.settings();
         // The actor is this process's own; without an answer it is stopping.
         let backing_off = self.parts().tokens.health().await.unwrap_or_default().backing_off;
-        let mut users = Vec::new();
+        let (mut users, mut lagging) = (Vec::new(), Vec::new());
         let mut tell = |seen: UserSeen| {
             let backing_off = backing_off.get(&seen.user.id).map(String::as_str);
-            users.push(self.user_status(&settings, &seen, backing_off));
+            let status = self.user_status(&settings, &seen, backing_off);
+            if !matches!(status.state, UserState::Ok | UserState::Paused)
+                && let Some(since) = status.last_archived_at
+            {
+                let zone = self.0.schedules.times(&seen.user, &settings).0.zone();
+                lagging.push(Lagging { user: seen.user.id, at: users.len(), since, zone });
+            }
+            users.push(status);
         };
         match only {
             Some(name) => tell(self.see(name).await?),
             None => self.look_at_everyone(tell).await?,
         }
+        self.count_down(&mut users, &lagging).await?;
         users.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Status { users, daemon: self.daemon_status().await })
+    }
+
+    /// Tells of those who can't be archived how long it takes until plays are lost.
+    async fn count_down(&self, users: &mut [UserStatus], lagging: &[Lagging]) -> Result<(), Problem> {
+        let now = self.now();
+        for some in lagging.chunks(LAGGING_AT_ONCE) {
+            let numbers: Vec<UserId> = some.iter().map(|lagging| lagging.user).collect();
+            let mut habits: HashMap<UserId, Habits> =
+                self.parts().store.habits(&numbers).await?.into_iter().collect();
+            for lagging in some {
+                let Some(status) = users.get_mut(lagging.at) else { continue };
+                let habits = habits.remove(&lagging.user).unwrap_or_default();
+                let full = full_at(lagging.since, &habits, lagging.zone);
+                if let Some(left) = countdown(status.state, full, !habits.is_empty(), now) {
+                    let reason =
+                        status.reason.take().map_or(left.clone(), |reason| format!("{reason}; {left}"));
+                    status.reason = Some(reason);
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn see(&self, name: &UserName) -> Result<UserSeen, Problem> {

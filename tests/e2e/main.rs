@@ -17,6 +17,7 @@ mod crash;
 mod daemons;
 mod doctor;
 mod fault;
+mod gap;
 mod guard;
 mod key;
 mod life;
