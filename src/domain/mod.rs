@@ -3,12 +3,14 @@
 mod app;
 mod event;
 mod grant;
+mod moment;
 mod name;
 mod play;
 mod run;
 mod said;
 mod schedule;
 mod secret;
+mod stats;
 mod text;
 mod time;
 mod user;
@@ -19,12 +21,14 @@ pub use grant::{
     AccessTimes, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, KeyId, Login, Owner, Refusal,
     Sealed,
 };
+pub use moment::{Moment, Range};
 pub use name::{AppName, NameError, UserName};
-pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
+pub use play::{Album, Artist, Play, PlayCursor, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
 pub use run::{Gap, GapCause, Run, RunId, RunResult, Trigger};
 pub use said::said;
 pub use schedule::{Schedule, ScheduleError, parse_zone};
 pub use secret::{AccessToken, RefreshToken, Secret, without_secrets};
+pub use stats::{Counted, DayStats, HourStats, Listening, Shift, Stats, WeekdayStats, shifts, slot};
 pub use text::ForeignText;
 pub use time::Timestamp;
 pub use user::{Footing, Origin, Tally, User, UserId, UserState};

@@ -5,6 +5,7 @@ mod archive;
 mod catalogue;
 mod grants;
 mod methods;
+mod reading;
 mod rows;
 mod runs;
 #[cfg(test)]

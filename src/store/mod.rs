@@ -24,13 +24,16 @@ mod footing;
 mod gaps;
 mod grants;
 mod guard;
+mod heard;
 mod keys;
 mod logins;
 mod meta;
 mod pages;
 mod plays;
+mod reading;
 mod refreshes;
 mod runs;
+mod top;
 mod users;
 
 #[cfg(test)]
@@ -45,7 +48,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
-    StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, User, UserId, UserName,
+    Timestamp, User, UserId, UserName,
 };
 
 pub use custody::Custody;
@@ -56,10 +59,11 @@ pub use home::{Change, Home, Whereabouts};
 pub use keys::{DaemonSeen, SealedGrant};
 pub use machine::{home_of, machine};
 pub use memory::{Around, MemoryStore, Snapshot};
+pub use reading::{PlayPage, PlayQuery, ReadStore};
 pub use record::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
     Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,
-    PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
+    Release, RunClaim, RunFailed, STOPPED, UserSeen,
 };
 pub use url::{UrlError, open};
 
@@ -106,7 +110,7 @@ pub trait GrantStore: Send + Sync + 'static {
 
 /// What every store can do. Times that decide (leases) are the store's own clock's.
 #[async_trait]
-pub trait Store: GrantStore {
+pub trait Store: GrantStore + ReadStore {
     /// Connects and migrates. Until this has succeeded every other method does it first, so that a store that comes
     /// back late is usable at once. Answers the deployment: a UUID made by the first migration. What is somebody else's
     /// or a newer longplay's is not touched.
@@ -230,18 +234,6 @@ pub trait Store: GrantStore {
     /// Keeps Spotify's own top artists, in order.
     async fn save_top_artists(&self, user: UserId, at: Timestamp, artists: &[Artist]) -> Result<()>;
 
-    /// Plays, newest first.
-    async fn plays(&self, user: UserId, query: PlayQuery) -> Result<Vec<StoredPlay>>;
-    /// What was heard most since then, most first.
-    async fn top(
-        &self,
-        user: UserId,
-        kind: TopKind,
-        since: Option<Timestamp>,
-        limit: i64,
-    ) -> Result<Vec<TopEntry>>;
-    /// Spotify's own top artists, as last fetched.
-    async fn top_artists(&self, user: UserId) -> Result<Vec<TopArtist>>;
     /// Where plays may be missing, newest first.
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>>;
     /// Keeps events of note.
