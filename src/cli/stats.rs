@@ -14,7 +14,7 @@ use crate::control::api::StatsQuery;
 use crate::domain::{Range, Stats, UserName};
 
 /// How wide the longest bar is: a line fits into 80 columns.
-const WIDEST: usize = 48;
+const WIDEST: usize = 42;
 /// How many days are shown one by one; of more there are months, and of many months years.
 const DAYS: i64 = 31;
 const MONTHS: i64 = 24;
@@ -172,7 +172,7 @@ mod tests {
             .filter(|line| line.starts_with("2024-10-"))
             .map(|line| (line.matches('#').count(), line.contains(" 0 ")))
             .collect();
-        assert_eq!(bars, [(48, false), (0, true), (24, false), (1, false)], "{text}");
+        assert_eq!(bars, [(42, false), (0, true), (21, false), (1, false)], "{text}");
         assert!(text.starts_with("145 plays, 483 minutes (8 h), on 3 days; times of UTC\n"), "{text}");
     }
 
