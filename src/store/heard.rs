@@ -116,8 +116,8 @@ pub async fn count(session: &mut Session, user: UserId, slot: Duration) -> Resul
                  SELECT $1, slots.at, count(*), CAST(sum(slots.ms) AS BIGINT)
                  FROM (SELECT plays.played_at - plays.played_at % $4 AS at, ",
                 heard_ms!(),
-                " AS ms FROM plays JOIN tracks ON tracks.id = plays.track_id
-                 WHERE plays.user_id = $1 AND plays.played_at >= $2 AND plays.played_at < $3) AS slots
+                " AS ms FROM plays CROSS JOIN tracks
+                 WHERE tracks.id = plays.track_id AND plays.user_id = $1 AND plays.played_at >= $2 AND plays.played_at < $3) AS slots
                  GROUP BY slots.at"
             ),
             params![user, known.map_or(i64::MIN, |ready| ready.until), until, slot],
@@ -141,8 +141,9 @@ async fn take(session: &mut Session, user: UserId, step: Step) -> Result<()> {
                  SELECT $1, $2, plays.track_id, $5 * count(*), $5 * CAST(sum(",
                 heard_ms!(),
                 ") AS BIGINT)
-                 FROM plays JOIN tracks ON tracks.id = plays.track_id
-                 WHERE plays.user_id = $1 AND plays.played_at >= $3 AND plays.played_at < $4
+                 FROM plays CROSS JOIN tracks
+                 WHERE tracks.id = plays.track_id
+                   AND plays.user_id = $1 AND plays.played_at >= $3 AND plays.played_at < $4
                  GROUP BY plays.track_id
                  ON CONFLICT (user_id, weeks, track_id) DO UPDATE SET
                    plays = heard.plays + excluded.plays, ms = heard.ms + excluded.ms"

@@ -6,16 +6,16 @@ use crate::domain::{PlayCursor, StoredPlay, Timestamp, UserId};
 
 /// A page begins where the primary key says, however far back that is.
 pub(super) const PAGE: &str =
-    "SELECT plays.played_at, plays.track_id, tracks.name AS track, albums.name AS album, tracks.uri, tracks.isrc,
-       tracks.duration_ms, plays.context_uri, plays.source,
+    "SELECT page.played_at, page.track_id, tracks.name AS track, albums.name AS album, tracks.uri, tracks.isrc,
+       tracks.duration_ms, page.context_uri, page.source,
        (SELECT names(artists.name ORDER BY track_artists.position)
         FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
         WHERE track_artists.track_id = tracks.id) AS artists
      FROM (SELECT played_at, track_id, context_uri, source FROM plays
            WHERE user_id = $1 AND played_at >= $2 AND (played_at, track_id) < ($3, $4)
-           ORDER BY played_at DESC, track_id DESC LIMIT $5) AS plays
-       JOIN tracks ON tracks.id = plays.track_id LEFT JOIN albums ON albums.id = tracks.album_id
-     ORDER BY plays.played_at DESC, plays.track_id DESC";
+           ORDER BY played_at DESC, track_id DESC LIMIT $5) AS page
+       JOIN tracks ON tracks.id = page.track_id LEFT JOIN albums ON albums.id = tracks.album_id
+     ORDER BY page.played_at DESC, page.track_id DESC";
 
 pub async fn page(session: &mut Session, user: UserId, query: PlayQuery) -> Result<PlayPage> {
     let since = query.since.map_or(i64::MIN, Timestamp::as_millis);

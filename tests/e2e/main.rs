@@ -28,6 +28,7 @@ mod name;
 mod place;
 mod postgres;
 mod private;
+mod reading;
 mod request;
 mod secret;
 mod setting;

@@ -9,6 +9,7 @@ pub mod gaps;
 pub mod grants;
 pub mod guard;
 pub mod logins;
+pub mod plans;
 pub mod reading;
 pub mod refreshes;
 pub mod rest;

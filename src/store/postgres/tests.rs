@@ -3,6 +3,8 @@
 #[path = "../../../tests/fixture/postgres.rs"]
 mod server;
 
+mod plans;
+
 use std::sync::Arc;
 use std::time::Duration;
 
