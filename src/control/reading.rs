@@ -72,6 +72,11 @@ impl Service {
         Ok(Stats::of(&listening, reader.zone, since, first))
     }
 
+    /// Counts beforehand what can be, so that the next reader needn't: after many plays came or went.
+    pub async fn count_for_readers(&self, name: &UserName) -> Result<(), Problem> {
+        self.count_ahead(&self.reader(name).await?).await
+    }
+
     /// Counts what can be counted beforehand. A store that can't be written is read all the same.
     async fn count_ahead(&self, reader: &Reader) -> Result<(), Problem> {
         let store = &self.parts().store;
