@@ -4,6 +4,7 @@
 mod server;
 
 mod plans;
+mod reading;
 
 use std::sync::Arc;
 use std::time::Duration;
