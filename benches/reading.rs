@@ -53,14 +53,16 @@ struct Archive {
 impl Archive {
     /// The track of a play: taste drifts over the years, and a few tracks are heard again and again.
     fn track(&self, n: usize) -> usize {
-        let chance =
-            |salt: usize| (n.wrapping_mul(2_654_435_761).wrapping_add(salt) % 100_003) as f64 / 100_003.0;
-        let taste = n as f64 / self.plays as f64 * 0.7;
-        let place = match chance(7) < 0.6 {
-            true => taste + 0.3 * chance(40_503).powi(4),
-            false => chance(77_711).powf(2.5),
+        // Parts of a million, so that everything is whole numbers.
+        const ALL: usize = 1_000_000;
+        let chance = |salt: usize| n.wrapping_mul(2_654_435_761).wrapping_add(salt) % 999_983;
+        let power = |chance: usize, by: usize| (1..by).fold(chance, |power, _| power * chance / ALL);
+        let taste = n * 700_000 / self.plays;
+        let place = match chance(7) < 600_000 {
+            true => taste + 3 * power(chance(40_503), 4) / 10,
+            false => power(chance(77_711), 3),
         };
-        (place * self.tracks as f64) as usize % self.tracks
+        place * self.tracks / ALL % self.tracks
     }
 
     /// When a play ends, in milliseconds before now: in fourteen hours of each day.

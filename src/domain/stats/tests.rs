@@ -50,7 +50,8 @@ fn stretches_follow_each_other_without_a_gap_and_have_the_zones_offset_at_each_q
         assert!(
             shifts.windows(2).all(|pair| pair[0].ends == pair[1].begins && pair[0].millis != pair[1].millis)
         );
-        for moment in quarters("2010-06-01T00:15:00Z", "2013-02-01T00:00:00Z") {
+        let quarters = quarters("2010-06-01T00:15:00Z", "2013-02-01T00:00:00Z");
+        for moment in quarters.into_iter().flat_map(|moment| [moment - 1, moment]) {
             let moment = Timestamp::from_millis(moment);
             let shift = shifts.iter().find(|shift| shift.begins <= moment && moment < shift.ends).unwrap();
             let here = moment.utc().with_timezone(&zone).offset().fix().local_minus_utc();
