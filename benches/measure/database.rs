@@ -92,6 +92,16 @@ impl Connections {
         done.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
+    /// Runs a statement.
+    pub async fn run(&self, sql: &str) {
+        let query = AssertSqlSafe(sql);
+        let done = match self {
+            Self::Sqlite { writer, .. } => sqlx::query(query).execute(writer).await.map(drop),
+            Self::Postgres(pool) => sqlx::query(query).execute(pool).await.map(drop),
+        };
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
     /// One number.
     pub async fn number(&self, sql: &str) -> i64 {
         let query = AssertSqlSafe(sql);

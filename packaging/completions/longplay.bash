@@ -64,6 +64,9 @@ _longplay() {
             longplay,serve)
                 cmd="longplay__subcmd__serve"
                 ;;
+            longplay,stats)
+                cmd="longplay__subcmd__stats"
+                ;;
             longplay,status)
                 cmd="longplay__subcmd__status"
                 ;;
@@ -126,6 +129,9 @@ _longplay() {
                 ;;
             longplay__subcmd__help,serve)
                 cmd="longplay__subcmd__help__subcmd__serve"
+                ;;
+            longplay__subcmd__help,stats)
+                cmd="longplay__subcmd__help__subcmd__stats"
                 ;;
             longplay__subcmd__help,status)
                 cmd="longplay__subcmd__help__subcmd__status"
@@ -197,7 +203,7 @@ _longplay() {
 
     case "${cmd}" in
         longplay)
-            opts="-h -V --config --help --version serve demo check config login users pause resume status archive plays top gaps token watch doctor key adopt reload completions help"
+            opts="-h -V --config --help --version serve demo check config login users pause resume status archive plays top stats gaps token watch doctor key adopt reload completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -359,7 +365,7 @@ _longplay() {
             return 0
             ;;
         longplay__subcmd__help)
-            opts="serve demo check config login users pause resume status archive plays top gaps token watch doctor key adopt reload completions help"
+            opts="serve demo check config login users pause resume status archive plays top stats gaps token watch doctor key adopt reload completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -597,6 +603,20 @@ _longplay() {
             return 0
             ;;
         longplay__subcmd__help__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__help__subcmd__stats)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -917,6 +937,28 @@ _longplay() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__stats)
+            opts="-h --range --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --range)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

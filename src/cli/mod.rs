@@ -26,6 +26,7 @@ mod pause;
 mod plays;
 mod reload;
 mod serve;
+mod stats;
 mod status;
 mod table;
 #[cfg(test)]
@@ -96,6 +97,7 @@ enum Command {
     Archive(archive::Archive),
     Plays(plays::Plays),
     Top(top::Top),
+    Stats(stats::StatsOf),
     Gaps(gaps::Gaps),
     Token(token::Token),
     Watch(watch::Watch),
@@ -137,6 +139,7 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Archive(archive) => wait(archive.run(&place)),
         Command::Plays(plays) => wait(plays.run(&place)),
         Command::Top(top) => wait(top.run(&place)),
+        Command::Stats(stats) => wait(stats.run(&place)),
         Command::Gaps(gaps) => wait(gaps.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),

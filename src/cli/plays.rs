@@ -7,13 +7,13 @@ use clap::{Args, ValueEnum};
 
 use super::connect::{Needs, connect};
 use super::exit::{CliError, Exit};
-use super::output::{note, print, print_json};
+use super::output::{note, print};
 use super::table::{self, text};
-use super::time::{Moment, Show, to_the_second};
+use super::time::{Show, to_the_second};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Place;
 use crate::control::api::PlaysQuery;
-use crate::domain::{Source, StoredPlay, Timestamp, UserName};
+use crate::domain::{Moment, Source, StoredPlay, Timestamp, UserName};
 
 /// How often `--follow` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -21,17 +21,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How late a play may turn up and still be followed: Spotify reports some by hours.
 const LATE: Duration = Duration::from_secs(24 * 3600);
 
-/// The most plays that are asked for at once.
+/// The most plays that are asked for at once, and the most lines of a table, whose widths are known only at its end.
 const MOST: i64 = 10_000;
 
 /// Read the archive, newest first
 ///
-/// A time is RFC 3339 (2026-11-21T20:30:00Z), a date (its first moment here), or an age (30m, 24h, 7d).
+/// A time is a date (its first moment) or a time of day in the user's zone (2026-11-21, 2026-11-21T20:30), RFC 3339 with a
+/// zone of its own (2026-11-21T20:30:00Z), or an age (30m, 24h, 7d).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   longplay plays alice
-  longplay plays alice --since 2026-01-01 --until 2026-02-01 --limit 10000 --format csv > january.csv
+  longplay plays alice --since 2026-01-01 --until 2026-02-01 --limit 100000 --format csv > january.csv
   longplay plays alice --follow")]
 pub struct Plays {
     /// The user
@@ -43,7 +44,7 @@ pub struct Plays {
     #[arg(long, value_name = "T")]
     until: Option<Moment>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=MOST))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..))]
     limit: i64,
     /// How to write them; table where it is absent
     #[arg(long)]
@@ -73,21 +74,34 @@ impl Plays {
         if self.follow {
             return self.followed(place, format).await;
         }
-        let plays = connect(place, Needs::Store).await?.plays(&self.user, &self.query()).await?;
-        match format {
-            Format::Json => print_json(&plays)?,
-            Format::Table if plays.is_empty() => note(&format!("no plays of {}", self.user)),
-            Format::Table => print(&rendered(&plays, to_the_second))?,
-            Format::Jsonl => print(&json_lines(&plays)?)?,
-            Format::Csv => print(&csv(&plays, true)?)?,
+        if format == Format::Table && self.limit > MOST {
+            let cure = "use --format jsonl, json or csv";
+            return Err(CliError::usage(format!("a table has {MOST} plays at most: {cure}")));
         }
-        Ok(Exit::Done)
+        let client = connect(place, Needs::Store).await?;
+        let (mut query, mut left, mut first) = (self.query(), self.limit, true);
+        loop {
+            query.limit = Some(left.min(MOST));
+            let (plays, next) = client.page_of_plays(&self.user, &query).await?;
+            left -= i64::try_from(plays.len()).unwrap_or(left);
+            let next = next.filter(|_| left > 0);
+            match format {
+                Format::Table if plays.is_empty() => note(&format!("no plays of {}", self.user)),
+                Format::Table => print(&rendered(&plays, to_the_second))?,
+                Format::Json => print(&json_items(&plays, first, next.is_none())?)?,
+                Format::Jsonl => print(&json_lines(&plays)?)?,
+                Format::Csv => print(&csv(&plays, first)?)?,
+            }
+            if next.is_none() {
+                return Ok(Exit::Done);
+            }
+            (query.before, first) = (next, false);
+        }
     }
 
     fn query(&self) -> PlaysQuery {
-        let since = self.since.map(Moment::resolved);
-        let until = self.until.map(Moment::resolved);
-        PlaysQuery { since, until, limit: Some(self.limit) }
+        let limit = Some(self.limit.min(MOST));
+        PlaysQuery { since: self.since, until: self.until, limit, ..PlaysQuery::default() }
     }
 
     /// Never ends by itself.
@@ -98,8 +112,8 @@ impl Plays {
         let client = connect(place, Needs::Daemon).await?;
         let mut seen = Seen::default();
         // What is late of what is in the archive already is not news.
-        let late = PlaysQuery { since: Some(SystemClock.now() - LATE), until: None, limit: Some(MOST) };
-        seen.new_ones(client.plays(&self.user, &late).await?);
+        let recent = all_since(SystemClock.now() - LATE);
+        seen.new_ones(client.plays(&self.user, &recent).await?);
         let mut plays = client.plays(&self.user, &self.query()).await?;
         plays.reverse();
         seen.new_ones(plays.clone());
@@ -114,10 +128,14 @@ impl Plays {
             }
             first = false;
             SystemClock.sleep(LOOK_EVERY).await;
-            let late = PlaysQuery { since: Some(seen.since()), until: None, limit: Some(MOST) };
-            plays = seen.new_ones(client.plays(&self.user, &late).await?);
+            plays = seen.new_ones(client.plays(&self.user, &all_since(seen.since())).await?);
         }
     }
+}
+
+/// Everything since then.
+fn all_since(since: Timestamp) -> PlaysQuery {
+    PlaysQuery { since: Some(Moment::At(since)), limit: Some(MOST), ..PlaysQuery::default() }
 }
 
 /// Which plays were printed, as far back as late ones are looked for.
@@ -168,6 +186,21 @@ fn lines(plays: &[StoredPlay], show: Show) -> String {
         super::output::plain(&text) + "\n"
     };
     plays.iter().map(line).collect()
+}
+
+/// A part of a JSON list, as people read it: with its beginning, its end, or both.
+fn json_items(plays: &[StoredPlay], first: bool, last: bool) -> Result<String, CliError> {
+    let mut text = String::new();
+    for (n, play) in plays.iter().enumerate() {
+        text.push_str(if first && n == 0 { "[\n" } else { ",\n" });
+        let item = serde_json::to_string_pretty(play).map_err(std::io::Error::from)?;
+        text.push_str("  ");
+        text.push_str(&item.replace('\n', "\n  "));
+    }
+    if last {
+        text.push_str(if first && plays.is_empty() { "[]\n" } else { "\n]\n" });
+    }
+    Ok(text)
 }
 
 fn json_lines(plays: &[StoredPlay]) -> Result<String, CliError> {
@@ -256,6 +289,20 @@ mod tests {
         );
         assert_eq!(csv(&[play(1, "One")], false).unwrap().lines().count(), 1);
         assert_eq!(csv(&[], true).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_json_list_in_parts_is_the_list_as_it_is_printed_whole() {
+        let plays: Vec<StoredPlay> = (0..3).map(|at| play(at, "One")).collect();
+        let whole = serde_json::to_string_pretty(&plays).unwrap() + "\n";
+        assert_eq!(json_items(&plays, true, true).unwrap(), whole);
+        let parts = [
+            json_items(&plays[..2], true, false).unwrap(),
+            json_items(&plays[2..], false, false).unwrap(),
+            json_items(&[], false, true).unwrap(),
+        ];
+        assert_eq!(parts.concat(), whole);
+        assert_eq!(json_items(&[], true, true).unwrap(), "[]\n");
     }
 
     #[test]

@@ -5,13 +5,17 @@ use clap::{Args, ValueEnum};
 use super::connect::{Needs, connect};
 use super::exit::{CliError, Exit};
 use super::output::{note, print, print_json};
+use super::stats::minutes;
 use super::table::{self, numbers, text};
-use super::time::{Range, to_the_minute};
+use super::time::to_the_minute;
 use crate::config::Place;
 use crate::control::api::TopQuery;
-use crate::domain::{TopArtist, TopEntry, TopKind, UserName};
+use crate::domain::{Range, TopArtist, TopEntry, TopKind, UserName};
 
 /// Show what was heard most
+///
+/// Every artist of a track counts. Of plays that Spotify's API has told, the length of the track counts, even if it was
+/// cut short.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +28,8 @@ pub struct Top {
     /// Of what; artists where it is absent
     #[arg(long)]
     kind: Option<Kind>,
-    /// Over which time until now: 4w, 6mo, 1y or all, in calendar months and years; 4w where it is absent
+    /// Over which time until now: 4w, 6mo, 1y or all, in calendar months and years of the
+    /// user's zone; 4w where it is absent
     #[arg(long)]
     range: Option<Range>,
     /// By whom: the archive, or Spotify's own top artists as last fetched
@@ -33,7 +38,7 @@ pub struct Top {
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// Print JSON: [{"name", "artists", "uri", "plays"}], or [{"rank", "name", "uri", "fetched_at"}] of Spotify
+    /// Print JSON: [{"name", "artists", "uri", "plays", "ms_played"}], or [{"rank", "name", "uri", "fetched_at"}] of Spotify
     #[arg(long)]
     json: bool,
 }
@@ -72,8 +77,8 @@ impl Top {
 
     async fn of_archive(self, place: &Place) -> Result<(), CliError> {
         let kind = self.kind.unwrap_or(Kind::Artists);
-        let since = self.range.unwrap_or(Range::Days(28)).start();
-        let query = TopQuery { kind: kind.into(), since, limit: Some(self.limit.into()) };
+        let range = Some(self.range.unwrap_or(Range::Days(28)));
+        let query = TopQuery { kind: kind.into(), range, since: None, limit: Some(self.limit.into()) };
         let entries = connect(place, Needs::Store).await?.top(&self.user, &query).await?;
         match self.json {
             true => print_json(&entries),
@@ -115,12 +120,17 @@ fn rendered(entries: &[TopEntry], kind: Kind) -> String {
         Kind::Tracks => "TRACK",
         Kind::Albums => "ALBUM",
     };
-    let mut columns = vec![numbers("#"), numbers("PLAYS"), text(name)];
+    let mut columns = vec![numbers("#"), numbers("PLAYS"), numbers("MINUTES"), text(name)];
     if by {
         columns.push(text("ARTISTS"));
     }
     let row = |(i, entry): (usize, &TopEntry)| {
-        let mut row = vec![(i + 1).to_string().into(), entry.plays.to_string().into(), (&entry.name).into()];
+        let mut row = vec![
+            (i + 1).to_string().into(),
+            entry.plays.to_string().into(),
+            minutes(entry.ms_played).into(),
+            (&entry.name).into(),
+        ];
         if by {
             row.push(entry.artists.join(", ").into());
         }
@@ -139,7 +149,13 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, plays: i64) -> TopEntry {
-        TopEntry { name: name.into(), artists: vec!["A".into(), "B".into()], uri: None, plays }
+        TopEntry {
+            name: name.into(),
+            artists: vec!["A".into(), "B".into()],
+            uri: None,
+            plays,
+            ms_played: plays * 90_000,
+        }
     }
 
     #[test]
@@ -147,8 +163,11 @@ mod tests {
         let entries = [entry("One", 12), entry("Two", 3)];
         assert_eq!(
             rendered(&entries, Kind::Tracks),
-            "#  PLAYS  TRACK  ARTISTS\n1     12  One    A, B\n2      3  Two    A, B\n"
+            "#  PLAYS  MINUTES  TRACK  ARTISTS\n1     12       18  One    A, B\n2      3        4  Two    A, B\n"
         );
-        assert_eq!(rendered(&entries, Kind::Artists), "#  PLAYS  ARTIST\n1     12  One\n2      3  Two\n");
+        assert_eq!(
+            rendered(&entries, Kind::Artists),
+            "#  PLAYS  MINUTES  ARTIST\n1     12       18  One\n2      3        4  Two\n"
+        );
     }
 }

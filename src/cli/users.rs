@@ -10,11 +10,11 @@ use super::connect::{Needs, connect};
 use super::exit::{CliError, Exit};
 use super::output::{note, print, print_json, print_line};
 use super::table::{self, text};
-use super::time::Moment;
+use super::time::resolved;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Place;
 use crate::control::api::{PutUser, UserEntry};
-use crate::domain::{AppName, Origin, Schedule, UserName, parse_zone};
+use crate::domain::{AppName, Moment, Origin, Schedule, UserName, parse_zone};
 
 /// List, add, change and remove users
 ///
@@ -139,7 +139,7 @@ async fn remove(place: &Place, name: &UserName, purge: bool) -> Result<(), CliEr
 
 impl Named {
     fn put(&self) -> Result<PutUser, CliError> {
-        let login_at = self.login_at.map(Moment::resolved);
+        let login_at = self.login_at.map(resolved);
         if login_at.is_some_and(|at| at > SystemClock.now()) {
             return Err(CliError::usage("--login-at lies in the future: give the time of the consent"));
         }

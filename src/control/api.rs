@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+mod reading;
+
 pub use super::word::Word;
-use crate::domain::{
-    AppName, Gap, Generation, Origin, Quota, RunResult, Timestamp, TopKind, UserName, UserState,
-};
+use crate::domain::{AppName, Gap, Generation, Origin, Quota, RunResult, Timestamp, UserName, UserState};
+pub use reading::{PlaysQuery, StatsQuery, TopQuery};
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -214,41 +215,6 @@ pub enum Progress {
     Done,
     /// Nothing was changed.
     Failed,
-}
-
-/// `GET /v1/users/{name}/plays`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PlaysQuery {
-    /// Not older than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(value_type = Option<String>)]
-    pub since: Option<Timestamp>,
-    /// Older than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(value_type = Option<String>)]
-    pub until: Option<Timestamp>,
-    /// At most so many; 50 where it is absent, 10,000 at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<i64>,
-}
-
-/// `GET /v1/users/{name}/top`.
-#[derive(Debug, Clone, Serialize, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct TopQuery {
-    /// Of what.
-    #[param(inline)]
-    pub kind: TopKind,
-    /// Plays not older than this; absent: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(value_type = Option<String>)]
-    pub since: Option<Timestamp>,
-    /// At most so many; 10 where it is absent, 1,000 at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<i64>,
 }
 
 /// What a reload did.

@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::control::api::{
     Adopted, Archived, Findings, Health, KeyRotated, LoginAddress, LoginBegun, LoginQuestion, LoginState,
-    PlaysQuery, Problem, PutUser, Rejected, Reloaded, Status, TokenAnswer, TokenQuestion, TopQuery,
-    UserEntry,
+    Problem, PutUser, Rejected, Reloaded, Status, TokenAnswer, TokenQuestion, UserEntry,
 };
-use crate::domain::{Gap, Generation, StoredPlay, TopArtist, TopEntry, UserName};
+use crate::domain::{Gap, Generation, UserName};
 
+mod reading;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -158,31 +157,6 @@ impl Client {
         self.get(&format!("/v1/logins/{state}")).await
     }
 
-    /// Plays from the archive, newest first.
-    pub async fn plays(&self, user: &UserName, query: &PlaysQuery) -> Result<Vec<StoredPlay>> {
-        let parameters = [
-            ("since", query.since.map(|t| t.to_string())),
-            ("until", query.until.map(|t| t.to_string())),
-            ("limit", query.limit.map(|n| n.to_string())),
-        ];
-        self.get(&with_query(&format!("/v1/users/{user}/plays"), parameters)).await
-    }
-
-    /// A top list from the archive.
-    pub async fn top(&self, user: &UserName, query: &TopQuery) -> Result<Vec<TopEntry>> {
-        let parameters = [
-            ("kind", Some(word(&query.kind))),
-            ("since", query.since.map(|t| t.to_string())),
-            ("limit", query.limit.map(|n| n.to_string())),
-        ];
-        self.get(&with_query(&format!("/v1/users/{user}/top"), parameters)).await
-    }
-
-    /// Spotify's own top artists, as last fetched.
-    pub async fn top_spotify(&self, user: &UserName) -> Result<Vec<TopArtist>> {
-        self.get(&format!("/v1/users/{user}/top/spotify")).await
-    }
-
     /// Where plays may be missing, newest first.
     pub async fn gaps(&self, user: &UserName) -> Result<Vec<Gap>> {
         self.get(&format!("/v1/users/{user}/gaps")).await
@@ -254,12 +228,4 @@ fn with_query<const N: usize>(path: &str, parameters: [(&str, Option<String>); N
     }
     let query = query.finish();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
-}
-
-/// The word that JSON has for a variant without fields.
-fn word(variant: &impl Serialize) -> String {
-    match serde_json::to_value(variant) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
 }

@@ -69,6 +69,11 @@ impl Plan {
     }
 }
 
+/// A user's own zone where it can be read, else the default.
+pub fn zone_in_force(timezone: Option<&str>, settings: &Settings) -> Tz {
+    timezone.and_then(|name| parse_zone(name).ok()).unwrap_or(settings.archive.timezone)
+}
+
 /// What became of a user's schedule since the time on record was reckoned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {

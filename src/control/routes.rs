@@ -14,11 +14,14 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
-use crate::domain::{Event, Gap, StoredPlay, TopArtist, TopEntry, UserName};
+use crate::domain::{Event, Gap, UserName};
+
+mod reading;
 
 use super::api::*;
 use super::extract::{Given, Named, Sent, to_its_end};
 use super::service::Service;
+use reading::{plays, stats, top, top_spotify};
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -44,6 +47,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/users/{name}/plays", get(plays))
         .route("/v1/users/{name}/top", get(top))
         .route("/v1/users/{name}/top/spotify", get(top_spotify))
+        .route("/v1/users/{name}/stats", get(stats))
         .route("/v1/users/{name}/gaps", get(gaps))
         .route("/v1/logins", post(finish_login))
         .route("/v1/logins/{state}", get(login_state))
@@ -80,9 +84,10 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         token,
         rejected,
         begin_login,
-        plays,
-        top,
-        top_spotify,
+        reading::plays,
+        reading::top,
+        reading::top_spotify,
+        reading::stats,
         gaps,
         finish_login,
         login_state,
@@ -246,35 +251,6 @@ async fn finish_login(
     responses((status = 200, body = LoginState)))]
 async fn login_state(State(context): State<Context>, Named(state): Named) -> Answer<LoginState> {
     Ok(Json(context.service.login_state(&state).await?))
-}
-
-/// Plays, newest first.
-#[utoipa::path(get, path = "/v1/users/{name}/plays", params(("name" = String, Path), PlaysQuery),
-    responses((status = 200, body = [StoredPlay])))]
-async fn plays(
-    State(context): State<Context>,
-    Named(name): Named,
-    query: Given<PlaysQuery>,
-) -> Answer<Vec<StoredPlay>> {
-    Ok(Json(context.service.plays(&known(&name)?, query.0).await?))
-}
-
-/// What was heard most.
-#[utoipa::path(get, path = "/v1/users/{name}/top", params(("name" = String, Path), TopQuery),
-    responses((status = 200, body = [TopEntry])))]
-async fn top(
-    State(context): State<Context>,
-    Named(name): Named,
-    query: Given<TopQuery>,
-) -> Answer<Vec<TopEntry>> {
-    Ok(Json(context.service.top(&known(&name)?, query.0).await?))
-}
-
-/// Spotify's own top artists, as last fetched.
-#[utoipa::path(get, path = "/v1/users/{name}/top/spotify", params(("name" = String, Path)),
-    responses((status = 200, body = [TopArtist])))]
-async fn top_spotify(State(context): State<Context>, Named(name): Named) -> Answer<Vec<TopArtist>> {
-    Ok(Json(context.service.top_artists(&known(&name)?).await?))
 }
 
 /// Where plays may be missing, newest first.

@@ -1,5 +1,8 @@
 //! Plays, and the tracks, albums and artists they are of.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
@@ -97,6 +100,34 @@ pub struct StoredPlay {
     pub source: Source,
 }
 
+/// A play's place among a user's, newest first: what is read next comes after it. Plays of one moment are told apart by
+/// the store's number of their track. For others it is a text without a meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlayCursor {
+    /// When the play ended.
+    pub at: Timestamp,
+    /// The track's number in this store.
+    pub track: i64,
+}
+
+impl fmt::Display for PlayCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.at.as_millis(), self.track)
+    }
+}
+
+impl FromStr for PlayCursor {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, String> {
+        let parts =
+            given.split_once('.').and_then(|(at, track)| Some((at.parse().ok()?, track.parse().ok()?)));
+        let (at, track) =
+            parts.ok_or_else(|| "use what the Link header of the page before says".to_owned())?;
+        Ok(Self { at: Timestamp::from_millis(at), track })
+    }
+}
+
 /// What a top list is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -120,6 +151,9 @@ pub struct TopEntry {
     pub uri: Option<String>,
     /// How often it was heard.
     pub plays: i64,
+    /// For how long, in milliseconds: what was played where that is known, else the track's whole length.
+    #[serde(default)]
+    pub ms_played: i64,
 }
 
 /// A line of Spotify's own top artists.

@@ -5,6 +5,7 @@ mod custody;
 mod grant;
 mod habits;
 mod quota;
+mod reading;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,13 +19,12 @@ use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
 use super::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Custody, FileUsers, LoginGiven,
-    LoginProgress, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun, PlayQuery, Result, RunClaim,
-    RunFailed, Store, StoreError, UserSeen,
+    LoginProgress, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun, Result, RunClaim, RunFailed,
+    Store, StoreError, UserSeen,
 };
-use super::{claims, events, file_users, footing, gaps, grants, logins, meta, pages, plays, runs, users};
+use super::{claims, events, file_users, footing, gaps, grants, logins, meta, pages, runs, top, users};
 use crate::domain::{
-    Artist, Epoch, Event, Gap, Owner, Play, Run, RunId, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry,
-    TopKind, User, UserId, UserName,
+    Artist, Epoch, Event, Gap, Owner, Play, Run, RunId, Sealed, Timestamp, User, UserId, UserName,
 };
 
 /// The database that a store is in.
@@ -337,29 +337,8 @@ impl Store for SqlStore {
 
     async fn save_top_artists(&self, user: UserId, at: Timestamp, artists: &[Artist]) -> Result<()> {
         let mut session = self.writing(format!("keeping the top artists of user {}", user.0)).await?;
-        plays::save_top_artists(&mut session, user, at, artists).await?;
+        top::save_top_artists(&mut session, user, at, artists).await?;
         session.commit(()).await
-    }
-
-    async fn plays(&self, user: UserId, query: PlayQuery) -> Result<Vec<StoredPlay>> {
-        let mut session = self.reading(format!("reading the plays of user {}", user.0)).await?;
-        plays::read(&mut session, user, query).await
-    }
-
-    async fn top(
-        &self,
-        user: UserId,
-        kind: TopKind,
-        since: Option<Timestamp>,
-        limit: i64,
-    ) -> Result<Vec<TopEntry>> {
-        let mut session = self.reading(format!("counting the plays of user {}", user.0)).await?;
-        plays::top(&mut session, user, kind, since, limit).await
-    }
-
-    async fn top_artists(&self, user: UserId) -> Result<Vec<TopArtist>> {
-        let mut session = self.reading(format!("reading the top artists of user {}", user.0)).await?;
-        plays::top_artists(&mut session, user).await
     }
 
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>> {

@@ -7,6 +7,7 @@ mod grants;
 mod habits;
 mod methods;
 mod quota;
+mod reading;
 mod rows;
 mod runs;
 #[cfg(test)]

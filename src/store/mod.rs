@@ -25,14 +25,17 @@ mod gaps;
 mod grants;
 mod guard;
 mod habits;
+mod heard;
 mod keys;
 mod logins;
 mod meta;
 mod pages;
 mod plays;
 mod quota;
+mod reading;
 mod refreshes;
 mod runs;
+mod top;
 mod users;
 
 #[cfg(test)]
@@ -47,7 +50,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     AppName, AppState, Artist, AttemptId, Epoch, Event, Gap, Grant, Owner, Play, Run, RunId, Sealed,
-    StoredPlay, Timestamp, TopArtist, TopEntry, TopKind, User, UserId, UserName,
+    Timestamp, User, UserId, UserName,
 };
 
 pub use custody::Custody;
@@ -60,10 +63,11 @@ pub use keys::{DaemonSeen, SealedGrant};
 pub use machine::{home_of, machine};
 pub use memory::{Around, MemoryStore, Snapshot};
 pub use quota::{CallsTaken, CallsWanted, DAY, SLOT};
+pub use reading::{PlayPage, PlayQuery, ReadStore};
 pub use record::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
     Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,
-    PlayQuery, Release, RunClaim, RunFailed, STOPPED, UserSeen,
+    Release, RunClaim, RunFailed, STOPPED, UserSeen,
 };
 pub use url::{UrlError, open};
 
@@ -119,7 +123,7 @@ pub trait GrantStore: QuotaStore {
 
 /// What every store can do. Times that decide (leases) are the store's own clock's.
 #[async_trait]
-pub trait Store: GrantStore + HabitStore {
+pub trait Store: GrantStore + HabitStore + ReadStore {
     /// Connects and migrates. Until this has succeeded every other method does it first, so that a store that comes
     /// back late is usable at once. Answers the deployment: a UUID made by the first migration. What is somebody else's
     /// or a newer longplay's is not touched.
@@ -243,18 +247,6 @@ pub trait Store: GrantStore + HabitStore {
     /// Keeps Spotify's own top artists, in order.
     async fn save_top_artists(&self, user: UserId, at: Timestamp, artists: &[Artist]) -> Result<()>;
 
-    /// Plays, newest first.
-    async fn plays(&self, user: UserId, query: PlayQuery) -> Result<Vec<StoredPlay>>;
-    /// What was heard most since then, most first.
-    async fn top(
-        &self,
-        user: UserId,
-        kind: TopKind,
-        since: Option<Timestamp>,
-        limit: i64,
-    ) -> Result<Vec<TopEntry>>;
-    /// Spotify's own top artists, as last fetched.
-    async fn top_artists(&self, user: UserId) -> Result<Vec<TopArtist>>;
     /// Where plays may be missing, newest first.
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>>;
     /// Keeps events of note.

@@ -274,14 +274,3 @@ pub struct RunFailed {
     /// Ends the claim.
     pub release: Release,
 }
-
-/// Which plays to read; the newest first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PlayQuery {
-    /// Not older than this.
-    pub since: Option<Timestamp>,
-    /// Older than this.
-    pub until: Option<Timestamp>,
-    /// At most so many; 0 is none.
-    pub limit: i64,
-}

@@ -70,6 +70,16 @@ watched! {
 }
 
 watched! {
+    ReadStore {}
+    page_of_plays(user: UserId, query: PlayQuery) -> PlayPage;
+    first_played(user: UserId, since: Option<Timestamp>) -> Option<Timestamp>;
+    count(user: UserId, slot: Duration) -> ();
+    top(user: UserId, kind: TopKind, since: Option<Timestamp>, limit: i64) -> Vec<TopEntry>;
+    listening(user: UserId, shifts: &[Shift]) -> Listening;
+    top_artists(user: UserId) -> Vec<TopArtist>;
+}
+
+watched! {
     Store {
         async fn close(&self) {
             self.store.close().await;
@@ -120,9 +130,6 @@ watched! {
     fail_run(run: &RunFailed) -> ();
     runs(user: UserId, limit: i64) -> Vec<Run>;
     save_top_artists(user: UserId, at: Timestamp, artists: &[Artist]) -> ();
-    plays(user: UserId, query: PlayQuery) -> Vec<StoredPlay>;
-    top(user: UserId, kind: TopKind, since: Option<Timestamp>, limit: i64) -> Vec<TopEntry>;
-    top_artists(user: UserId) -> Vec<TopArtist>;
     gaps(user: UserId) -> Vec<Gap>;
     add_events(events: &[Event]) -> ();
     events(user: Option<&UserName>, limit: i64) -> Vec<Event>;

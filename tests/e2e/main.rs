@@ -30,6 +30,7 @@ mod place;
 mod postgres;
 mod private;
 mod quota;
+mod reading;
 mod request;
 mod secret;
 mod setting;

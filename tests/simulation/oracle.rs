@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longplay::domain::{Gap, Generation, Timestamp};
-use longplay::store::{GrantStore as _, PlayQuery, Store as _};
+use longplay::store::{GrantStore as _, PlayQuery, ReadStore as _, Store as _};
 use longplay::tokens::Label;
 
 use super::calendar::{HOUR, MINUTE};

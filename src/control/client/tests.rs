@@ -12,7 +12,8 @@ use axum::routing::{get, post};
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::{EventKind, RunResult, Timestamp, TopKind};
+use crate::control::api::TopQuery;
+use crate::domain::{EventKind, Moment, RunResult, Timestamp, TopEntry, TopKind};
 
 fn problem(kind: &str, status: u16, result: Option<RunResult>) -> impl IntoResponse + use<> {
     let problem = Problem {
@@ -36,7 +37,13 @@ fn router() -> Router {
         Json(TokenAnswer { access_token: heard, expires_at, generation: Generation(7) })
     };
     let top = async |RawQuery(query): RawQuery| {
-        Json(vec![TopEntry { name: query.unwrap_or_default(), artists: vec![], uri: None, plays: 1 }])
+        Json(vec![TopEntry {
+            name: query.unwrap_or_default(),
+            artists: vec![],
+            uri: None,
+            plays: 1,
+            ms_played: 0,
+        }])
     };
     let events = async || {
         let event = |kind: &str| {
@@ -78,10 +85,10 @@ async fn everything_is_carried(client: Client) {
     assert_eq!(answer.access_token, r#"alice {"valid_for":600,"fresh":true}"#);
     assert_eq!(answer.generation, Generation(7));
 
-    let since = Some(Timestamp::from_millis(0));
-    let query = TopQuery { kind: TopKind::Albums, since, limit: Some(5) };
+    let since = Some(Moment::At(Timestamp::from_millis(0)));
+    let query = TopQuery { kind: TopKind::Albums, since, range: None, limit: Some(5) };
     let top = client.top(&alice(), &query).await.unwrap();
-    assert_eq!(top[0].name, "kind=albums&since=1970-01-01T00%3A00%3A00.000Z&limit=5");
+    assert_eq!(top[0].name, "kind=albums&limit=5&since=1970-01-01T00%3A00%3A00.000Z");
 
     let Err(ClientError::Problem(problem)) = client.archive(&alice()).await else { panic!("no problem") };
     assert_eq!((problem.status, problem.result), (409, Some(RunResult::NeedsLogin)));

@@ -26,7 +26,7 @@ fn track(n: u32) -> Track {
     }
 }
 
-const ALL: PlayQuery = PlayQuery { since: None, until: None, limit: 1000 };
+const ALL: PlayQuery = PlayQuery { since: None, until: None, before: None, limit: 1000 };
 
 impl Bench {
     /// Track `n`, that many minutes after the start.
@@ -95,7 +95,7 @@ pub async fn plays_come_newest_first_within_their_bounds(bench: &Bench) {
     bench.store_page(alice, &[bench.play(1, 1), bench.play(3, 3), bench.play(2, 2), bench.play(4, 4)]).await;
     let minutes = async |since: Option<u64>, until: Option<u64>, limit| -> Vec<u64> {
         let at = |minutes: Option<u64>| minutes.map(|m| START + Duration::from_secs(60 * m));
-        let query = PlayQuery { since: at(since), until: at(until), limit };
+        let query = PlayQuery { since: at(since), until: at(until), before: None, limit };
         let plays = bench.store.plays(alice, query).await.unwrap();
         plays.iter().map(|p| p.played_at.since(START).as_secs() / 60).collect()
     };

@@ -10,7 +10,9 @@ pub mod grants;
 pub mod guard;
 pub mod habits;
 pub mod logins;
+pub mod plans;
 pub mod quota;
+pub mod reading;
 pub mod refreshes;
 pub mod rest;
 pub mod top;
@@ -152,6 +154,10 @@ macro_rules! every_behaviour {
                 the_track_ids_of_one_recording_count_together,
                 albums_are_counted_with_their_artists,
                 spotifys_top_artists_are_replaced_whole;
+            reading: pages_follow_each_other_where_plays_share_a_moment,
+                the_first_play_is_known,
+                what_is_counted_beforehand_is_what_a_look_at_each_play_says,
+                the_first_of_many_that_are_as_often_heard_are_so_by_name;
             rest: opening_again_answers_the_same_deployment,
                 the_first_key_probe_stays,
                 an_app_is_remembered,
@@ -187,6 +193,7 @@ macro_rules! every_behaviour_of_a_place {
                 seals_are_replaced_where_the_old_one_still_is,
                 the_probe_is_replaced_by_whoever_has_the_new_key,
                 daemons_at_work_are_known_with_their_keys;
+            reading: a_play_that_is_removed_or_moved_by_hand_is_counted_no_more;
         }
     };
 }

@@ -1,9 +1,9 @@
 //! Pages, gaps and plays in memory.
 
-use super::super::{Added, PageFacts, PageStored, PlayQuery};
+use super::super::{Added, PageFacts, PageStored, PlayPage, PlayQuery};
 use super::rows::{PlayRow, Rows, UserRow};
 use super::{catalogue, runs};
-use crate::domain::{Gap, Play, Run, RunId, Source, StoredPlay, Timestamp, UserId};
+use crate::domain::{Gap, Play, PlayCursor, Run, RunId, Source, Timestamp, UserId};
 
 /// How many plays and gaps are told of the time that a page covers.
 const TOLD: usize = 200;
@@ -104,17 +104,24 @@ pub fn gaps(row: &UserRow) -> Vec<Gap> {
     gaps
 }
 
-pub fn plays(rows: &Rows, user: UserId, query: PlayQuery) -> Vec<StoredPlay> {
-    let Some(row) = rows.user(user) else { return Vec::new() };
-    let wanted = |at: Timestamp| {
-        query.since.is_none_or(|since| at >= since) && query.until.is_none_or(|until| at < until)
+pub fn plays(rows: &Rows, user: UserId, query: PlayQuery) -> PlayPage {
+    let Some(row) = rows.user(user) else { return PlayPage::default() };
+    let id = |key: &str| {
+        rows.tracks.get(key).and_then(|track| i64::try_from(track.id).ok()).unwrap_or_default() + 1
     };
-    let mut found: Vec<_> = row.plays.iter().rev().filter(|((at, _), _)| wanted(*at)).collect();
-    let id = |key: &str| rows.tracks.get(key).map(|track| track.id);
-    found.sort_by_key(|((at, key), _)| std::cmp::Reverse((*at, id(key))));
+    let cursor = |at: Timestamp, key: &str| PlayCursor { at, track: id(key) };
+    let wanted = |at: Timestamp, key: &str| {
+        query.since.is_none_or(|since| at >= since)
+            && query.until.is_none_or(|until| at < until)
+            && query.before.is_none_or(|before| cursor(at, key) < before)
+    };
+    let mut found: Vec<_> = row.plays.iter().rev().filter(|((at, key), _)| wanted(*at, key)).collect();
+    found.sort_by_key(|((at, key), _)| std::cmp::Reverse(cursor(*at, key)));
     let limit = usize::try_from(query.limit.max(0)).unwrap_or(usize::MAX);
+    found.truncate(limit);
+    let next = found.last().filter(|_| found.len() == limit).map(|((at, key), _)| cursor(*at, key));
     let read = |((at, key), play): (&(Timestamp, std::sync::Arc<str>), &PlayRow)| {
         catalogue::stored_play(rows, *at, key, play)
     };
-    found.into_iter().take(limit).filter_map(read).collect()
+    PlayPage { plays: found.into_iter().filter_map(read).collect(), next }
 }

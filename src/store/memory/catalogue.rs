@@ -75,8 +75,8 @@ pub fn stored_play(rows: &Rows, at: Timestamp, key: &str, play: &PlayRow) -> Opt
 pub fn top(rows: &Rows, user: UserId, kind: TopKind, since: Option<Timestamp>, limit: i64) -> Vec<TopEntry> {
     let Some(row) = rows.user(user) else { return Vec::new() };
     let heard = row.plays.keys().filter(|(at, _)| since.is_none_or(|since| *at >= since));
-    // By what is counted together: how often, and the newest track of it.
-    let mut counts: BTreeMap<&str, (i64, &TrackRow)> = BTreeMap::new();
+    // By what is counted together: how often and how long, and the newest track of it.
+    let mut counts: BTreeMap<&str, (i64, i64, &TrackRow)> = BTreeMap::new();
     for track in heard.filter_map(|(_, key)| rows.tracks.get_key_value(key)) {
         let (key, track): (&str, &TrackRow) = (track.0, track.1);
         let together: Vec<&str> = match kind {
@@ -85,14 +85,15 @@ pub fn top(rows: &Rows, user: UserId, kind: TopKind, since: Option<Timestamp>, l
             TopKind::Albums => track.album.as_deref().into_iter().collect(),
         };
         for one in together {
-            let (count, newest) = counts.entry(one).or_insert((0, track));
+            let (count, ms, newest) = counts.entry(one).or_insert((0, 0, track));
             *count += 1;
+            *ms += track.duration_ms.unwrap_or(0);
             if track.id > newest.id {
                 *newest = track;
             }
         }
     }
-    let entry = |(key, (plays, track)): (&str, (i64, &TrackRow))| {
+    let entry = |(key, (plays, ms_played, track)): (&str, (i64, i64, &TrackRow))| {
         let (name, uri, artists) = match kind {
             TopKind::Tracks => (track.name.clone(), track.uri.clone(), names(&rows.artists, &track.artists)),
             TopKind::Artists => {
@@ -104,7 +105,7 @@ pub fn top(rows: &Rows, user: UserId, kind: TopKind, since: Option<Timestamp>, l
                 (album.name.clone(), album.uri.clone(), leads(rows, key))
             }
         };
-        Some(TopEntry { name, artists, uri, plays })
+        Some(TopEntry { name, artists, uri, plays, ms_played })
     };
     let mut all: Vec<TopEntry> = counts.into_iter().filter_map(entry).collect();
     all.sort_by(|a, b| b.plays.cmp(&a.plays).then_with(|| a.name.cmp(&b.name)));

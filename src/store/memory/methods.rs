@@ -7,13 +7,12 @@ use uuid::Uuid;
 
 use super::super::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, FileUsers, LoginGiven, LoginProgress,
-    NewUser, PageFacts, PageStored, PendingLogin, PlannedRun, PlayQuery, Result, RunClaim, RunFailed, Store,
-    StoreError, UserSeen,
+    NewUser, PageFacts, PageStored, PendingLogin, PlannedRun, Result, RunClaim, RunFailed, Store, StoreError,
+    UserSeen,
 };
 use super::{MemoryStore, archive, catalogue, grants, runs, users};
 use crate::domain::{
-    Artist, Epoch, Event, Gap, Owner, Play, Run, RunId, Sealed, StoredPlay, Timestamp, TopArtist, TopEntry,
-    TopKind, User, UserId, UserName,
+    Artist, Epoch, Event, Gap, Owner, Play, Run, RunId, Sealed, Timestamp, User, UserId, UserName,
 };
 
 /// How long a commit may take to be seen by others.
@@ -229,25 +228,6 @@ impl Store for MemoryStore {
     async fn save_top_artists(&self, user: UserId, at: Timestamp, artists: &[Artist]) -> Result<()> {
         let save = |rows: &mut super::Rows, _| catalogue::save_top_artists(rows, user, at, artists);
         self.writing("keeping the top artists of a user", save).await
-    }
-
-    async fn plays(&self, user: UserId, query: PlayQuery) -> Result<Vec<StoredPlay>> {
-        self.reading("reading the plays of a user", |rows, _| archive::plays(rows, user, query)).await
-    }
-
-    async fn top(
-        &self,
-        user: UserId,
-        kind: TopKind,
-        since: Option<Timestamp>,
-        limit: i64,
-    ) -> Result<Vec<TopEntry>> {
-        let count = |rows: &super::Rows, _| catalogue::top(rows, user, kind, since, limit);
-        self.reading("counting the plays of a user", count).await
-    }
-
-    async fn top_artists(&self, user: UserId) -> Result<Vec<TopArtist>> {
-        self.reading("reading the top artists of a user", |rows, _| catalogue::top_artists(rows, user)).await
     }
 
     async fn gaps(&self, user: UserId) -> Result<Vec<Gap>> {

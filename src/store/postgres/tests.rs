@@ -3,6 +3,9 @@
 #[path = "../../../tests/fixture/postgres.rs"]
 mod server;
 
+mod plans;
+mod reading;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -162,6 +162,16 @@ impl Session {
         Ok(())
     }
 
+    /// Takes the user's row so that nobody adds or removes plays of theirs until the commit, and whoever is at it comes
+    /// first; false where there is no such user. On PostgreSQL a play's reference to its user is what waits.
+    pub async fn lock_user_to_count(&mut self, user: UserId) -> Result<bool> {
+        let sql = match self.connection.dialect() {
+            Dialect::Sqlite => "SELECT id FROM users WHERE id = $1",
+            Dialect::Postgres => "SELECT id FROM users WHERE id = $1 FOR UPDATE",
+        };
+        Ok(self.first(sql, params![user], |row| row.get::<i64>("id")).await?.is_some())
+    }
+
     /// Keeps every other transaction that changes many users from running at the same time: two that meet the same rows in
     /// another order would wait for each other. It is not the lock of the triggers, which another program may hold for long.
     pub async fn lock_many(&mut self) -> Result<()> {

@@ -1,5 +1,7 @@
 //! What SQLite alone must do, and SQLite in the conformance suite.
 
+mod plans;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

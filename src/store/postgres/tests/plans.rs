@@ -1,0 +1,51 @@
+//! PostgreSQL's plans for reading.
+
+use std::time::Duration;
+
+use super::{bench_on, on, server};
+use crate::domain::UserId;
+use crate::store::conformance::plans::{FILL, questions};
+use crate::store::plays::PAGE;
+use crate::store::{ReadStore as _, Store as _};
+
+#[tokio::test]
+async fn nothing_that_is_read_of_a_long_history_goes_through_all_of_it() {
+    let url = server::shared().database();
+    let bench = bench_on(url.clone());
+    let store = on(&url, bench.clock.clone());
+    store.open().await.unwrap();
+    (bench.by_hand)(FILL).await;
+    let user = UserId(1);
+    store.count(user, Duration::from_secs(3_600)).await.unwrap();
+    (bench.by_hand)("ANALYZE").await;
+    let mut session = store.writing("asking for plans").await.unwrap();
+    for question in questions(&mut session, user).await {
+        let sql = String::leak(format!("EXPLAIN ANALYZE {}", question.sql));
+        let plan: Vec<String> = session.all(sql, question.params, |row| row.get("QUERY PLAN")).await.unwrap();
+        let shown = || format!("{}:\n{}", question.name, plan.join("\n"));
+        for table in ["plays", "heard", "heard_slots"] {
+            assert!(!plan.iter().any(|step| step.contains(&format!("Seq Scan on {table} "))), "{}", shown());
+        }
+        if question.sql == PAGE {
+            let page = "Index Scan Backward using plays_pkey on plays ";
+            let at =
+                plan.iter().position(|step| step.contains(page)).unwrap_or_else(|| panic!("{}", shown()));
+            assert!(
+                plan[at - 1].contains("Limit") && !plan.iter().any(|step| step.contains("Sort")),
+                "{}",
+                shown()
+            );
+        }
+        let read: u64 = plan.iter().filter(|step| step.contains(" on plays")).map(|step| rows(step)).sum();
+        assert!((1..1_000).contains(&read), "{read} of 60,000 plays are read: {}", shown());
+    }
+}
+
+/// How many rows a step has read: `... (actual time=0.1..0.2 rows=50 loops=1)`.
+fn rows(step: &str) -> u64 {
+    let number = |name: &str| -> u64 {
+        let (_, after) = step.rsplit_once(name).unwrap();
+        after.trim_end_matches(')').split(' ').next().unwrap().parse().unwrap()
+    };
+    if step.ends_with("(never executed)") { 0 } else { number("rows=") * number("loops=") }
+}

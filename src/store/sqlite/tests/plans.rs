@@ -1,0 +1,34 @@
+//! SQLite's plans for reading.
+
+use std::time::Duration;
+
+use super::{Shelf, run};
+use crate::domain::UserId;
+use crate::store::conformance::plans::{FILL, questions};
+use crate::store::plays::PAGE;
+use crate::store::{ReadStore as _, Store as _};
+
+#[tokio::test]
+async fn nothing_that_is_read_of_a_long_history_goes_through_all_of_it() {
+    let shelf = Shelf::new();
+    let store = shelf.store();
+    store.open().await.unwrap();
+    run(&shelf.path(), FILL).await;
+    let user = UserId(1);
+    store.count(user, Duration::from_secs(3_600)).await.unwrap();
+    run(&shelf.path(), "ANALYZE").await;
+    let mut session = store.writing("asking for plans").await.unwrap();
+    for question in questions(&mut session, user).await {
+        let sql = String::leak(format!("EXPLAIN QUERY PLAN {}", question.sql));
+        let plan: Vec<String> = session.all(sql, question.params, |row| row.get("detail")).await.unwrap();
+        let through = |table: &str| plan.iter().any(|step| step.split(' ').take(2).eq(["SCAN", table]));
+        for table in ["plays", "heard", "heard_slots", "tracks", "track_artists", "artists", "albums"] {
+            assert!(!through(table), "{}: through all of {table}: {plan:#?}", question.name);
+        }
+        let key = "SEARCH plays USING PRIMARY KEY (user_id=? AND played_at>?";
+        let of_plays = plan.iter().filter(|step| step.starts_with("SEARCH plays ")).collect::<Vec<_>>();
+        assert!(!of_plays.is_empty() && of_plays.iter().all(|step| step.starts_with(key)), "{plan:#?}");
+        let sorts = plan.iter().any(|step| step == "USE TEMP B-TREE FOR ORDER BY");
+        assert!(question.sql != PAGE || !sorts, "{}: {plan:#?}", question.name);
+    }
+}
