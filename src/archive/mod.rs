@@ -2,6 +2,7 @@
 //! that a user has at most one run at a time: who asks during one joins it, and gets its outcome.
 
 mod claim;
+pub mod export;
 mod fault;
 mod flight;
 pub mod overlap;

@@ -18,9 +18,11 @@ mod connect;
 mod demo;
 mod doctor;
 mod exit;
+mod export;
 mod gaps;
 mod key;
 mod login;
+mod meter;
 mod output;
 mod pause;
 mod plays;
@@ -35,6 +37,7 @@ mod token;
 mod top;
 mod users;
 mod watch;
+mod whole_file;
 
 use exit::{CliError, Exit};
 
@@ -97,6 +100,7 @@ enum Command {
     Plays(plays::Plays),
     Top(top::Top),
     Gaps(gaps::Gaps),
+    Export(export::Export),
     Token(token::Token),
     Watch(watch::Watch),
     Doctor(doctor::Doctor),
@@ -138,6 +142,7 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Plays(plays) => wait(plays.run(&place)),
         Command::Top(top) => wait(top.run(&place)),
         Command::Gaps(gaps) => wait(gaps.run(&place)),
+        Command::Export(export) => wait(export.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),
         Command::Doctor(doctor) => wait(doctor.run(&place)),

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use super::word::Word;
+mod export;
+
 use crate::domain::{AppName, Gap, Generation, Origin, RunResult, Timestamp, TopKind, UserName, UserState};
+pub use export::ExportQuery;
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

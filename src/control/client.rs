@@ -13,11 +13,13 @@ use crate::control::api::{
 };
 use crate::domain::{Gap, Generation, StoredPlay, TopArtist, TopEntry, UserName};
 
+mod export;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod transport;
 
+pub use export::ByteStream;
 pub use stream::EventStream;
 use transport::{Answer, Call, Transport};
 

@@ -20,6 +20,8 @@ use super::api::*;
 use super::extract::{Given, Named, Sent, to_its_end};
 use super::service::Service;
 
+mod export;
+
 type Answer<T> = Result<Json<T>, Problem>;
 
 /// What a route works with.
@@ -45,6 +47,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/users/{name}/top", get(top))
         .route("/v1/users/{name}/top/spotify", get(top_spotify))
         .route("/v1/users/{name}/gaps", get(gaps))
+        .route("/v1/users/{name}/export", get(export::export))
         .route("/v1/logins", post(finish_login))
         .route("/v1/logins/{state}", get(login_state))
         .route("/v1/events", get(events))
@@ -84,6 +87,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         top,
         top_spotify,
         gaps,
+        export::export,
         finish_login,
         login_state,
         events,

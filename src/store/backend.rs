@@ -2,6 +2,7 @@
 //! files, and commits.
 
 mod custody;
+mod export;
 mod grant;
 
 use std::fmt;

@@ -19,6 +19,7 @@ mod url; // which database a URL names
 mod catalogue;
 mod claims;
 mod events;
+pub mod export;
 mod file_users;
 mod footing;
 mod gaps;
@@ -50,6 +51,7 @@ use crate::domain::{
 
 pub use custody::Custody;
 pub use error::StoreError;
+pub use export::ExportStore;
 pub use footing::LoginGiven;
 pub use guard::RESTORED;
 pub use home::{Change, Home, Whereabouts};
@@ -106,7 +108,7 @@ pub trait GrantStore: Send + Sync + 'static {
 
 /// What every store can do. Times that decide (leases) are the store's own clock's.
 #[async_trait]
-pub trait Store: GrantStore {
+pub trait Store: GrantStore + ExportStore {
     /// Connects and migrates. Until this has succeeded every other method does it first, so that a store that comes
     /// back late is usable at once. Answers the deployment: a UUID made by the first migration. What is somebody else's
     /// or a newer longplay's is not touched.

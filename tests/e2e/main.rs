@@ -16,6 +16,7 @@ mod consent;
 mod crash;
 mod daemons;
 mod doctor;
+mod export;
 mod fault;
 mod guard;
 mod key;
