@@ -10,6 +10,7 @@ use crate::archive::export::Ordered;
 use crate::domain::{ExportedPlay, UserId, UserName, said};
 use crate::store::StoreError;
 use crate::store::export::{Exportable, PageStart};
+use crate::telemetry::step;
 
 /// How many plays are read at once.
 const PAGE: i64 = 2_000;
@@ -55,6 +56,7 @@ impl Service {
                 None => break,
             }
             send(&ordered.page(page)).await?;
+            step!("export-page");
         }
         send(&ordered.rest()).await
     }

@@ -128,31 +128,31 @@ fn whoever_reads_only_the_beginning_ends_it_without_an_error() {
     }
 }
 
-/// An export to a file of which some was written already.
-fn under_way(host: &Host) -> std::process::Child {
+/// An export to a file, of which the daemon has sent three pages and no more.
+#[cfg(feature = "failpoints")]
+fn under_way(host: &Host) -> (crate::fixture::Daemon, std::process::Child) {
     let path = host.path("out.jsonl");
     std::fs::write(&path, "old").expect("a file");
+    // What the log told of an earlier one.
+    let _ = std::fs::remove_file(host.path("log"));
+    let daemon = host.serve_with(|command| {
+        command.env("FAILPOINTS", "export-page=3*off->pause");
+    });
     let mut command = host.command(&["export", "alice", "--format", "jsonl", "--output"]);
     let child = command.arg(&path).stderr(Stdio::piped()).spawn().expect("it starts");
-    let open = format!("/proc/{}/fd", child.id());
-    host.until("it writes", || {
-        let files = std::fs::read_dir(&open).into_iter().flatten().flatten();
-        files
-            .filter_map(|file| Some((std::fs::read_link(file.path()).ok()?, file.path().metadata().ok()?)))
-            .any(|(link, file)| link.to_string_lossy().contains("(deleted)") && file.len() > 100_000)
-    });
-    child
+    host.until("it stands in the middle", || daemon.log().matches("step export-page").count() == 4);
+    (daemon, child)
 }
 
 #[test]
+#[cfg(feature = "failpoints")]
 fn what_is_cut_off_is_an_error_and_leaves_what_was_there() {
-    let host = with_plays(300_000);
-    for how in ["kill the daemon", "stop the daemon", "interrupt", "kill"] {
-        let mut daemon = host.serve();
-        let mut child = under_way(&host);
+    let host = with_plays(20_000);
+    host.configure("[log]\nlevel = \"debug\"");
+    for how in ["kill the daemon", "interrupt", "kill"] {
+        let (mut daemon, mut child) = under_way(&host);
         match how {
             "kill the daemon" => daemon.end(),
-            "stop the daemon" => daemon.signal("TERM"),
             "interrupt" => {
                 let sent =
                     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
@@ -161,7 +161,7 @@ fn what_is_cut_off_is_an_error_and_leaves_what_was_there() {
             _ => child.kill().expect("it is killed"),
         }
         let ended = child.wait().expect("it ends");
-        if how.ends_with("daemon") {
+        if how == "kill the daemon" {
             assert_eq!(ended.code(), Some(69), "{how}");
             let mut said = String::new();
             child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
@@ -172,6 +172,23 @@ fn what_is_cut_off_is_an_error_and_leaves_what_was_there() {
         assert_eq!(std::fs::read_to_string(host.path("out.jsonl")).expect("it is there"), "old", "{how}");
         assert_eq!(parts(host.folder.path()), Vec::<String>::new(), "{how}");
     }
+}
+
+#[test]
+fn a_stop_ends_an_export_and_what_was_cut_off_does_not_look_whole() {
+    let host = with_plays(100_000);
+    let daemon = host.serve();
+    let mut command = host.command(&["export", "alice", "--format", "csv"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    let mut text = String::new();
+    out.read_line(&mut text).expect("a line");
+    let began = std::time::Instant::now();
+    assert_eq!(daemon.stop(), 0);
+    assert!(began.elapsed() < crate::fixture::GONE, "{:?}", began.elapsed());
+    out.read_to_string(&mut text).expect("the rest");
+    assert!(text.lines().count() < 100_001);
+    assert_eq!(child.wait().expect("it ends").code(), Some(69));
 }
 
 #[test]
