@@ -54,7 +54,7 @@ impl SqlStore {
         Self { database, time, trouble: Arc::default() }
     }
 
-    async fn reading(&self, doing: impl Into<String>) -> Result<Session> {
+    pub(super) async fn reading(&self, doing: impl Into<String>) -> Result<Session> {
         let pool = match &self.database {
             Database::Sqlite(file) => Pool::Sqlite(file.pools().await?.readers.clone()),
             Database::Postgres(server) => Pool::Postgres(server.pools().await?.readers.clone()),

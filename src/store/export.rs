@@ -5,6 +5,7 @@ use async_trait::async_trait;
 
 use super::Result;
 use super::sql::{Row, Session, params};
+use super::transfer::Moving;
 use crate::domain::{ExportedPlay, Timestamp, UserId};
 
 /// Where a page begins.
@@ -50,6 +51,11 @@ pub trait ExportStore: Send + Sync {
         until: Option<Timestamp>,
         limit: i64,
     ) -> Result<Vec<Exportable>>;
+
+    /// The store itself as a whole, to be copied or backed up; `None` for one in memory.
+    fn moving(&self) -> Option<&dyn Moving> {
+        None
+    }
 }
 
 /// The numbers of tracks begin after this.

@@ -13,6 +13,7 @@ mod record; // what the methods take and answer
 mod schema; // whose a database is, and whether it is being migrated
 mod sql; // what the SQL runs on: statements, parameters, rows
 mod sqlite; // how the SQLite file is made, checked and opened
+pub mod transfer; // a store as a whole: copied, backed up
 mod url; // which database a URL names
 
 // The SQL, by entity.

@@ -138,8 +138,9 @@ fn under_way(host: &Host) -> (crate::fixture::Daemon, std::process::Child) {
     let daemon = host.serve_with(|command| {
         command.env("FAILPOINTS", "export-page=3*off->pause");
     });
-    let mut command = host.command(&["export", "alice", "--format", "jsonl", "--output"]);
-    let child = command.arg(&path).stderr(Stdio::piped()).spawn().expect("it starts");
+    let path = path.to_str().expect("a path");
+    let mut command = host.command(&["export", "alice", "--format", "jsonl", "--output", path]);
+    let child = command.stderr(Stdio::piped()).spawn().expect("it starts");
     host.until("it stands in the middle", || daemon.log().matches("step export-page").count() == 4);
     (daemon, child)
 }

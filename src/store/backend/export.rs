@@ -6,6 +6,7 @@ use super::SqlStore;
 use crate::domain::{Timestamp, UserId};
 use crate::store::Result;
 use crate::store::export::{self, ExportStore, Exportable, PageStart};
+use crate::store::transfer::Moving;
 
 #[async_trait]
 impl ExportStore for SqlStore {
@@ -18,5 +19,9 @@ impl ExportStore for SqlStore {
     ) -> Result<Vec<Exportable>> {
         let mut session = self.reading(format!("exporting the plays of user {}", user.0)).await?;
         export::read(&mut session, user, from, until, limit).await
+    }
+
+    fn moving(&self) -> Option<&dyn Moving> {
+        Some(self)
     }
 }

@@ -1,0 +1,446 @@
+//! A store as a whole: copied into another, of whichever kind, and backed up into a file, while it is in use. What there
+//! is to copy the databases say themselves, table by table, so that nothing new is forgotten; both sides reckon a digest
+//! of each table.
+
+mod file;
+mod moving;
+mod postgres;
+mod row;
+mod side;
+mod sqlite;
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::backend::{Database, SqlStore};
+use super::sql::store_error;
+use super::url::UrlError;
+use super::{Result, StoreError};
+use crate::clock::Clock;
+use crate::domain::{Epoch, Generation, Sealed, UserId};
+use crate::telemetry::step;
+
+use row::{Cell, Kind, Sum, Table, in_order};
+use side::Side;
+
+pub use moving::{Held, Moving};
+
+/// How many rows go in at once, and how many bytes of texts.
+const BATCH: usize = 1_000;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Which sealed text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seal<'a> {
+    /// A refresh token.
+    Refresh(UserId, Epoch, Generation),
+    /// An access token.
+    Access(UserId, Epoch, Generation),
+    /// The verifier of a login under way, by its `state`.
+    Verifier(&'a str),
+    /// The text that tells a wrong key.
+    Probe,
+}
+
+/// Whose seals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Of the store that is copied.
+    Source,
+    /// Of the store that it is copied into.
+    Target,
+}
+
+/// What is sealed in one store is sealed anew for the other.
+pub trait Seals: Send + Sync {
+    /// Opens it; `None` where that can't be done.
+    fn open(&self, whose: Whose, seal: Seal<'_>, sealed: &Sealed) -> Option<Zeroizing<Vec<u8>>>;
+    /// Seals it for the target.
+    fn seal(&self, seal: Seal<'_>, text: &[u8]) -> Sealed;
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Which table.
+    pub table: String,
+    /// How many of its rows are done.
+    pub rows: u64,
+    /// Of how many; twice as many as there are, since each is read again at the end.
+    pub of: u64,
+}
+
+/// Who hears of it.
+pub type Tell<'t> = &'t (dyn Fn(Progress) + Send + Sync);
+
+/// A table that was copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableCopied {
+    /// Its name.
+    pub name: String,
+    /// How many rows.
+    pub rows: u64,
+    /// Of all that is in them, in hexadecimal; of what is sealed the text counts, not the seal.
+    pub digest: String,
+}
+
+/// Why a store was not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// One of the two can't be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The target is not what it must be.
+    #[error("{0}")]
+    Refused(String),
+    /// What arrived is not what was sent.
+    #[error("{0}")]
+    Differs(String),
+}
+
+/// The store that is copied into; opened, so that it has its tables.
+pub struct Target {
+    store: SqlStore,
+    deployment: Uuid,
+}
+
+impl Target {
+    /// Connects, and makes the tables where the database is empty.
+    ///
+    /// # Errors
+    /// Where the URL names no store, or one that can't be used.
+    pub async fn open(url: &str, clock: Arc<dyn Clock>) -> std::result::Result<Self, CopyError> {
+        let store = super::url::sql(url, clock).map_err(|UrlError(why)| CopyError::Refused(why))?;
+        Self::of(store).await
+    }
+
+    async fn of(store: SqlStore) -> std::result::Result<Self, CopyError> {
+        let deployment = super::Store::open(&store).await?;
+        Ok(Self { store, deployment })
+    }
+
+    /// Tells it from every other store: part of what its tokens are sealed with.
+    pub fn deployment(&self) -> Uuid {
+        self.deployment
+    }
+
+    /// What and where it is, without secrets.
+    pub fn describe(&self) -> String {
+        super::Store::describe(&self.store)
+    }
+
+    /// Closes it.
+    pub async fn close(&self) {
+        super::Store::close(&self.store).await;
+    }
+}
+
+/// How the rows of a store become those of another.
+enum Manner<'s> {
+    /// As they are: the other is the same store.
+    Alike,
+    /// The other is a store of its own. `fence`: why nobody may refresh with it until it is accepted.
+    Anew { seals: &'s dyn Seals, from: Uuid, fence: Option<String> },
+}
+
+/// A copy that is complete and not yet committed. Dropped, it never was.
+pub struct Copied {
+    side: Side,
+    doing: String,
+    /// What was copied, in the order in which it was.
+    pub tables: Vec<TableCopied>,
+}
+
+impl Copied {
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// Where nobody can tell whether it is.
+    pub async fn commit(mut self) -> Result<Vec<TableCopied>> {
+        self.side.commit().await.map_err(|e| store_error(self.doing, e))?;
+        self.side.close().await;
+        Ok(self.tables)
+    }
+}
+
+impl SqlStore {
+    /// A connection apart from all others, to a store that is open.
+    async fn side(&self, doing: &str) -> Result<Side> {
+        let side = match &self.database {
+            Database::Sqlite(file) => {
+                file.pools().await?;
+                Side::sqlite(&file.options()).await
+            }
+            Database::Postgres(server) => {
+                server.pools().await?;
+                Side::postgres(&server.options, super::postgres::MIGRATION).await
+            }
+        };
+        side.map_err(|e| store_error(doing.to_owned(), e))
+    }
+
+    /// Everything of one moment, into an empty store, up to the commit.
+    async fn copied(
+        &self,
+        target: &SqlStore,
+        manner: &Manner<'_>,
+        tell: Tell<'_>,
+    ) -> std::result::Result<Copied, CopyError> {
+        let (reading, writing) =
+            (format!("copying {}", self.database), format!("copying into {}", target.database));
+        let from = |e| CopyError::Store(store_error(reading.clone(), e));
+        let into = |e| CopyError::Store(store_error(writing.clone(), e));
+        let mut source = self.side(&reading).await?;
+        let mut side = target.side(&writing).await?;
+        source.begin_reading().await.map_err(from)?;
+        side.begin_writing().await.map_err(into)?;
+        let there = in_order(side.tables().await.map_err(into)?);
+        let here = source.tables().await.map_err(from)?;
+        let triggers = side.take_triggers_off(&there).await.map_err(into)?;
+        let mut sums = Vec::new();
+        for table in &there {
+            let own = same_columns(table, here.iter().find(|other| other.name == table.name))?;
+            if !manner.is_empty(&mut side, table).await.map_err(into)? {
+                return Err(CopyError::Refused(format!(
+                    "{} is not empty, there are {}: an archive is copied only into an empty store, so name another database or file",
+                    target.database, table.name
+                )));
+            }
+            let count = source.number(format!("SELECT count(*) FROM {}", row::quoted(&table.name)));
+            let of = 2 * count.await.map_err(from)?.unwrap_or(0).unsigned_abs();
+            let mut sum = Sum::default();
+            let mut batch = Batch::default();
+            let mut rows = source.rows(own);
+            while let Some(mut row) = rows.try_next().await.map_err(from)? {
+                let Some(counted) = manner.counted(table, Whose::Source, &row) else { continue };
+                sum.add(&counted);
+                manner.seal(table, &mut row);
+                if batch.push(row) {
+                    side.insert(table, &batch.take()).await.map_err(into)?;
+                    tell(Progress { table: table.name.clone(), rows: sum.rows, of });
+                    step!("copy-batch");
+                }
+            }
+            drop(rows);
+            let last = batch.take();
+            if !last.is_empty() {
+                side.insert(table, &last).await.map_err(into)?;
+            }
+            sums.push((sum, of));
+        }
+        let counters = source.counters().await.map_err(from)?;
+        side.set_counters(&counters).await.map_err(into)?;
+        source.close().await;
+        step!("copy-before-check");
+        let mut tables = Vec::new();
+        for (table, (sent, of)) in there.iter().zip(sums) {
+            let arrived = arrived(&mut side, table, manner, tell, (sent.rows, of)).await.map_err(into)?;
+            if arrived != sent {
+                return Err(CopyError::Differs(format!(
+                    "table {} arrived otherwise than it was sent ({} rows of digest {}, and not {} of {}): nothing was copied; report this",
+                    table.name,
+                    arrived.rows,
+                    arrived.hex(),
+                    sent.rows,
+                    sent.hex()
+                )));
+            }
+            tables.push(TableCopied { name: table.name.clone(), rows: sent.rows, digest: sent.hex() });
+        }
+        manner.note(&mut side).await.map_err(into)?;
+        side.put_triggers_back(triggers).await.map_err(into)?;
+        Ok(Copied { side, doing: writing, tables })
+    }
+}
+
+/// Rows on their way.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<Vec<Cell>>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// True where it is full.
+    fn push(&mut self, row: Vec<Cell>) -> bool {
+        let bytes = |cell: &Cell| match cell {
+            Cell::Null | Cell::Int(_) => 8,
+            Cell::Text(text) => text.len(),
+            Cell::Blob(bytes) => bytes.len(),
+        };
+        self.bytes += row.iter().map(bytes).sum::<usize>();
+        self.rows.push(row);
+        self.rows.len() >= BATCH || self.bytes >= BATCH_BYTES
+    }
+
+    fn take(&mut self) -> Vec<Vec<Cell>> {
+        self.bytes = 0;
+        std::mem::take(&mut self.rows)
+    }
+}
+
+/// What is in the target now, as it is to be compared.
+async fn arrived(
+    side: &mut Side,
+    table: &Table,
+    manner: &Manner<'_>,
+    tell: Tell<'_>,
+    (before, of): (u64, u64),
+) -> std::result::Result<Sum, sqlx::Error> {
+    let mut sum = Sum::default();
+    let mut rows = side.rows(table);
+    while let Some(row) = rows.try_next().await? {
+        if let Some(counted) = manner.counted(table, Whose::Target, &row) {
+            sum.add(&counted);
+        }
+        if sum.rows.is_multiple_of(BATCH as u64) {
+            tell(Progress { table: table.name.clone(), rows: before + sum.rows, of });
+        }
+    }
+    Ok(sum)
+}
+
+/// The same table as the source has it: of one version, the two have the same columns.
+fn same_columns<'o>(table: &Table, other: Option<&'o Table>) -> std::result::Result<&'o Table, CopyError> {
+    let Some(other) = other else {
+        return Err(CopyError::Refused(format!(
+            "the target has a table that the archive has not, {}: give a database of its own",
+            table.name
+        )));
+    };
+    let names = |table: &Table| table.columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    match names(table) == names(other) {
+        true => Ok(other),
+        false => Err(CopyError::Refused(format!(
+            "table {} has other columns in the target: give a database of its own",
+            table.name
+        ))),
+    }
+}
+
+impl Manner<'_> {
+    /// Whether nothing is in a table. What a store notes of itself goes: the target has done nothing yet.
+    async fn is_empty(&self, side: &mut Side, table: &Table) -> std::result::Result<bool, sqlx::Error> {
+        if table.name != "meta" {
+            let any = format!("SELECT CAST(1 AS BIGINT) FROM {} LIMIT 1", row::quoted(&table.name));
+            return Ok(side.number(any).await?.is_none());
+        }
+        let notes = match self {
+            Self::Alike => "DELETE FROM meta",
+            Self::Anew { .. } => "DELETE FROM meta WHERE name <> 'deployment'",
+        };
+        side.run(notes.to_owned()).await.map(|()| true)
+    }
+
+    /// The row as it counts in the digest: of what is sealed, what is in it. `None`: it is not for the other store.
+    fn counted(&self, table: &Table, whose: Whose, row: &[Cell]) -> Option<Vec<Cell>> {
+        let Self::Anew { seals, .. } = self else { return Some(row.to_vec()) };
+        if table.name == "meta"
+            && let Some(Cell::Text(name)) = row.get(table.at("name")?)
+            && OWN.contains(&name.as_str())
+        {
+            return None;
+        }
+        let mut counted = row.to_vec();
+        for (at, seal) in sealed(table, row) {
+            if let Cell::Blob(bytes) = &row[at]
+                && let Some(text) = seals.open(whose, seal, &Sealed(bytes.clone()))
+            {
+                counted[at] = Cell::Blob(Sha256::digest(&*text).to_vec());
+            }
+        }
+        Some(counted)
+    }
+
+    /// Seals for the target what can be opened. The rest nobody can use, here or there.
+    fn seal(&self, table: &Table, row: &mut [Cell]) {
+        let Self::Anew { seals, .. } = self else { return };
+        let anew = |(at, seal): (usize, Seal<'_>)| match &row[at] {
+            Cell::Blob(bytes) => {
+                let text = seals.open(Whose::Source, seal, &Sealed(bytes.clone()))?;
+                Some((at, seals.seal(seal, &text)))
+            }
+            _ => None,
+        };
+        let anew: Vec<(usize, Sealed)> = sealed(table, row).into_iter().filter_map(anew).collect();
+        for (at, sealed) in anew {
+            row[at] = Cell::Blob(sealed.0);
+        }
+    }
+
+    /// What the target is to note of itself.
+    async fn note(&self, side: &mut Side) -> std::result::Result<(), sqlx::Error> {
+        let Self::Anew { from, fence, .. } = self else { return Ok(()) };
+        let mut notes = vec![("moved_from", from.as_bytes().to_vec())];
+        notes.extend(fence.as_ref().map(|why| ("fence", why.clone().into_bytes())));
+        let table = Table {
+            name: "meta".to_owned(),
+            columns: vec![("name".to_owned(), Kind::Text), ("value".to_owned(), Kind::Blob)],
+            refers_to: Vec::new(),
+        };
+        let rows: Vec<Vec<Cell>> = notes
+            .into_iter()
+            .map(|(name, value)| vec![Cell::Text(name.to_owned()), Cell::Blob(value)])
+            .collect();
+        side.insert(&table, &rows).await
+    }
+}
+
+/// What a store notes of itself alone.
+const OWN: [&str; 4] = ["deployment", "home", "fence", "moved_from"];
+
+/// Which columns of a row are sealed, and how.
+fn sealed<'r>(table: &Table, row: &'r [Cell]) -> Vec<(usize, Seal<'r>)> {
+    let cell = |name: &str| table.at(name).and_then(|at| Some((at, row.get(at)?)));
+    let number = |name: &str| match cell(name) {
+        Some((_, Cell::Int(number))) => Some(*number),
+        _ => None,
+    };
+    let text = |name: &str| match cell(name) {
+        Some((_, Cell::Text(text))) => Some(text.as_str()),
+        _ => None,
+    };
+    let of = |name: &str, seal: Option<Seal<'r>>| Some((table.at(name)?, seal?));
+    let login = || {
+        let generation = Generation(number("generation")?);
+        Some((UserId(number("user_id")?), Epoch(number("epoch")?), generation))
+    };
+    let seals = match table.name.as_str() {
+        "grants" => [
+            of("refresh_token", login().map(|(user, epoch, n)| Seal::Refresh(user, epoch, n))),
+            of("access_token", login().map(|(user, epoch, n)| Seal::Access(user, epoch, n))),
+        ],
+        "logins" => [of("verifier", text("state").map(Seal::Verifier)), None],
+        "meta" if text("name") == Some("key_probe") => [of("value", Some(Seal::Probe)), None],
+        _ => [None, None],
+    };
+    seals.into_iter().flatten().collect()
+}
+
+/// The columns that a database declares, each with what it holds.
+fn kinds(
+    table: &str,
+    declared: Vec<(String, String)>,
+) -> std::result::Result<Vec<(String, Kind)>, sqlx::Error> {
+    let kind = |(name, declared): (String, String)| match Kind::of(&declared) {
+        Some(kind) => Ok((name, kind)),
+        None => Err(sqlx::Error::Protocol(format!(
+            "column {table}.{name} has a type that is not known here: {declared}"
+        ))),
+    };
+    declared.into_iter().map(kind).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits =
+        bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    digits.map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests;
