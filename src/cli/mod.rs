@@ -11,10 +11,12 @@ use crate::config::Place;
 
 mod adopt;
 mod archive;
+mod backup;
 mod check;
 mod completions;
 mod config;
 mod connect;
+mod copy;
 mod demo;
 mod doctor;
 mod exit;
@@ -101,6 +103,8 @@ enum Command {
     Top(top::Top),
     Gaps(gaps::Gaps),
     Export(export::Export),
+    Backup(backup::Backup),
+    Copy(copy::Copy),
     Token(token::Token),
     Watch(watch::Watch),
     Doctor(doctor::Doctor),
@@ -143,6 +147,8 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Top(top) => wait(top.run(&place)),
         Command::Gaps(gaps) => wait(gaps.run(&place)),
         Command::Export(export) => wait(export.run(&place)),
+        Command::Backup(backup) => wait(backup.run(&place)),
+        Command::Copy(copy) => wait(copy.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),
         Command::Doctor(doctor) => wait(doctor.run(&place)),

@@ -5,9 +5,11 @@ use utoipa::{IntoParams, ToSchema};
 
 pub use super::word::Word;
 mod export;
+mod moving;
 
 use crate::domain::{AppName, Gap, Generation, Origin, RunResult, Timestamp, TopKind, UserName, UserState};
 pub use export::ExportQuery;
+pub use moving::{CopyLine, CopyProgress, CopyQuestion, StoreCopied, TableCopied};
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -11,6 +11,7 @@ mod exporting;
 mod extract;
 mod login;
 mod mended;
+pub mod moving;
 mod plan;
 mod problem;
 mod reading;

@@ -21,6 +21,7 @@ use super::extract::{Given, Named, Sent, to_its_end};
 use super::service::Service;
 
 mod export;
+mod moving;
 
 type Answer<T> = Result<Json<T>, Problem>;
 
@@ -57,6 +58,8 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/doctor", get(doctor))
         .route("/v1/adopt", post(adopt))
         .route("/v1/key/rotate", post(rotate_key))
+        .route("/v1/backup", post(moving::back_up))
+        .route("/v1/copy", post(moving::copy))
         .route("/v1/openapi.json", get(openapi))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
@@ -97,6 +100,8 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         doctor,
         adopt,
         rotate_key,
+        moving::back_up,
+        moving::copy,
         metrics,
         healthz
     ),

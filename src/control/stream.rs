@@ -34,11 +34,6 @@ impl Pieces {
         }
         self.0.send(Ok(Piece::Bytes(bytes.into()))).await.map_err(|_| ReaderLeft)
     }
-
-    /// Until nobody reads on.
-    pub async fn left(&self) {
-        self.0.closed().await;
-    }
 }
 
 /// A body whose pieces `work` sends, in a task of its own, until `stop`. Where it fails, is stopped or breaks off, the body

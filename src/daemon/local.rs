@@ -179,11 +179,19 @@ async fn build(mut settings: Settings) -> Result<(Service, Arc<dyn Outside>), Lo
 /// must not seal another store's tokens with this one's key, nor take that key away.
 async fn refuse_another(paths: &StatePaths, store: &dyn Store, url: &str) -> Result<(), LocalError> {
     let Some(seen) = Seen::read(paths) else { return Ok(()) };
-    let is_file = url.starts_with("sqlite:");
-    let same = is_file == matches!(seen.home, Home::Sqlite { .. })
-        && seen.deployment == store.open().await.map_err(CoreError::from)?;
-    if same {
-        return Ok(());
+    let same_kind = url.starts_with("sqlite:") == matches!(seen.home, Home::Sqlite { .. });
+    // Looked for only where it is there: opening it would make one.
+    let is_there = url.strip_prefix("sqlite://").is_none_or(|path| std::path::Path::new(path).exists());
+    if same_kind || is_there {
+        let deployment = store.open().await.map_err(CoreError::from)?;
+        let copied_from = match store.moving() {
+            Some(moving) => moving.moved_from().await.map_err(CoreError::from)?,
+            None => None,
+        };
+        // A back-up has the name of the store that it is of, and a copy knows of what it is one.
+        if [Some(deployment), copied_from].contains(&Some(seen.deployment)) {
+            return Ok(());
+        }
     }
     let (store, dir) = (store.describe(), paths.seen());
     Err(LocalError::Core(CoreError::Host(format!(

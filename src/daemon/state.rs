@@ -145,6 +145,11 @@ impl StatePaths {
         self.0.join("token-key-old")
     }
 
+    /// Where something is while it is made.
+    pub fn draft(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     /// Where a key is that was made here.
     pub fn key(&self) -> PathBuf {
         self.0.join("token-key")

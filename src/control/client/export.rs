@@ -8,7 +8,7 @@ use crate::control::api::ExportQuery;
 use crate::domain::UserName;
 
 /// The bytes of an answer, as they come.
-pub struct ByteStream(Answer);
+pub struct ByteStream(pub(super) Answer);
 
 impl ByteStream {
     /// The next piece; `None` at the end of what is complete.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -106,8 +106,8 @@ impl Transport {
                     request = request.timeout(within);
                 }
                 let response = request.send().await.map_err(|e| lost(doing.clone(), e.without_url()))?;
-                let (status, body) = (response.status(), Incoming::Socket(response));
-                Ok(Answer { doing, status, body })
+                let (status, headers) = (response.status(), response.headers().clone());
+                Ok(Answer { doing, status, headers, body: Incoming::Socket(response) })
             }
             Self::Router { router, .. } => {
                 let mut request =
@@ -119,9 +119,9 @@ impl Transport {
                     .body(Body::from(call.body.unwrap_or_default()))
                     .map_err(|e| lost(doing.clone(), e))?;
                 let Ok(response) = router.clone().oneshot(request).await;
-                let status = response.status();
+                let (status, headers) = (response.status(), response.headers().clone());
                 let body = Incoming::Router(Box::new(response.into_body().into_data_stream()));
-                Ok(Answer { doing, status, body })
+                Ok(Answer { doing, status, headers, body })
             }
         }
     }
@@ -140,6 +140,7 @@ fn no_tls() -> std::result::Result<rustls::ClientConfig, rustls::Error> {
 pub(super) struct Answer {
     doing: String,
     status: StatusCode,
+    headers: HeaderMap,
     body: Incoming,
 }
 
@@ -149,6 +150,11 @@ enum Incoming {
 }
 
 impl Answer {
+    /// A header that is a number.
+    pub fn number(&self, header: &str) -> Option<u64> {
+        self.headers.get(header)?.to_str().ok()?.parse().ok()
+    }
+
     /// The next piece of the body; `None` at its end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         match &mut self.body {

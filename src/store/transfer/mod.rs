@@ -27,7 +27,7 @@ use crate::telemetry::step;
 use row::{Cell, Kind, Sum, Table, in_order};
 use side::Side;
 
-pub use moving::{Held, Moving};
+pub use moving::{Held, Moving, moved};
 
 /// How many rows go in at once, and how many bytes of texts.
 const BATCH: usize = 1_000;

@@ -59,7 +59,7 @@ pub trait Moving: Send + Sync {
 }
 
 /// What the fence says of a store that was copied.
-fn gone(target: &str) -> String {
+pub fn moved(target: &str) -> String {
     format!(
         "it was copied to {target}, which is to be used instead: make that [store] url, and restart longplay"
     )
@@ -100,7 +100,7 @@ impl Moving for SqlStore {
 
     async fn moved(&self, target: &str, owner: Owner) -> Result<()> {
         let mut session = self.writing(format!("noting that {} was copied", self.database)).await?;
-        guard::put_fence(&mut session, &gone(target)).await?;
+        guard::put_fence(&mut session, &moved(target)).await?;
         guard::doubt_everyone(&mut session, owner).await?;
         session.commit(()).await
     }
