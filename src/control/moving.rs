@@ -60,10 +60,10 @@ impl Service {
                 let mut piece = Vec::with_capacity(PIECE);
                 let read =
                     file.read_buf(&mut piece).await.map_err(|e| format!("reading the back-up: {e}"))?;
+                step!("backup-piece");
                 if read == 0 || pieces.send(piece).await.is_err() {
                     return Ok(());
                 }
-                step!("backup-piece");
             }
         });
         Ok((body, bytes, tables))

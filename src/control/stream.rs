@@ -64,3 +64,53 @@ where
         }
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    async fn read(body: Body) -> Result<Vec<u8>, String> {
+        to_bytes(body, usize::MAX).await.map(|bytes| bytes.to_vec()).map_err(|e| crate::domain::said(&e))
+    }
+
+    #[tokio::test]
+    async fn only_what_came_to_its_end_is_whole() {
+        let stop = CancellationToken::new;
+        let whole = body(stop(), async |pieces: Pieces| {
+            for piece in [b"a".to_vec(), Vec::new(), b"b".to_vec()] {
+                pieces.send(piece).await.map_err(|_| "left".to_owned())?;
+            }
+            Ok(())
+        });
+        assert_eq!(read(whole).await.unwrap(), b"ab");
+        let failed = body(stop(), async |pieces: Pieces| {
+            pieces.send(b"a".to_vec()).await.map_err(|_| "left".to_owned())?;
+            Err("the store is away".to_owned())
+        });
+        assert!(read(failed).await.unwrap_err().contains("the store is away"));
+        let stopping = stop();
+        let stopped = body(stopping.clone(), async move |pieces: Pieces| {
+            pieces.send(b"a".to_vec()).await.map_err(|_| "left".to_owned())?;
+            stopping.cancel();
+            std::future::pending().await
+        });
+        assert!(read(stopped).await.unwrap_err().contains("stopping"));
+        let broken = body(stop(), async |_pieces: Pieces| -> Result<(), String> { unreachable!("a fault") });
+        assert!(read(broken).await.unwrap_err().contains("broke off"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_made_for_whoever_has_left() {
+        let (left, seen) = tokio::sync::oneshot::channel();
+        let endless = body(CancellationToken::new(), async move |pieces: Pieces| {
+            while pieces.send(vec![0; 1_000]).await.is_ok() {}
+            let _ = left.send(());
+            Ok(())
+        });
+        drop(endless);
+        // Ended with it, or dropped.
+        let _ = seen.await;
+    }
+}

@@ -41,7 +41,7 @@ pub async fn vault(ground: &Ground, deployment: Uuid) -> Result<Vault, CoreError
     };
     let former = match store.moving() {
         Some(moving) => moving.moved_from().await?,
-        None => None,
+        None => Vec::new(),
     };
     let vault = vault.after(former);
     if probe.is_none() {

@@ -186,10 +186,10 @@ async fn refuse_another(paths: &StatePaths, store: &dyn Store, url: &str) -> Res
         let deployment = store.open().await.map_err(CoreError::from)?;
         let copied_from = match store.moving() {
             Some(moving) => moving.moved_from().await.map_err(CoreError::from)?,
-            None => None,
+            None => Vec::new(),
         };
         // A back-up has the name of the store that it is of, and a copy knows of what it is one.
-        if [Some(deployment), copied_from].contains(&Some(seen.deployment)) {
+        if deployment == seen.deployment || copied_from.contains(&seen.deployment) {
             return Ok(());
         }
     }

@@ -56,8 +56,8 @@ pub enum OpenError {
 /// Seals and opens with the token key; opens with old ones too. The keys can be changed while it is in use.
 pub struct Vault {
     deployment: Uuid,
-    /// The deployment that this one was copied from: what a spool has may be sealed for that.
-    former: Option<Uuid>,
+    /// The deployments that this one was copied from: what a spool has may be sealed for one of them.
+    former: Vec<Uuid>,
     keys: RwLock<Arc<Keys>>,
     /// Held by whoever has sealed something that is not yet where it belongs.
     on_its_way: tokio::sync::RwLock<()>,
@@ -105,12 +105,17 @@ impl Vault {
     }
 
     fn over(deployment: Uuid, keys: Arc<Keys>) -> Self {
-        Self { deployment, former: None, keys: RwLock::new(keys), on_its_way: tokio::sync::RwLock::default() }
+        Self {
+            deployment,
+            former: Vec::new(),
+            keys: RwLock::new(keys),
+            on_its_way: tokio::sync::RwLock::default(),
+        }
     }
 
-    /// The same, which also opens what was sealed for the deployment that this one was copied from.
+    /// The same, which also opens what was sealed for the deployments that this one was copied from.
     #[must_use]
-    pub fn after(self, former: Option<Uuid>) -> Self {
+    pub fn after(self, former: Vec<Uuid>) -> Self {
         Self { former, ..self }
     }
 
@@ -205,7 +210,7 @@ impl Vault {
             let aad = associated(deployment, label);
             lock.cipher.decrypt(&nonce, Payload { msg: ciphertext, aad: &aad }).ok()
         };
-        let opened = open(self.deployment).or_else(|| self.former.and_then(open));
+        let opened = open(self.deployment).or_else(|| self.former.iter().copied().find_map(open));
         opened.map(Zeroizing::new).ok_or(OpenError::Damaged)
     }
 
@@ -286,7 +291,7 @@ mod tests {
         }
         let elsewhere = Vault::new(Uuid::max(), &TokenKey::new([1; 32]), None);
         assert_eq!(elsewhere.open(A, &sealed).unwrap_err(), OpenError::Damaged);
-        let moved = elsewhere.after(Some(Uuid::nil()));
+        let moved = elsewhere.after(vec![Uuid::from_u128(7), Uuid::nil()]);
         assert_eq!(moved.open(A, &sealed).unwrap().as_slice(), b"token", "it was copied from there");
         let sealed = moved.seal(A, b"token", &random);
         assert!(vault.open(A, &sealed).is_err() && vault.beside(Uuid::max()).open(A, &sealed).is_ok());

@@ -144,7 +144,7 @@ enum Manner<'s> {
     /// As they are: the other is the same store.
     Alike,
     /// The other is a store of its own. `fence`: why nobody may refresh with it until it is accepted.
-    Anew { seals: &'s dyn Seals, from: Uuid, fence: Option<String> },
+    Anew { seals: &'s dyn Seals, from: Vec<Uuid>, fence: Option<String> },
 }
 
 /// A copy that is complete and not yet committed. Dropped, it never was.
@@ -375,7 +375,7 @@ impl Manner<'_> {
     /// What the target is to note of itself.
     async fn note(&self, side: &mut Side) -> std::result::Result<(), sqlx::Error> {
         let Self::Anew { from, fence, .. } = self else { return Ok(()) };
-        let mut notes = vec![("moved_from", from.as_bytes().to_vec())];
+        let mut notes = vec![("moved_from", from.iter().flat_map(|of| *of.as_bytes()).collect::<Vec<u8>>())];
         notes.extend(fence.as_ref().map(|why| ("fence", why.clone().into_bytes())));
         let table = Table {
             name: "meta".to_owned(),

@@ -18,6 +18,9 @@ use crate::domain::Owner;
 /// What the fence of a copy under way begins with.
 const HELD: &str = "it is being copied to ";
 
+/// How many deployments are remembered: each opens what the ones before it sealed.
+const REMEMBERED: usize = 8;
+
 /// Whether nothing is refreshed in a store from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
@@ -39,8 +42,9 @@ pub trait Moving: Send + Sync {
     async fn moved(&self, target: &str, owner: Owner) -> Result<()>;
     /// How many refreshes and runs are under way, by any daemon.
     async fn under_way(&self) -> Result<u64>;
-    /// The deployment that it was copied from, and whose answers may still lie in a spool.
-    async fn moved_from(&self) -> Result<Option<Uuid>>;
+    /// The deployments that it was copied from, one after the other, the last one first: their answers may still lie in a
+    /// spool.
+    async fn moved_from(&self) -> Result<Vec<Uuid>>;
 
     /// Copies everything into an empty store, up to the commit. A hold of this one's is not copied; any other reason why
     /// it is not accepted is.
@@ -119,13 +123,13 @@ impl Moving for SqlStore {
             .map(i64::unsigned_abs)
     }
 
-    async fn moved_from(&self) -> Result<Option<Uuid>> {
+    async fn moved_from(&self) -> Result<Vec<Uuid>> {
         let mut session = self.reading("reading what the store was copied from").await?;
         let bytes: Option<Vec<u8>> = session
             .first("SELECT value FROM meta WHERE name = 'moved_from'", params![], |row| row.get("value"))
             .await?;
-        let bytes = bytes.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-        Ok(bytes.map(|bytes| Builder::from_random_bytes(bytes).into_uuid()))
+        let (each, _) = bytes.as_deref().unwrap_or_default().as_chunks::<16>();
+        Ok(each.iter().map(|bytes| Builder::from_random_bytes(*bytes).into_uuid()).collect())
     }
 
     async fn copy_to(
@@ -141,7 +145,9 @@ impl Moving for SqlStore {
                 Some(format!("it was copied from {}, which nobody had accepted: {why}", self.database))
             }
         };
-        let from = super::super::Store::open(self).await?;
+        let mut from = vec![super::super::Store::open(self).await?];
+        from.extend(self.moved_from().await?);
+        from.truncate(REMEMBERED);
         let manner = Manner::Anew { seals, from, fence };
         self.copied(&target.store, &manner, tell).await
     }

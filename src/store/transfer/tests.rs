@@ -183,7 +183,7 @@ async fn everything_arrives_in_every_pair_of_databases() {
             assert_eq!(rows(&to.store, other).await, expected, "{}", table.name);
         }
         assert_eq!(to.store.key_probe().await.unwrap(), Some(bytes("target probe")));
-        assert_eq!(to.store.moved_from().await.unwrap(), Some(deployment));
+        assert_eq!(to.store.moved_from().await.unwrap(), [deployment]);
         assert_ne!(to.store.open().await.unwrap(), deployment);
         let stands = to.store.whereabouts().await.unwrap();
         assert_eq!((stands.before, stands.fence), (None, None));
@@ -230,9 +230,14 @@ async fn a_copy_that_breaks_off_leaves_nothing_and_can_be_made_again() {
         );
         drop(copy(&from.store, &to.url, &held(), &Plain).await.unwrap());
         assert!(to.store.users().await.unwrap().is_empty());
-        assert_eq!(to.store.moved_from().await.unwrap(), None);
+        assert!(to.store.moved_from().await.unwrap().is_empty());
         copy(&from.store, &to.url, &held(), &Plain).await.unwrap().commit().await.unwrap();
-        assert_eq!(to.store.moved_from().await.unwrap(), Some(from.store.open().await.unwrap()));
+        let first = from.store.open().await.unwrap();
+        assert_eq!(to.store.moved_from().await.unwrap(), [first]);
+        // And on from there.
+        let last = sqlite();
+        copy(&to.store, &last.url, &held(), &Plain).await.unwrap().commit().await.unwrap();
+        assert_eq!(last.store.moved_from().await.unwrap(), [to.store.open().await.unwrap(), first]);
     }
 }
 
