@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::super::postgres::tests::server;
+use super::manner::sealed;
 use super::*;
 use crate::clock::SimulatedClock;
 use crate::store::conformance::{HERE, START, first_login, intent, new_user, sealed as bytes, tokens};
@@ -57,6 +58,18 @@ impl Seals for Wrong {
     }
     fn seal(&self, _: Seal<'_>, _: &[u8]) -> Sealed {
         Sealed(b"target another".to_vec())
+    }
+}
+
+/// Whoever lacks the key.
+struct Closed;
+
+impl Seals for Closed {
+    fn open(&self, _: Whose, _: Seal<'_>, _: &Sealed) -> Option<Zeroizing<Vec<u8>>> {
+        None
+    }
+    fn seal(&self, _: Seal<'_>, _: &[u8]) -> Sealed {
+        unreachable!("nothing was opened")
     }
 }
 
@@ -236,7 +249,7 @@ async fn a_copy_that_breaks_off_leaves_nothing_and_can_be_made_again() {
         assert_eq!(to.store.moved_from().await.unwrap(), [first]);
         // And on from there.
         let last = sqlite();
-        copy(&to.store, &last.url, &held(), &Plain).await.unwrap().commit().await.unwrap();
+        copy(&to.store, &last.url, &held(), &Closed).await.unwrap().commit().await.unwrap();
         assert_eq!(last.store.moved_from().await.unwrap(), [to.store.open().await.unwrap(), first]);
     }
 }
