@@ -41,6 +41,9 @@ pub struct Copy {
     json: bool,
 }
 
+/// How much of a digest a table shows; JSON has all of it.
+const SHOWN: usize = 16;
+
 impl Copy {
     pub async fn run(self, place: &Place) -> Result<Exit, CliError> {
         let to = match self.to.as_str() {
@@ -71,7 +74,11 @@ impl Copy {
                 .tables
                 .iter()
                 .map(|table| {
-                    vec![(&table.table).into(), table.rows.to_string().into(), (&table.digest).into()]
+                    vec![
+                        (&table.table).into(),
+                        table.rows.to_string().into(),
+                        table.digest.get(..SHOWN).unwrap_or_default().into(),
+                    ]
                 })
                 .collect();
             print(&table::render(&[text("TABLE"), numbers("ROWS"), text("DIGEST")], &rows, false))?;

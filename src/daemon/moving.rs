@@ -273,3 +273,35 @@ fn room_for(draft: &Path, size: u64) -> Result<(), Problem> {
     );
     Err(Problem::new(Word::Store, 507, detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_back_up_is_begun_only_where_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let draft = folder.path().join(DRAFT);
+        assert!(room_for(&draft, 1).is_ok());
+        let refused = room_for(&draft, u64::MAX).unwrap_err();
+        assert_eq!(refused.status, 507);
+        assert!(
+            refused.detail.contains("make room") && refused.detail.contains(" MB are free"),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn a_draft_goes_with_what_sqlite_makes_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let draft = folder.path().join(DRAFT);
+        for end in ["", "-wal", "-shm", "-journal"] {
+            std::fs::write(format!("{}{end}", draft.display()), "").unwrap();
+        }
+        std::fs::write(folder.path().join("longplay.db"), "").unwrap();
+        remove_draft(&draft);
+        let left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["longplay.db"]);
+    }
+}

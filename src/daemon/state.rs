@@ -157,7 +157,7 @@ impl StatePaths {
 }
 
 /// Run as root, become whoever owns the state directory, so that nothing in it is ever root's. Call it before any
-/// other thread exists.
+/// other thread exists, but for one that is to stay who it is.
 ///
 /// # Errors
 /// Where the system refuses.

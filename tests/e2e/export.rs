@@ -102,6 +102,18 @@ fn a_file_is_replaced_only_by_a_whole_one() {
     assert_eq!(parts(host.folder.path()), Vec::<String>::new());
 }
 
+#[test]
+fn a_full_disk_is_said() {
+    let host = with_plays(5_000);
+    for args in
+        [&["export", "alice", "--format", "csv", "--output", "/dev/full"][..], &["backup", "/dev/full"]]
+    {
+        let error = host.run(args).fails(1);
+        assert!(error.contains("/dev/full") && error.contains("No space left"), "{error}");
+    }
+    assert!(std::path::Path::new("/dev/full").exists(), "a device is not replaced");
+}
+
 /// What an export that was broken off has left.
 fn parts(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).expect("a folder").flatten();
