@@ -22,6 +22,9 @@ _longplay() {
             longplay,archive)
                 cmd="longplay__subcmd__archive"
                 ;;
+            longplay,backup)
+                cmd="longplay__subcmd__backup"
+                ;;
             longplay,check)
                 cmd="longplay__subcmd__check"
                 ;;
@@ -31,11 +34,17 @@ _longplay() {
             longplay,config)
                 cmd="longplay__subcmd__config"
                 ;;
+            longplay,copy)
+                cmd="longplay__subcmd__copy"
+                ;;
             longplay,demo)
                 cmd="longplay__subcmd__demo"
                 ;;
             longplay,doctor)
                 cmd="longplay__subcmd__doctor"
+                ;;
+            longplay,export)
+                cmd="longplay__subcmd__export"
                 ;;
             longplay,gaps)
                 cmd="longplay__subcmd__gaps"
@@ -88,6 +97,9 @@ _longplay() {
             longplay__subcmd__help,archive)
                 cmd="longplay__subcmd__help__subcmd__archive"
                 ;;
+            longplay__subcmd__help,backup)
+                cmd="longplay__subcmd__help__subcmd__backup"
+                ;;
             longplay__subcmd__help,check)
                 cmd="longplay__subcmd__help__subcmd__check"
                 ;;
@@ -97,11 +109,17 @@ _longplay() {
             longplay__subcmd__help,config)
                 cmd="longplay__subcmd__help__subcmd__config"
                 ;;
+            longplay__subcmd__help,copy)
+                cmd="longplay__subcmd__help__subcmd__copy"
+                ;;
             longplay__subcmd__help,demo)
                 cmd="longplay__subcmd__help__subcmd__demo"
                 ;;
             longplay__subcmd__help,doctor)
                 cmd="longplay__subcmd__help__subcmd__doctor"
+                ;;
+            longplay__subcmd__help,export)
+                cmd="longplay__subcmd__help__subcmd__export"
                 ;;
             longplay__subcmd__help,gaps)
                 cmd="longplay__subcmd__help__subcmd__gaps"
@@ -256,6 +274,24 @@ _longplay() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        longplay__subcmd__backup)
+            opts="-h --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         longplay__subcmd__check)
             opts="-h --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -310,6 +346,28 @@ _longplay() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        longplay__subcmd__copy)
+            opts="-h --to --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         longplay__subcmd__demo)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -335,6 +393,40 @@ _longplay() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__export)
+            opts="-h --format --since --until --output --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "jsonl csv listenbrainz" -- "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -406,6 +498,20 @@ _longplay() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        longplay__subcmd__help__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         longplay__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -448,6 +554,20 @@ _longplay() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        longplay__subcmd__help__subcmd__copy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         longplay__subcmd__help__subcmd__demo)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -463,6 +583,20 @@ _longplay() {
             return 0
             ;;
         longplay__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__help__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

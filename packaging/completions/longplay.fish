@@ -41,6 +41,9 @@ complete -c longplay -n "__fish_longplay_needs_command" -f -a "plays" -d 'Read t
 complete -c longplay -n "__fish_longplay_needs_command" -f -a "top" -d 'Show what was heard most'
 complete -c longplay -n "__fish_longplay_needs_command" -f -a "stats" -d 'Show when a user listened: plays and minutes by day, hour and weekday'
 complete -c longplay -n "__fish_longplay_needs_command" -f -a "gaps" -d 'Show where plays may be missing, and why, newest first'
+complete -c longplay -n "__fish_longplay_needs_command" -f -a "export" -d 'Write out a user\'s archive, oldest first'
+complete -c longplay -n "__fish_longplay_needs_command" -f -a "backup" -d 'Back up the whole store into a file'
+complete -c longplay -n "__fish_longplay_needs_command" -f -a "copy" -d 'Move the whole store into another database'
 complete -c longplay -n "__fish_longplay_needs_command" -f -a "token" -d 'Print an access token that is valid for a while, and nothing else'
 complete -c longplay -n "__fish_longplay_needs_command" -f -a "watch" -d 'Print events as they happen'
 complete -c longplay -n "__fish_longplay_needs_command" -f -a "doctor" -d 'Look for what is wrong, and say the cure'
@@ -132,6 +135,20 @@ complete -c longplay -n "__fish_longplay_using_subcommand stats" -s h -l help -d
 complete -c longplay -n "__fish_longplay_using_subcommand gaps" -l config -d 'Read this configuration instead of the host\'s' -r -F
 complete -c longplay -n "__fish_longplay_using_subcommand gaps" -l json -d 'Print JSON: [{"from", "to", "cause", "at_most", "closed_at"}]'
 complete -c longplay -n "__fish_longplay_using_subcommand gaps" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c longplay -n "__fish_longplay_using_subcommand export" -l format -d 'How to write it' -r -f -a "jsonl\t''
+csv\t''
+listenbrainz\t''"
+complete -c longplay -n "__fish_longplay_using_subcommand export" -l since -d 'Not older than this' -r
+complete -c longplay -n "__fish_longplay_using_subcommand export" -l until -d 'Older than this' -r
+complete -c longplay -n "__fish_longplay_using_subcommand export" -l output -d 'Write to this file; standard output where it is absent' -r -F
+complete -c longplay -n "__fish_longplay_using_subcommand export" -l config -d 'Read this configuration instead of the host\'s' -r -F
+complete -c longplay -n "__fish_longplay_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c longplay -n "__fish_longplay_using_subcommand backup" -l config -d 'Read this configuration instead of the host\'s' -r -F
+complete -c longplay -n "__fish_longplay_using_subcommand backup" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c longplay -n "__fish_longplay_using_subcommand copy" -l to -d 'The other store\'s URL, as in the configuration; "-": from standard input' -r
+complete -c longplay -n "__fish_longplay_using_subcommand copy" -l config -d 'Read this configuration instead of the host\'s' -r -F
+complete -c longplay -n "__fish_longplay_using_subcommand copy" -l json -d 'Print JSON: {"from", "to", "tables": [{"table", "rows", "digest"}]}'
+complete -c longplay -n "__fish_longplay_using_subcommand copy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c longplay -n "__fish_longplay_using_subcommand token" -l valid-for -d 'The least validity, such as 10m or 600; the configured buffer where it is absent' -r
 complete -c longplay -n "__fish_longplay_using_subcommand token" -l config -d 'Read this configuration instead of the host\'s' -r -F
 complete -c longplay -n "__fish_longplay_using_subcommand token" -l fresh -d 'Refresh first'

@@ -3,6 +3,7 @@
 
 mod claim;
 pub mod coverage;
+pub mod export;
 mod fault;
 mod flight;
 mod look;

@@ -11,16 +11,20 @@ use crate::config::Place;
 
 mod adopt;
 mod archive;
+mod backup;
 mod check;
 mod completions;
 mod config;
 mod connect;
+mod copy;
 mod demo;
 mod doctor;
 mod exit;
+mod export;
 mod gaps;
 mod key;
 mod login;
+mod meter;
 mod output;
 mod pause;
 mod plays;
@@ -36,6 +40,7 @@ mod token;
 mod top;
 mod users;
 mod watch;
+mod whole_file;
 
 use exit::{CliError, Exit};
 
@@ -99,6 +104,9 @@ enum Command {
     Top(top::Top),
     Stats(stats::StatsOf),
     Gaps(gaps::Gaps),
+    Export(export::Export),
+    Backup(backup::Backup),
+    Copy(copy::Copy),
     Token(token::Token),
     Watch(watch::Watch),
     Doctor(doctor::Doctor),
@@ -141,6 +149,9 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Top(top) => wait(top.run(&place)),
         Command::Stats(stats) => wait(stats.run(&place)),
         Command::Gaps(gaps) => wait(gaps.run(&place)),
+        Command::Export(export) => wait(export.run(&place)),
+        Command::Backup(backup) => wait(backup.run(&place)),
+        Command::Copy(copy) => wait(copy.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),
         Command::Doctor(doctor) => wait(doctor.run(&place)),

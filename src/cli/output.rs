@@ -15,6 +15,13 @@ pub fn print(text: &str) -> Result<(), CliError> {
     Ok(out.flush()?)
 }
 
+/// Writes a piece of a result to standard output, at once.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
+}
+
 /// Writes a line to standard output, at once.
 pub fn print_line(line: &str) -> Result<(), CliError> {
     print(&format!("{line}\n"))

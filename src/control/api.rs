@@ -3,10 +3,14 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+mod export;
+mod moving;
 mod reading;
 
 pub use super::word::Word;
 use crate::domain::{AppName, Gap, Generation, Origin, Quota, RunResult, Timestamp, UserName, UserState};
+pub use export::ExportQuery;
+pub use moving::{CopyLine, CopyProgress, CopyQuestion, StoreCopied, TableCopied};
 pub use reading::{PlaysQuery, StatsQuery, TopQuery};
 
 /// `GET /v1/status`.

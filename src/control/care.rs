@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::api::{Adopted, KeyRotated, Problem, Word};
+use super::moving::{BackUp, Copying};
 use super::service::Service;
 use crate::domain::EventKind;
 use crate::telemetry::Note;
@@ -17,6 +18,10 @@ pub trait Caretaker: Send + Sync {
     async fn adopt(&self) -> Result<Adopted, Problem>;
     /// Seals everything with a new key.
     async fn rotate_key(&self) -> Result<KeyRotated, Problem>;
+    /// Everything of one moment, in a file that nobody else knows of.
+    async fn back_up(&self) -> Result<BackUp, Problem>;
+    /// Begins to copy the store to the one that a URL names: nothing is refreshed from here on.
+    async fn begin_copy(&self, url: &str) -> Result<Box<dyn Copying>, Problem>;
 }
 
 impl Service {
@@ -26,7 +31,7 @@ impl Service {
         let _ = self.0.caretaker.set(caretaker);
     }
 
-    fn caretaker(&self) -> Result<&Arc<dyn Caretaker>, Problem> {
+    pub(super) fn caretaker(&self) -> Result<&Arc<dyn Caretaker>, Problem> {
         self.0.caretaker.get().ok_or_else(|| Problem::bad_request("this store lives in memory alone"))
     }
 

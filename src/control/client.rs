@@ -12,11 +12,15 @@ use crate::control::api::{
 use crate::domain::{Gap, Generation, UserName};
 
 mod reading;
+mod export;
+mod moving;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod transport;
 
+pub use export::ByteStream;
+pub use moving::{BackUpStream, CopyLines};
 pub use stream::EventStream;
 use transport::{Answer, Call, Transport};
 

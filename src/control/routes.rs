@@ -23,6 +23,9 @@ use super::extract::{Given, Named, Sent, to_its_end};
 use super::service::Service;
 use reading::{plays, stats, top, top_spotify};
 
+mod export;
+mod moving;
+
 type Answer<T> = Result<Json<T>, Problem>;
 
 /// What a route works with.
@@ -49,6 +52,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/users/{name}/top/spotify", get(top_spotify))
         .route("/v1/users/{name}/stats", get(stats))
         .route("/v1/users/{name}/gaps", get(gaps))
+        .route("/v1/users/{name}/export", get(export::export))
         .route("/v1/logins", post(finish_login))
         .route("/v1/logins/{state}", get(login_state))
         .route("/v1/events", get(events))
@@ -58,6 +62,8 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/doctor", get(doctor))
         .route("/v1/adopt", post(adopt))
         .route("/v1/key/rotate", post(rotate_key))
+        .route("/v1/backup", post(moving::back_up))
+        .route("/v1/copy", post(moving::copy))
         .route("/v1/openapi.json", get(openapi))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
@@ -89,6 +95,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         reading::top_spotify,
         reading::stats,
         gaps,
+        export::export,
         finish_login,
         login_state,
         events,
@@ -98,6 +105,8 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         doctor,
         adopt,
         rotate_key,
+        moving::back_up,
+        moving::copy,
         metrics,
         healthz
     ),

@@ -87,6 +87,8 @@ pub(super) struct Inner {
     soon: TaskTracker,
     /// Logins that are being taken: each spends what a person gave, a code or a refresh token.
     logins: TaskTracker,
+    /// Copies of the store that are being made, or given up.
+    pub copies: TaskTracker,
     pub stopping: AtomicBool,
     applying: tokio::sync::Mutex<()>,
     owes: AtomicBool,
@@ -114,6 +116,7 @@ impl Service {
             caretaker: OnceLock::new(),
             soon: TaskTracker::new(),
             logins: TaskTracker::new(),
+            copies: TaskTracker::new(),
             stopping: AtomicBool::new(false),
             applying: tokio::sync::Mutex::default(),
             owes: AtomicBool::new(false),
@@ -317,6 +320,8 @@ impl Service {
         }
         // A login is the actor's to save.
         let last = async {
+            self.0.copies.close();
+            self.0.copies.wait().await;
             self.logins_taken().await;
             parts.tokens.stop().await;
         };

@@ -21,6 +21,7 @@ use crate::tokens::{Exchange, SpoolFault, Subject, offer_spool};
 use super::care::Care;
 use super::guard::Guard;
 use super::key::{self, KeyKeeper};
+use super::moving::Mover;
 use super::outside::Outside;
 
 /// Why the core can't be built.
@@ -170,7 +171,8 @@ impl Core {
             owner,
         };
         let service = Service::new(parts, Arc::clone(&settings));
-        service.on_care(Arc::new(Care::new(guard.clone(), keys.clone())));
+        let mover = Mover::new(ground, Arc::clone(&exchange));
+        service.on_care(Arc::new(Care::new(guard.clone(), keys.clone(), mover)));
         // With nobody in the roster yet there is nothing that could fail.
         if let Err(problem) = service.accepted(refused.as_deref()).await {
             tracing::warn!("{}", problem.detail);

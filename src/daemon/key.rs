@@ -39,6 +39,11 @@ pub async fn vault(ground: &Ground, deployment: Uuid) -> Result<Vault, CoreError
             Vault::new(deployment, &key, old.iter().chain(&tokens.old_key))
         }
     };
+    let former = match store.moving() {
+        Some(moving) => moving.moved_from().await?,
+        None => Vec::new(),
+    };
+    let vault = vault.after(former);
     if probe.is_none() {
         store.keep_key_probe(vault.probe(&ground.random)).await?;
     }

@@ -13,13 +13,14 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{RefreshMode, Settings};
 use crate::control::api::{Problem, Word};
 use crate::control::{Service, routes};
 use crate::random::Random;
-use crate::store::{Home, Store};
+use crate::store::{Home, Store, StoreError};
 use crate::telemetry::{Events, Metrics};
 
 use super::core::{Core, CoreError, Current, Ground};
@@ -179,17 +180,33 @@ async fn build(mut settings: Settings) -> Result<(Service, Arc<dyn Outside>), Lo
 /// must not seal another store's tokens with this one's key, nor take that key away.
 async fn refuse_another(paths: &StatePaths, store: &dyn Store, url: &str) -> Result<(), LocalError> {
     let Some(seen) = Seen::read(paths) else { return Ok(()) };
-    let is_file = url.starts_with("sqlite:");
-    let same = is_file == matches!(seen.home, Home::Sqlite { .. })
-        && seen.deployment == store.open().await.map_err(CoreError::from)?;
-    if same {
-        return Ok(());
+    let same_kind = url.starts_with("sqlite:") == matches!(seen.home, Home::Sqlite { .. });
+    // Looked for only where it is there: opening it would make one.
+    let is_there = url.strip_prefix("sqlite://").is_none_or(|path| std::path::Path::new(path).exists());
+    if same_kind || is_there {
+        match is_of(store, seen.deployment).await {
+            Ok(true) => return Ok(()),
+            // The one that it works with may be away; one of another kind is another, unless it shows that it isn't.
+            Err(error) if same_kind => return Err(LocalError::Core(error.into())),
+            Ok(false) | Err(_) => {}
+        }
     }
     let (store, dir) = (store.describe(), paths.seen());
     Err(LocalError::Core(CoreError::Host(format!(
         "{store} is not the store that this state directory works with. Where the service has that from a credential, start it: `systemctl start longplay`. Where the store was changed for good, delete {}",
         dir.display()
     ))))
+}
+
+/// Whether the store is that deployment, as a back-up of it is too, or a copy of it.
+async fn is_of(store: &dyn Store, seen: Uuid) -> Result<bool, StoreError> {
+    if store.open().await? == seen {
+        return Ok(true);
+    }
+    match store.moving() {
+        Some(moving) => Ok(moving.moved_from().await?.contains(&seen)),
+        None => Ok(false),
+    }
 }
 
 /// A command's runs may take as long as the daemon's.

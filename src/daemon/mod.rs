@@ -10,6 +10,7 @@ mod interrupt;
 mod key;
 mod lifecycle;
 mod local;
+mod moving;
 mod notify;
 mod outside;
 mod privacy;

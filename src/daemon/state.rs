@@ -145,6 +145,11 @@ impl StatePaths {
         self.0.join("token-key-old")
     }
 
+    /// Where something is while it is made.
+    pub fn draft(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     /// Where a key is that was made here.
     pub fn key(&self) -> PathBuf {
         self.0.join("token-key")
@@ -152,7 +157,7 @@ impl StatePaths {
 }
 
 /// Run as root, become whoever owns the state directory, so that nothing in it is ever root's. Call it before any
-/// other thread exists.
+/// other thread exists, but for one that is to stay who it is.
 ///
 /// # Errors
 /// Where the system refuses.

@@ -2,6 +2,7 @@
 
 mod app;
 mod event;
+mod exported;
 mod grant;
 mod habits;
 mod moment;
@@ -19,6 +20,7 @@ mod user;
 
 pub use app::{AppFault, AppState, Rotation};
 pub use event::{Event, EventKind};
+pub use exported::ExportedPlay;
 pub use grant::{
     AccessTimes, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, KeyId, Login, Owner, Refusal,
     Sealed,

@@ -2,6 +2,7 @@
 //! files, and commits.
 
 mod custody;
+mod export;
 mod grant;
 mod habits;
 mod quota;
@@ -55,7 +56,7 @@ impl SqlStore {
         Self { database, time, trouble: Arc::default() }
     }
 
-    async fn reading(&self, doing: impl Into<String>) -> Result<Session> {
+    pub(super) async fn reading(&self, doing: impl Into<String>) -> Result<Session> {
         let pool = match &self.database {
             Database::Sqlite(file) => Pool::Sqlite(file.pools().await?.readers.clone()),
             Database::Postgres(server) => Pool::Postgres(server.pools().await?.readers.clone()),

@@ -104,6 +104,11 @@ async fn keep_home(session: &mut Session, home: &Home) -> Result<()> {
     put(session, "home", json).await
 }
 
+/// Raises a fence, or puts another reason on the one that stands.
+pub async fn put_fence(session: &mut Session, why: &str) -> Result<()> {
+    put(session, "fence", why.to_owned()).await
+}
+
 /// False where one stands already.
 pub async fn fence(session: &mut Session, why: &str, owner: Owner) -> Result<bool> {
     let raised = session
@@ -135,7 +140,7 @@ pub async fn adopt(session: &mut Session, home: &Home, owner: Owner) -> Result<u
 }
 
 /// A login that is refused is known to be dead, and one without tokens has nothing to doubt.
-async fn doubt_everyone(session: &mut Session, owner: Owner) -> Result<()> {
+pub async fn doubt_everyone(session: &mut Session, owner: Owner) -> Result<()> {
     let now = session.now().await?;
     session
         .run(

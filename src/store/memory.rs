@@ -3,6 +3,7 @@
 
 mod archive;
 mod catalogue;
+mod export;
 mod grants;
 mod habits;
 mod methods;

@@ -13,12 +13,14 @@ mod record; // what the methods take and answer
 mod schema; // whose a database is, and whether it is being migrated
 mod sql; // what the SQL runs on: statements, parameters, rows
 mod sqlite; // how the SQLite file is made, checked and opened
+pub mod transfer; // a store as a whole: copied, backed up
 mod url; // which database a URL names
 
 // The SQL, by entity.
 mod catalogue;
 mod claims;
 mod events;
+pub mod export;
 mod file_users;
 mod footing;
 mod gaps;
@@ -55,6 +57,7 @@ use crate::domain::{
 
 pub use custody::Custody;
 pub use error::StoreError;
+pub use export::ExportStore;
 pub use footing::LoginGiven;
 pub use guard::RESTORED;
 pub use habits::{HabitStore, HoursHeard};
@@ -123,7 +126,7 @@ pub trait GrantStore: QuotaStore {
 
 /// What every store can do. Times that decide (leases) are the store's own clock's.
 #[async_trait]
-pub trait Store: GrantStore + HabitStore + ReadStore {
+pub trait Store: GrantStore + ExportStore + HabitStore + ReadStore {
     /// Connects and migrates. Until this has succeeded every other method does it first, so that a store that comes
     /// back late is usable at once. Answers the deployment: a UUID made by the first migration. What is somebody else's
     /// or a newer longplay's is not touched.

@@ -26,7 +26,8 @@ static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '25s'; SET lock_timeout = '10s';
      SET random_page_cost = 1.1; SET jit = off; SET idle_in_transaction_session_timeout = '60s'; SET TIME ZONE 'UTC'";
 /// The same for a migration, which takes as long as there is data, and as the locks that it needs are held.
-const MIGRATION: &str = "SET synchronous_commit = on; SET statement_timeout = 0; SET lock_timeout = 0;
+pub(super) const MIGRATION: &str =
+    "SET synchronous_commit = on; SET statement_timeout = 0; SET lock_timeout = 0;
      SET idle_in_transaction_session_timeout = 0; SET TIME ZONE 'UTC'";
 /// What the triggers of the first migration notify.
 const CHANNEL: &str = "longplay";
@@ -75,7 +76,7 @@ const MAY: &str = "SELECT has_function_privilege('pg_catalog.pg_control_system()
 
 /// A PostgreSQL database, connected to at its first use.
 pub(super) struct Server {
-    options: PgConnectOptions,
+    pub(super) options: PgConnectOptions,
     migrator: &'static Migrator,
     migrating: Migrating,
     pools: OnceCell<ServerPools>,
@@ -400,4 +401,4 @@ impl fmt::Display for Server {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

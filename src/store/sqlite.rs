@@ -36,7 +36,7 @@ const READERS: u32 = 4;
 
 /// A SQLite database, opened at its first use.
 pub(super) struct SqliteFile {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     busy_timeout: Duration,
     machine: Option<String>,
     migrator: &'static Migrator,
@@ -203,7 +203,7 @@ impl SqliteFile {
         Ok((found, lost_its_mark))
     }
 
-    fn options(&self) -> SqliteConnectOptions {
+    pub(super) fn options(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new().filename(&self.path).foreign_keys(true).busy_timeout(self.busy_timeout)
     }
 

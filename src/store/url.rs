@@ -20,7 +20,12 @@ pub struct UrlError(pub(super) String);
 /// # Errors
 /// Where the URL names no store.
 pub fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, UrlError> {
-    let store = match url.split_once(':').map(|(scheme, _)| scheme) {
+    Ok(Arc::new(sql(url, clock)?))
+}
+
+/// The same, for whoever works on the database itself.
+pub(super) fn sql(url: &str, clock: Arc<dyn Clock>) -> Result<SqlStore, UrlError> {
+    Ok(match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("postgres" | "postgresql") => {
             SqlStore::new(Database::Postgres(Box::new(Server::new(url)?)), Time::Server)
         }
@@ -28,8 +33,7 @@ pub fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, UrlError
             let file = SqliteFile::new(sqlite_path(url)?.into());
             SqlStore::new(Database::Sqlite(file), Time::Given(clock))
         }
-    };
-    Ok(Arc::new(store))
+    })
 }
 
 /// The path as it stands after `sqlite://`: no escapes, no options.

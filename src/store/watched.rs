@@ -80,6 +80,16 @@ watched! {
 }
 
 watched! {
+    ExportStore {}
+    exportable(
+        user: UserId,
+        from: export::PageStart,
+        until: Option<Timestamp>,
+        limit: i64
+    ) -> Vec<export::Exportable>;
+}
+
+watched! {
     Store {
         async fn close(&self) {
             self.store.close().await;

@@ -56,6 +56,8 @@ pub enum OpenError {
 /// Seals and opens with the token key; opens with old ones too. The keys can be changed while it is in use.
 pub struct Vault {
     deployment: Uuid,
+    /// The deployments that this one was copied from: what a spool has may be sealed for one of them.
+    former: Vec<Uuid>,
     keys: RwLock<Arc<Keys>>,
     /// Held by whoever has sealed something that is not yet where it belongs.
     on_its_way: tokio::sync::RwLock<()>,
@@ -99,7 +101,27 @@ impl Vault {
     /// For one deployment: the UUID that the store's first migration made.
     pub fn new<'a>(deployment: Uuid, key: &TokenKey, old: impl IntoIterator<Item = &'a TokenKey>) -> Self {
         let keys = Keys::new(Lock::new(key), old.into_iter().map(Lock::new));
-        Self { deployment, keys: RwLock::new(Arc::new(keys)), on_its_way: tokio::sync::RwLock::default() }
+        Self::over(deployment, Arc::new(keys))
+    }
+
+    fn over(deployment: Uuid, keys: Arc<Keys>) -> Self {
+        Self {
+            deployment,
+            former: Vec::new(),
+            keys: RwLock::new(keys),
+            on_its_way: tokio::sync::RwLock::default(),
+        }
+    }
+
+    /// The same, which also opens what was sealed for the deployments that this one was copied from.
+    #[must_use]
+    pub fn after(self, former: Vec<Uuid>) -> Self {
+        Self { former, ..self }
+    }
+
+    /// With the same keys for another deployment.
+    pub fn beside(&self, deployment: Uuid) -> Self {
+        Self::over(deployment, self.keys())
     }
 
     fn keys(&self) -> Arc<Keys> {
@@ -184,9 +206,12 @@ impl Vault {
             .find(|lock| lock.id == id)
             .ok_or_else(|| OpenError::WrongKey(id.iter().map(|b| format!("{b:02x}")).collect()))?;
         let nonce = XNonce::try_from(nonce).map_err(|_| OpenError::Damaged)?;
-        let aad = associated(self.deployment, label);
-        let opened = lock.cipher.decrypt(&nonce, Payload { msg: ciphertext, aad: &aad });
-        opened.map(Zeroizing::new).map_err(|_| OpenError::Damaged)
+        let open = |deployment| {
+            let aad = associated(deployment, label);
+            lock.cipher.decrypt(&nonce, Payload { msg: ciphertext, aad: &aad }).ok()
+        };
+        let opened = open(self.deployment).or_else(|| self.former.iter().copied().find_map(open));
+        opened.map(Zeroizing::new).ok_or(OpenError::Damaged)
     }
 
     /// The text that a store keeps to tell a wrong key by.
@@ -266,6 +291,10 @@ mod tests {
         }
         let elsewhere = Vault::new(Uuid::max(), &TokenKey::new([1; 32]), None);
         assert_eq!(elsewhere.open(A, &sealed).unwrap_err(), OpenError::Damaged);
+        let moved = elsewhere.after(vec![Uuid::from_u128(7), Uuid::nil()]);
+        assert_eq!(moved.open(A, &sealed).unwrap().as_slice(), b"token", "it was copied from there");
+        let sealed = moved.seal(A, b"token", &random);
+        assert!(vault.open(A, &sealed).is_err() && vault.beside(Uuid::max()).open(A, &sealed).is_ok());
     }
 
     #[test]

@@ -155,6 +155,11 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// A header that is a number.
+    pub fn number(&self, header: &str) -> Option<u64> {
+        self.headers.get(header)?.to_str().ok()?.parse().ok()
+    }
+
     /// The next piece of the body; `None` at its end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         match &mut self.body {

@@ -11,7 +11,7 @@ use crate::store::sql::Session;
 
 impl SqlStore {
     /// What it lives on.
-    pub(super) async fn home(&self, session: &mut Session) -> Result<Home> {
+    pub(in crate::store) async fn home(&self, session: &mut Session) -> Result<Home> {
         match &self.database {
             Database::Sqlite(file) => file.home(),
             Database::Postgres(server) => server.home(session).await,

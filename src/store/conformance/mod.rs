@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod claims;
+pub mod export;
 pub mod file_users;
 pub mod footing;
 pub mod gaps;
@@ -148,6 +149,9 @@ macro_rules! every_behaviour {
                 names_survive_quotes_and_other_alphabets;
             habits: plays_are_counted_by_the_hour,
                 habits_are_kept_and_go_with_the_user;
+            export: pages_end_nowhere_and_each_begins_where_the_last_one_ended,
+                an_export_has_what_is_known_of_a_play_and_nulls_for_the_rest,
+                what_is_stored_meanwhile_neither_doubles_nor_drops_a_play;
             gaps: a_gap_is_on_record_once_counts_the_most_and_is_open_until_it_is_closed,
                 gaps_come_newest_first;
             top: every_artist_of_a_track_counts,

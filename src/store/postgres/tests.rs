@@ -1,7 +1,7 @@
 //! What PostgreSQL alone must do, and PostgreSQL in the conformance suite.
 
 #[path = "../../../tests/fixture/postgres.rs"]
-mod server;
+pub mod server;
 
 mod plans;
 mod reading;

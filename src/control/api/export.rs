@@ -1,0 +1,25 @@
+//! What an export is asked for with.
+
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
+
+use crate::archive::export::Format;
+use crate::domain::Timestamp;
+
+/// `GET /v1/users/{name}/export`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ExportQuery {
+    /// How it is written.
+    #[param(inline)]
+    pub format: Format,
+    /// Not older than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub since: Option<Timestamp>,
+    /// Older than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub until: Option<Timestamp>,
+}
