@@ -3,7 +3,12 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+mod import;
+
 pub use super::word::Word;
+pub use import::{
+    ImportBegun, ImportDone, ImportFinish, ImportQuestion, ImportRows, LONGEST_BATCH, MOST_ROWS,
+};
 use crate::domain::{AppName, Gap, Generation, Origin, RunResult, Timestamp, TopKind, UserName, UserState};
 
 /// `GET /v1/status`.

@@ -8,6 +8,7 @@ pub mod client;
 mod doctor;
 mod ending;
 mod extract;
+mod imports;
 mod login;
 mod mended;
 mod plan;

@@ -3,6 +3,8 @@
 mod app;
 mod event;
 mod grant;
+mod import;
+pub mod merge;
 mod name;
 mod play;
 mod run;
@@ -19,6 +21,7 @@ pub use grant::{
     AccessTimes, Attempt, AttemptId, Cause, Doubt, Epoch, Generation, Grant, KeyId, Login, Owner, Refusal,
     Sealed,
 };
+pub use import::{Covered, ImportCounts, ImportId, ImportRow, ImportedTrack, OLDEST_PLAY, Taken, Undone};
 pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};
 pub use run::{Gap, GapCause, Run, RunId, RunResult, Trigger};

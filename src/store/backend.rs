@@ -3,6 +3,7 @@
 
 mod custody;
 mod grant;
+mod imports;
 
 use std::fmt;
 use std::sync::Arc;

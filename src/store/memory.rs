@@ -4,6 +4,7 @@
 mod archive;
 mod catalogue;
 mod grants;
+mod imports;
 mod methods;
 mod rows;
 mod runs;

@@ -24,6 +24,7 @@ mod footing;
 mod gaps;
 mod grants;
 mod guard;
+mod imports;
 mod keys;
 mod logins;
 mod meta;
@@ -53,6 +54,7 @@ pub use error::StoreError;
 pub use footing::LoginGiven;
 pub use guard::RESTORED;
 pub use home::{Change, Home, Whereabouts};
+pub use imports::{ImportBatch, ImportEnd, ImportStore};
 pub use keys::{DaemonSeen, SealedGrant};
 pub use machine::{home_of, machine};
 pub use memory::{Around, MemoryStore, Snapshot};
@@ -106,7 +108,7 @@ pub trait GrantStore: Send + Sync + 'static {
 
 /// What every store can do. Times that decide (leases) are the store's own clock's.
 #[async_trait]
-pub trait Store: GrantStore {
+pub trait Store: GrantStore + ImportStore {
     /// Connects and migrates. Until this has succeeded every other method does it first, so that a store that comes
     /// back late is usable at once. Answers the deployment: a UUID made by the first migration. What is somebody else's
     /// or a newer longplay's is not touched.

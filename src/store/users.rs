@@ -143,6 +143,9 @@ pub async fn remove(session: &mut Session, user: UserId) -> Result<()> {
 pub async fn purge(session: &mut Session, user: UserId) -> Result<()> {
     session.lock_user_to_delete(user).await?;
     for sql in [
+        "DELETE FROM import_changes WHERE user_id = $1",
+        "DELETE FROM imports WHERE user_id = $1",
+        "DELETE FROM short_plays WHERE user_id = $1",
         "DELETE FROM plays WHERE user_id = $1",
         "DELETE FROM gaps WHERE user_id = $1",
         "DELETE FROM runs WHERE user_id = $1",

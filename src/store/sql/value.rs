@@ -9,7 +9,7 @@ use sqlx::{Decode, Postgres, Sqlite, Type};
 use uuid::Uuid;
 
 use crate::domain::{
-    AppName, AttemptId, Cause, Epoch, EventKind, GapCause, Generation, Origin, Owner, RunId, RunResult,
+    AppName, AttemptId, Cause, Epoch, EventKind, GapCause, Generation, ImportId, Origin, Owner, RunId, RunResult,
     Sealed, Source, Timestamp, Trigger, UserId, UserName,
 };
 
@@ -171,6 +171,7 @@ macro_rules! made_of {
 }
 made_of! {
     UserId: i64, |id| id.0, |raw| Ok(Self(raw));
+    ImportId: i64, |id| id.0, |raw| Ok(Self(raw));
     RunId: i64, |id| id.0, |raw| Ok(Self(raw));
     Epoch: i64, |epoch| epoch.0, |raw| Ok(Self(raw));
     Generation: i64, |generation| generation.0, |raw| Ok(Self(raw));
