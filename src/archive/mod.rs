@@ -4,6 +4,7 @@
 mod claim;
 mod fault;
 mod flight;
+pub mod import;
 pub mod overlap;
 pub mod pace;
 mod record;

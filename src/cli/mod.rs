@@ -19,6 +19,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod gaps;
+mod import;
 mod key;
 mod login;
 mod output;
@@ -97,6 +98,7 @@ enum Command {
     Plays(plays::Plays),
     Top(top::Top),
     Gaps(gaps::Gaps),
+    Import(import::Import),
     Token(token::Token),
     Watch(watch::Watch),
     Doctor(doctor::Doctor),
@@ -138,6 +140,7 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Plays(plays) => wait(plays.run(&place)),
         Command::Top(top) => wait(top.run(&place)),
         Command::Gaps(gaps) => wait(gaps.run(&place)),
+        Command::Import(import) => wait(import.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),
         Command::Doctor(doctor) => wait(doctor.run(&place)),
