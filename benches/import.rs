@@ -25,7 +25,10 @@ fn main() -> ExitCode {
         .chunks(16_000)
         .enumerate()
         .map(|(n, rows)| {
-            (format!("Spotify Extended Streaming History/Streaming_History_Audio_{n}.json"), export::file(rows))
+            (
+                format!("Spotify Extended Streaming History/Streaming_History_Audio_{n}.json"),
+                export::file(rows),
+            )
         })
         .collect();
     drop(extended);

@@ -64,7 +64,9 @@ impl Import {
         if let Some(id) = self.undo {
             return undo(place, ImportId(id), self.json).await;
         }
-        let Some(user) = self.user else { return Err(CliError::usage("whose? longplay import USER PATH...")) };
+        let Some(user) = self.user else {
+            return Err(CliError::usage("whose? longplay import USER PATH..."));
+        };
         // Nothing is connected to before every path is known to be an export.
         let plan = plan(&self.paths).map_err(|refused| CliError::failed(refused.to_string()))?;
         let client = connect(place, Needs::Store).await?;

@@ -6,10 +6,10 @@ use utoipa::{IntoParams, ToSchema};
 mod import;
 
 pub use super::word::Word;
+use crate::domain::{AppName, Gap, Generation, Origin, RunResult, Timestamp, TopKind, UserName, UserState};
 pub use import::{
     ImportBegun, ImportDone, ImportFinish, ImportQuestion, ImportRows, LONGEST_BATCH, MOST_ROWS,
 };
-use crate::domain::{AppName, Gap, Generation, Origin, RunResult, Timestamp, TopKind, UserName, UserState};
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

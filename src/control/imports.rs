@@ -17,7 +17,11 @@ const AHEAD: i64 = 24 * 3600 * 1_000;
 
 impl Service {
     /// Opens an import, or the one of these files that was broken off.
-    pub async fn begin_import(&self, name: &UserName, asked: &ImportQuestion) -> Result<ImportBegun, Problem> {
+    pub async fn begin_import(
+        &self,
+        name: &UserName,
+        asked: &ImportQuestion,
+    ) -> Result<ImportBegun, Problem> {
         let user = self.any_user(name).await?;
         if asked.digest.is_empty() || asked.digest.len() > LONGEST_DIGEST {
             return Err(Problem::bad_request(format!("digest: from 1 to {LONGEST_DIGEST} bytes")));
@@ -49,8 +53,7 @@ impl Service {
             return Err(Problem::bad_request(format!("covered: {MOST_COVERED} stretches at most")));
         }
         let import = sent.import;
-        let end =
-            ImportEnd { user, import, at: self.now(), counts: sent.counts, covered: sent.covered };
+        let end = ImportEnd { user, import, at: self.now(), counts: sent.counts, covered: sent.covered };
         let counts = self.parts().store.end_import(&end).await?.ok_or_else(|| not_open(import))?;
         if let Some(import) = import {
             tracing::info!(user = %name, "import {} of {name} added {} plays", import.0, counts.imported);

@@ -91,7 +91,11 @@ pub struct Merged {
 
 /// Merges rows into what is known around their times. Answers the plays, the known ones first, and which of the rows are
 /// new. `same` says of two tracks whether they are one recording.
-pub fn merge(known: &[Heard], rows: &[Heard], same: impl Fn(usize, usize) -> bool) -> (Vec<Merged>, Vec<bool>) {
+pub fn merge(
+    known: &[Heard],
+    rows: &[Heard],
+    same: impl Fn(usize, usize) -> bool,
+) -> (Vec<Merged>, Vec<bool>) {
     let mut work = Work {
         plays: (0..)
             .zip(known)
@@ -205,7 +209,8 @@ fn cost(play: &Heard, row: &Heard) -> Option<Cost> {
         0
     } else {
         let (play_from, row_from) = (from(play), from(row));
-        let (play_to, row_to) = (play_from + play.precision.millis() - 1, row_from + row.precision.millis() - 1);
+        let (play_to, row_to) =
+            (play_from + play.precision.millis() - 1, row_from + row.precision.millis() - 1);
         (play_from - row_to).max(row_from - play_to).max(0)
     };
     let length = match (play.ms_played, row.ms_played) {

@@ -1,5 +1,6 @@
 //! Imports: begun, ended and undone. What a batch of rows becomes is in `rows.rs`, the tracks it names in `tracks.rs`.
 
+mod meet;
 mod rows;
 mod tracks;
 mod undo;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use meet::meet;
 pub use rows::take;
 pub use undo::{delete_some, restore};
 
@@ -108,7 +110,9 @@ pub async fn end(session: &mut Session, end: &ImportEnd) -> Result<Option<Import
     session.lock_user(end.user).await?;
     match state(session, import).await? {
         Some((user, state)) if user == end.user && state == "open" => {}
-        Some((user, state)) if user == end.user && state == "done" => return counts_of(session, import).await,
+        Some((user, state)) if user == end.user && state == "done" => {
+            return counts_of(session, import).await;
+        }
         _ => return Ok(None),
     }
     // What is there now counts, however often the import was broken off.

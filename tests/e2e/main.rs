@@ -18,6 +18,7 @@ mod daemons;
 mod doctor;
 mod fault;
 mod guard;
+mod import;
 mod key;
 mod life;
 mod limit;

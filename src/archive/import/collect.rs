@@ -154,7 +154,8 @@ impl Words {
         if let Some(number) = self.numbers.get(text) {
             return *number;
         }
-        let (text, number): (Arc<str>, _) = (text.into(), u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
+        let (text, number): (Arc<str>, _) =
+            (text.into(), u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
         // The text, its counts, and its places in the table and the list.
         self.bytes += text.len() + 80;
         self.texts.push(Arc::clone(&text));
@@ -192,7 +193,11 @@ impl<'a> SentTrack<'a> {
         let track = SentHeading {
             uri: heading.uri.as_deref(),
             name: &heading.name,
-            artists: heading.artists.iter().map(|(uri, name)| SentName { uri: uri.as_deref(), name }).collect(),
+            artists: heading
+                .artists
+                .iter()
+                .map(|(uri, name)| SentName { uri: uri.as_deref(), name })
+                .collect(),
             album: heading.album.as_ref().map(|(uri, name)| SentName { uri: uri.as_deref(), name }),
             isrc: heading.isrc.as_deref(),
             duration_ms: heading.duration_ms,

@@ -207,8 +207,10 @@ fn cant_read(path: &Path, error: &io::Error) -> Refused {
 /// Looks through a folder, in the order of names.
 fn folder(plan: &mut Plan, path: &Path, depth: usize) -> Result<(), Refused> {
     let entries = path.read_dir().map_err(|e| cant_read(path, &e))?;
-    let mut names: Vec<PathBuf> =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>().map_err(|e| cant_read(path, &e))?;
+    let mut names: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()
+        .map_err(|e| cant_read(path, &e))?;
     names.sort();
     for path in names {
         if plan.inputs.len() + plan.passed_over >= MOST_FILES {
@@ -294,7 +296,9 @@ fn zip(plan: &mut Plan, path: &Path, asked: bool) -> Result<(), Refused> {
             continue;
         }
         if size > most_of(file.compressed_size()) {
-            return refused(format!("{name} in it unpacks to far more than an export does: it was made to harm"));
+            return refused(format!(
+                "{name} in it unpacks to far more than an export does: it was made to harm"
+            ));
         }
         if sniff(file).is_ok_and(|sniffed| sniffed == Sniffed::Export) || is_export_name(&name) {
             total = total.saturating_add(size);

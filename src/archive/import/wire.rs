@@ -263,7 +263,9 @@ impl<'a> Wire<'a> {
                 },
             })),
             None if self.audiobook_name.is_some() || self.chapter_name.is_some() => Ok(Row::Audiobook(at)),
-            None if self.podcast_name.is_some() || self.podcast_episode_name.is_some() => Ok(Row::Podcast(at)),
+            None if self.podcast_name.is_some() || self.podcast_episode_name.is_some() => {
+                Ok(Row::Podcast(at))
+            }
             None => Ok(Row::WithoutTrack(at)),
         }
     }
@@ -274,7 +276,8 @@ impl<'a> Wire<'a> {
         let ms_played = length(self.ms_played)?;
         let source = self.source.unwrap_or(Source::Import);
         let mut uris = self.artist_uris.into_iter();
-        let artists = self.artists.into_iter().map(|Text(name)| (uris.next().flatten().map(|uri| uri.0), name));
+        let artists =
+            self.artists.into_iter().map(|Text(name)| (uris.next().flatten().map(|uri| uri.0), name));
         let album = match (self.album_uri, self.album) {
             (None, None) => None,
             (uri, name) => Some((uri.map(|uri| uri.0), name.map(|name| name.0).unwrap_or_default())),
@@ -312,7 +315,8 @@ impl<'a> Wire<'a> {
             true => (0, Precision::Second),
             false => (info.duration_ms.unwrap_or(0).clamp(0, 24 * 3600 * 1_000), Precision::Minute),
         };
-        let began = self.listened_at.and_then(|seconds| seconds.checked_mul(1_000)).map(Timestamp::from_millis);
+        let began =
+            self.listened_at.and_then(|seconds| seconds.checked_mul(1_000)).map(Timestamp::from_millis);
         let at = possible(began.map(|at| at.offset_millis(later)), present)?;
         let Some(name) = text(metadata.track_name) else { return Ok(Row::WithoutTrack(at)) };
         let artists: Vec<_> = match info.artist_names.is_empty() {

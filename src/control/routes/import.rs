@@ -6,9 +6,7 @@ use axum::{Json, Router};
 use utoipa::OpenApi;
 
 use super::{Answer, Context, known};
-use crate::control::api::{
-    ImportBegun, ImportDone, ImportFinish, ImportQuestion, ImportRows, Problem, Word,
-};
+use crate::control::api::{ImportBegun, ImportDone, ImportFinish, ImportQuestion, ImportRows, Problem, Word};
 use crate::control::extract::{Batch, Named, Sent, to_its_end};
 use crate::domain::{ImportId, Taken, Undone};
 

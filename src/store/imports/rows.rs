@@ -30,7 +30,11 @@ pub async fn take(session: &mut Session, batch: &ImportBatch) -> Result<Option<T
     let (short, plays): (Vec<&ImportRow>, Vec<&ImportRow>) = batch.rows.iter().partition(is_short);
     let mut words = Words {
         of: HashMap::new(),
-        here: numbers.iter().zip(&batch.tracks).map(|(id, track)| (*id, Recording::of(&track.track))).collect(),
+        here: numbers
+            .iter()
+            .zip(&batch.tracks)
+            .map(|(id, track)| (*id, Recording::of(&track.track)))
+            .collect(),
     };
     let imported = keep(session, batch, &plays, &numbers, &mut words, Kept::Plays).await?;
     keep(session, batch, &short, &numbers, &mut words, Kept::Apart).await?;
@@ -63,7 +67,8 @@ async fn keep(
     words: &mut Words,
     kept: Kept,
 ) -> Result<usize> {
-    let (Some(first), Some(last)) = (rows.iter().map(|row| row.at).min(), rows.iter().map(|row| row.at).max())
+    let (Some(first), Some(last)) =
+        (rows.iter().map(|row| row.at).min(), rows.iter().map(|row| row.at).max())
     else {
         return Ok(0);
     };
@@ -108,7 +113,13 @@ async fn keep(
 }
 
 /// What is known between these moments, with the tracks' numbers.
-async fn known(session: &mut Session, user: UserId, from: i64, to: i64, kept: Kept) -> Result<Vec<(i64, Heard)>> {
+async fn known(
+    session: &mut Session,
+    user: UserId,
+    from: i64,
+    to: i64,
+    kept: Kept,
+) -> Result<Vec<(i64, Heard)>> {
     let sql = match kept {
         Kept::Plays => {
             "SELECT played_at, track_id, precision_ms, ms_played FROM plays
@@ -288,9 +299,8 @@ impl Writing<'_> {
                  FROM rows($3 AS listed: at BIGINT, track BIGINT, ms BIGINT, precision BIGINT, source TEXT, context TEXT)"
             }
         };
-        let coarse = |heard: &Heard| {
-            (heard.precision > Precision::Millisecond).then_some(heard.precision.millis())
-        };
+        let coarse =
+            |heard: &Heard| (heard.precision > Precision::Millisecond).then_some(heard.precision.millis());
         let rows = table![
             added;
             |(heard, _)| heard.at,

@@ -13,18 +13,15 @@ use crate::domain::{Album, Artist, ImportedTrack, Track};
 pub async fn numbers(session: &mut Session, tracks: &[ImportedTrack], keep: bool) -> Result<Vec<i64>> {
     let keys: Vec<String> = tracks.iter().map(|track| track.track.key()).collect();
     let mut known = found(session, keys.iter().map(String::as_str)).await?;
-    let missing: BTreeMap<&str, &ImportedTrack> = keys
-        .iter()
-        .map(String::as_str)
-        .zip(tracks)
-        .filter(|(key, _)| !known.contains_key(*key))
-        .collect();
+    let missing: BTreeMap<&str, &ImportedTrack> =
+        keys.iter().map(String::as_str).zip(tracks).filter(|(key, _)| !known.contains_key(*key)).collect();
     if keep {
         if !missing.is_empty() {
             insert(session, &missing).await?;
             known.extend(found(session, missing.keys().copied()).await?);
         }
-        fill(session, tracks.iter().zip(&keys).filter(|(_, key)| !missing.contains_key(key.as_str()))).await?;
+        fill(session, tracks.iter().zip(&keys).filter(|(_, key)| !missing.contains_key(key.as_str())))
+            .await?;
     } else {
         known.extend((1..).zip(missing.keys()).map(|(n, key)| ((*key).to_owned(), -n)));
     }
@@ -88,7 +85,9 @@ async fn insert(session: &mut Session, tracks: &BTreeMap<&str, &ImportedTrack>) 
         .await?;
     let albums: BTreeMap<String, &Album> = tracks
         .values()
-        .filter_map(|track| Some((album_key(track.track.album.as_ref()?, &track.track), track.track.album.as_ref()?)))
+        .filter_map(|track| {
+            Some((album_key(track.track.album.as_ref()?, &track.track), track.track.album.as_ref()?))
+        })
         .collect();
     let albums: Vec<_> = albums.into_iter().collect();
     session
@@ -142,7 +141,8 @@ async fn credits<'t>(
     tracks: &BTreeMap<&'t str, &'t ImportedTrack>,
 ) -> Result<BTreeMap<&'t str, Vec<(String, &'t Artist)>>> {
     let bare = tracks.values().filter(|track| !track.exact).flat_map(|track| &track.track.artists);
-    let names: HashSet<&str> = bare.filter(|artist| artist.uri.is_none()).map(|artist| &*artist.name).collect();
+    let names: HashSet<&str> =
+        bare.filter(|artist| artist.uri.is_none()).map(|artist| &*artist.name).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let only: HashMap<String, String> = session
         .all(
@@ -169,10 +169,7 @@ async fn credits<'t>(
 }
 
 /// What longplay's own files tell of known tracks, where nobody has told it yet.
-async fn fill(
-    session: &mut Session,
-    known: impl Iterator<Item = (&ImportedTrack, &String)>,
-) -> Result<()> {
+async fn fill(session: &mut Session, known: impl Iterator<Item = (&ImportedTrack, &String)>) -> Result<()> {
     let told = |track: &ImportedTrack| track.track.isrc.is_some() || track.track.duration_ms.is_some();
     let rows: BTreeMap<&str, &Track> = known
         .filter(|(track, _)| track.exact && told(track))

@@ -30,7 +30,9 @@ pub async fn restore(session: &mut Session, import: ImportId) -> Result<Option<(
             session.run("UPDATE users SET plays = plays + $2 WHERE id = $1", params![user, more]).await?;
         }
     }
-    session.run("DELETE FROM import_changes WHERE user_id = $1 AND import_id = $2", params![user, import]).await?;
+    session
+        .run("DELETE FROM import_changes WHERE user_id = $1 AND import_id = $2", params![user, import])
+        .await?;
     undone.gaps = count(
         session
             .run(

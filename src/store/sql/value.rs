@@ -9,8 +9,8 @@ use sqlx::{Decode, Postgres, Sqlite, Type};
 use uuid::Uuid;
 
 use crate::domain::{
-    AppName, AttemptId, Cause, Epoch, EventKind, GapCause, Generation, ImportId, Origin, Owner, RunId, RunResult,
-    Sealed, Source, Timestamp, Trigger, UserId, UserName,
+    AppName, AttemptId, Cause, Epoch, EventKind, GapCause, Generation, ImportId, Origin, Owner, RunId,
+    RunResult, Sealed, Source, Timestamp, Trigger, UserId, UserName,
 };
 
 /// A parameter, null or not, of a type that the database knows beforehand.
