@@ -28,7 +28,7 @@ pub struct ImportedTrack {
 /// A row: one play, as the file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ImportRow {
-    /// The end of the play, in milliseconds since 1970, cut to the precision.
+    /// The end of the play, in milliseconds since 1970; what is finer than the precision tells plays of a track apart.
     pub at: i64,
     /// How exact that is.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -63,7 +63,7 @@ impl Precision {
 /// A play, as one side knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
-    /// The end of the play, cut to the precision.
+    /// The end of the play; what is finer than the precision only tells plays of a track apart.
     pub at: Timestamp,
     /// How exact that is.
     pub precision: Precision,

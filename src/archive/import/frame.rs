@@ -238,7 +238,7 @@ fn scan(bytes: &[u8]) -> Scanned {
     while let Some(byte) = bytes.get(at) {
         match byte {
             b'"' => match end_of_text(&bytes[at + 1..]) {
-                Some(length) => at += length + 1,
+                Some(length) => at += length,
                 None => return Scanned::Incomplete,
             },
             b'{' | b'[' => depth += 1,

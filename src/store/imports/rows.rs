@@ -92,7 +92,7 @@ async fn keep(
     let heard: Vec<Heard> = rows
         .iter()
         .map(|row| Heard {
-            at: Timestamp::from_millis(row.at - row.at.rem_euclid(row.precision.millis())),
+            at: Timestamp::from_millis(row.at),
             precision: row.precision,
             track: place(numbers[row.track]),
             ms_played: row.ms_played,
