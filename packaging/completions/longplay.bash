@@ -43,6 +43,9 @@ _longplay() {
             longplay,help)
                 cmd="longplay__subcmd__help"
                 ;;
+            longplay,import)
+                cmd="longplay__subcmd__import"
+                ;;
             longplay,key)
                 cmd="longplay__subcmd__key"
                 ;;
@@ -105,6 +108,9 @@ _longplay() {
                 ;;
             longplay__subcmd__help,help)
                 cmd="longplay__subcmd__help__subcmd__help"
+                ;;
+            longplay__subcmd__help,import)
+                cmd="longplay__subcmd__help__subcmd__import"
                 ;;
             longplay__subcmd__help,key)
                 cmd="longplay__subcmd__help__subcmd__key"
@@ -197,7 +203,7 @@ _longplay() {
 
     case "${cmd}" in
         longplay)
-            opts="-h -V --config --help --version serve demo check config login users pause resume status archive plays top gaps token watch doctor key adopt reload completions help"
+            opts="-h -V --config --help --version serve demo check config login users pause resume status archive plays top gaps import token watch doctor key adopt reload completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -359,7 +365,7 @@ _longplay() {
             return 0
             ;;
         longplay__subcmd__help)
-            opts="serve demo check config login users pause resume status archive plays top gaps token watch doctor key adopt reload completions help"
+            opts="serve demo check config login users pause resume status archive plays top gaps import token watch doctor key adopt reload completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -485,6 +491,20 @@ _longplay() {
             return 0
             ;;
         longplay__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__help__subcmd__import)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -715,6 +735,28 @@ _longplay() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__import)
+            opts="-h --dry-run --undo --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --undo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

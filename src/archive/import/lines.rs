@@ -34,14 +34,10 @@ pub fn sniff(from: impl Read) -> io::Result<Sniffed> {
         return Ok(Sniffed::Other);
     }
     let mut frames = Frames::new(bare);
-    loop {
-        match frames.next() {
-            Next::Row(row, _) => match Wire::read(row) {
-                Ok(wire) if wire.kind().is_some() => return Ok(Sniffed::Export),
-                // One row may be broken.
-                Ok(_) | Err(_) => {}
-            },
-            Next::End | Next::Broken(..) => break,
+    while let Next::Row(row, _) = frames.next() {
+        // One row may be broken.
+        if Wire::read(row).is_ok_and(|wire| wire.kind().is_some()) {
+            return Ok(Sniffed::Export);
         }
     }
     Ok(if bare.trim_ascii() == b"[]" { Sniffed::Empty } else { Sniffed::Other })

@@ -23,6 +23,7 @@ pub enum Kind {
 
 /// What a row is about.
 #[derive(Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "most rows are the large one, and one is held at a time")]
 pub enum Row<'a> {
     /// A track was played.
     Played(Played<'a>),
