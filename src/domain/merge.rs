@@ -218,6 +218,11 @@ fn cost(play: &Heard, row: &Heard) -> Option<Cost> {
         (Some(_), Some(_)) => 2,
         _ => 1,
     };
+    // In the next minute it is the same only where nothing speaks against it: a short track may have come again.
+    let coarse = play.precision.max(row.precision) == Precision::Minute;
+    if coarse && apart > 0 && length == 2 {
+        return None;
+    }
     (apart <= SLACK).then_some((apart > 0, length, play.precision, apart))
 }
 

@@ -128,7 +128,8 @@ fn a_recording_is_known_by_id_isrc_or_name() {
     assert!(!recording(None, None, "", &["Ines"]).is(&recording(None, None, "", &["Ines"])));
 }
 
-/// A true history of tracks, each heard for at least 30 s, in the order of time.
+/// A true history of tracks, each heard for at least 30 s, in the order of time. None ends within the slack at a full
+/// minute: there a play that one side alone knows can't be told from the next one of a short track.
 fn history() -> impl Strategy<Value = Vec<(i64, usize, i64)>> {
     let play = (30_000..90_000_i64, 0..3_usize, 0..2_000_i64);
     prop::collection::vec(play, 1..30).prop_map(|plays| {
@@ -136,6 +137,9 @@ fn history() -> impl Strategy<Value = Vec<(i64, usize, i64)>> {
         let mut history = Vec::new();
         for (ms, track, pause) in plays {
             at += ms + pause;
+            while !(2_001..57_999).contains(&at.rem_euclid(MINUTE)) {
+                at += 500;
+            }
             history.push((at, track, ms));
         }
         history

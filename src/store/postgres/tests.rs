@@ -164,7 +164,8 @@ async fn a_migration_keeps_what_was_there_and_takes_its_time() {
     assert_eq!(newer.users().await.unwrap().len(), 1);
     let limits = server::shared().sql(name, "SELECT name, setting FROM moods ORDER BY name");
     assert_eq!(limits, "lock_timeout|0\nstatement_timeout|0\nsynchronous_commit|on");
-    assert!(matches!(opened(&url).open().await, Err(StoreError::NewerSchema { found: 2, known: 1, .. })));
+    let older = opened(&url).open().await;
+    assert!(matches!(older, Err(StoreError::NewerSchema { found, known, .. }) if found == known + 1));
 }
 
 #[tokio::test]

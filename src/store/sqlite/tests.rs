@@ -210,7 +210,8 @@ async fn a_migration_keeps_what_was_there_and_says_that_it_is_under_way() {
     assert_eq!(opening.await.unwrap().unwrap(), deployment);
     assert!(!newer.is_migrating());
     assert_eq!(newer.users().await.unwrap().len(), 1);
-    assert!(matches!(shelf.store().open().await, Err(StoreError::NewerSchema { found: 2, known: 1, .. })));
+    let older = shelf.store().open().await;
+    assert!(matches!(older, Err(StoreError::NewerSchema { found, known, .. }) if found == known + 1));
 }
 
 #[tokio::test]
