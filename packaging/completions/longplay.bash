@@ -52,6 +52,9 @@ _longplay() {
             longplay,help)
                 cmd="longplay__subcmd__help"
                 ;;
+            longplay,import)
+                cmd="longplay__subcmd__import"
+                ;;
             longplay,key)
                 cmd="longplay__subcmd__key"
                 ;;
@@ -126,6 +129,9 @@ _longplay() {
                 ;;
             longplay__subcmd__help,help)
                 cmd="longplay__subcmd__help__subcmd__help"
+                ;;
+            longplay__subcmd__help,import)
+                cmd="longplay__subcmd__help__subcmd__import"
                 ;;
             longplay__subcmd__help,key)
                 cmd="longplay__subcmd__help__subcmd__key"
@@ -638,6 +644,20 @@ _longplay() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        longplay__subcmd__help__subcmd__import)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         longplay__subcmd__help__subcmd__key)
             opts="rotate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -869,6 +889,28 @@ _longplay() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__import)
+            opts="-h --dry-run --undo --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --undo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -6,6 +6,7 @@ pub mod coverage;
 pub mod export;
 mod fault;
 mod flight;
+pub mod import;
 mod look;
 pub mod overlap;
 pub mod pace;

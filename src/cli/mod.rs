@@ -22,6 +22,7 @@ mod doctor;
 mod exit;
 mod export;
 mod gaps;
+mod import;
 mod key;
 mod login;
 mod meter;
@@ -107,6 +108,7 @@ enum Command {
     Export(export::Export),
     Backup(backup::Backup),
     Copy(copy::Copy),
+    Import(import::Import),
     Token(token::Token),
     Watch(watch::Watch),
     Doctor(doctor::Doctor),
@@ -152,6 +154,7 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Export(export) => wait(export.run(&place)),
         Command::Backup(backup) => wait(backup.run(&place)),
         Command::Copy(copy) => wait(copy.run(&place)),
+        Command::Import(import) => wait(import.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),
         Command::Doctor(doctor) => wait(doctor.run(&place)),

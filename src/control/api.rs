@@ -4,12 +4,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 mod export;
+mod import;
 mod moving;
 mod reading;
 
 pub use super::word::Word;
 use crate::domain::{AppName, Gap, Generation, Origin, Quota, RunResult, Timestamp, UserName, UserState};
 pub use export::ExportQuery;
+pub use import::{
+    ImportBegun, ImportDone, ImportFinish, ImportQuestion, ImportRows, LONGEST_BATCH, MOST_ROWS,
+};
 pub use moving::{CopyLine, CopyProgress, CopyQuestion, StoreCopied, TableCopied};
 pub use reading::{PlaysQuery, StatsQuery, TopQuery};
 

@@ -11,9 +11,10 @@ use crate::control::api::{
 };
 use crate::domain::{Gap, Generation, UserName};
 
-mod reading;
 mod export;
+mod import;
 mod moving;
+mod reading;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
-use super::api::{Problem, Word};
+use super::api::{LONGEST_BATCH, Problem, Word};
 
-/// No request is longer.
+/// No request is longer, but for batches of rows.
 const LONGEST_BODY: usize = 64 * 1024;
 /// Of a longer one so much is still taken and forgotten: most clients hear nothing before they have sent everything.
 const HEARD_OUT: usize = 64 * 1024 * 1024;
@@ -60,28 +60,42 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> axum::extract::FromRequest<S
     type Rejection = Problem;
 
     async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Problem> {
-        if request.body().is_end_stream() {
-            return Ok(Self(T::default()));
-        }
-        let read = tokio::time::timeout(BODY_WITHIN, whole(request.into_body()));
-        let slow = |_| {
-            let detail = format!("the request's body did not come within {} s", BODY_WITHIN.as_secs());
-            Problem::new(Word::Timeout, 408, detail)
-        };
-        let bytes = read.await.map_err(slow)??;
-        match bytes.trim_ascii() {
-            [] => return Ok(Self(T::default())),
-            [b'{', ..] => {}
-            _ => return Err(Problem::bad_request("the body is no JSON object")),
-        }
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|e| Problem::bad_request(format!("the body is not what this route takes: {e}")))
+        sent(request, LONGEST_BODY).await.map(Self)
     }
 }
 
+/// The same for a body of many rows.
+pub struct Batch<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> axum::extract::FromRequest<S> for Batch<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Problem> {
+        sent(request, LONGEST_BATCH).await.map(Self)
+    }
+}
+
+async fn sent<T: DeserializeOwned + Default>(request: Request<Body>, longest: usize) -> Result<T, Problem> {
+    if request.body().is_end_stream() {
+        return Ok(T::default());
+    }
+    let read = tokio::time::timeout(BODY_WITHIN, whole(request.into_body(), longest));
+    let slow = |_| {
+        let detail = format!("the request's body did not come within {} s", BODY_WITHIN.as_secs());
+        Problem::new(Word::Timeout, 408, detail)
+    };
+    let bytes = read.await.map_err(slow)??;
+    match bytes.trim_ascii() {
+        [] => return Ok(T::default()),
+        [b'{', ..] => {}
+        _ => return Err(Problem::bad_request("the body is no JSON object")),
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Problem::bad_request(format!("the body is not what this route takes: {e}")))
+}
+
 /// A whole body that is not too long.
-async fn whole(body: Body) -> Result<Vec<u8>, Problem> {
+async fn whole(body: Body, longest: usize) -> Result<Vec<u8>, Problem> {
     let (mut bytes, mut came) = (Vec::new(), 0);
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
@@ -90,12 +104,12 @@ async fn whole(body: Body) -> Result<Vec<u8>, Problem> {
         if came > HEARD_OUT {
             break;
         }
-        if came <= LONGEST_BODY {
+        if came <= longest {
             bytes.extend_from_slice(&chunk);
         }
     }
-    if came > LONGEST_BODY {
-        let detail = format!("no request's body is longer than {LONGEST_BODY} bytes");
+    if came > longest {
+        let detail = format!("no request's body is longer than {longest} bytes");
         return Err(Problem::new(Word::TooLarge, 413, detail));
     }
     Ok(bytes)

@@ -9,6 +9,7 @@ mod doctor;
 mod ending;
 mod exporting;
 mod extract;
+mod imports;
 mod login;
 mod loss;
 mod mended;

@@ -1,5 +1,7 @@
 //! The routes: HTTP to the service and back. Every error is `application/problem+json`.
 
+mod import;
+
 use std::convert::Infallible;
 
 use axum::extract::State;
@@ -53,6 +55,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/users/{name}/stats", get(stats))
         .route("/v1/users/{name}/gaps", get(gaps))
         .route("/v1/users/{name}/export", get(export::export))
+        .merge(import::routes())
         .route("/v1/logins", post(finish_login))
         .route("/v1/logins/{state}", get(login_state))
         .route("/v1/events", get(events))
@@ -115,7 +118,9 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
 struct Description;
 
 async fn openapi() -> Json<utoipa::openapi::OpenApi> {
-    Json(Description::openapi())
+    let mut description = Description::openapi();
+    description.merge(import::Description::openapi());
+    Json(description)
 }
 
 /// How everyone is.

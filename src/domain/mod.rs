@@ -5,6 +5,8 @@ mod event;
 mod exported;
 mod grant;
 mod habits;
+mod import;
+pub mod merge;
 mod moment;
 mod name;
 mod play;
@@ -26,6 +28,7 @@ pub use grant::{
     Sealed,
 };
 pub use habits::Habits;
+pub use import::{Covered, ImportCounts, ImportId, ImportRow, ImportedTrack, OLDEST_PLAY, Taken, Undone};
 pub use moment::{Moment, Range};
 pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, PlayCursor, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};

@@ -18,7 +18,7 @@ pub enum Source {
 }
 
 /// An artist. The key is the URI, or the name where there is none.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Artist {
     /// `spotify:artist:...`
     pub uri: Option<String>,
@@ -27,7 +27,7 @@ pub struct Artist {
 }
 
 /// An album. The key is the URI, or the name where there is none.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Album {
     /// `spotify:album:...`
     pub uri: Option<String>,
@@ -36,7 +36,7 @@ pub struct Album {
 }
 
 /// A track. The key is the URI, or names and artists where there is none.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Track {
     /// `spotify:track:...`
     pub uri: Option<String>,

@@ -5,6 +5,7 @@ mod custody;
 mod export;
 mod grant;
 mod habits;
+mod imports;
 mod quota;
 mod reading;
 

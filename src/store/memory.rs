@@ -6,6 +6,7 @@ mod catalogue;
 mod export;
 mod grants;
 mod habits;
+mod imports;
 mod methods;
 mod quota;
 mod reading;

@@ -28,6 +28,7 @@ mod grants;
 mod guard;
 mod habits;
 mod heard;
+mod imports;
 mod keys;
 mod logins;
 mod meta;
@@ -62,6 +63,7 @@ pub use footing::LoginGiven;
 pub use guard::RESTORED;
 pub use habits::{HabitStore, HoursHeard};
 pub use home::{Change, Home, Whereabouts};
+pub use imports::{ImportBatch, ImportEnd, ImportStore};
 pub use keys::{DaemonSeen, SealedGrant};
 pub use machine::{home_of, machine};
 pub use memory::{Around, MemoryStore, Snapshot};
@@ -126,7 +128,7 @@ pub trait GrantStore: QuotaStore {
 
 /// What every store can do. Times that decide (leases) are the store's own clock's.
 #[async_trait]
-pub trait Store: GrantStore + ExportStore + HabitStore + ReadStore {
+pub trait Store: GrantStore + ExportStore + HabitStore + ImportStore + ReadStore {
     /// Connects and migrates. Until this has succeeded every other method does it first, so that a store that comes
     /// back late is usable at once. Answers the deployment: a UUID made by the first migration. What is somebody else's
     /// or a newer longplay's is not touched.

@@ -2,7 +2,7 @@
 
 use super::catalogue::{self, Kept};
 use super::sql::{Bind as _, Session, params, table};
-use super::{Added, PageFacts, PageStored, Result, claims, gaps};
+use super::{Added, PageFacts, PageStored, Result, claims, gaps, imports};
 use crate::domain::{Habits, Play, RunId, Timestamp, UserId};
 
 /// How many plays and gaps are told of the time that a page covers: far more than it can have items.
@@ -126,14 +126,18 @@ async fn recorded(session: &mut Session, page: &PageStored) -> Result<Added> {
 }
 
 /// Tracks that are as they are kept are sorted out first: a read costs no write. Of a run that has ended nothing is new.
+/// A play that an import knew less exactly is no new one either: it becomes what the page says.
 async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
     if page.plays.is_empty() {
         return Ok(0);
     }
+    // An import of the same plays comes before or after.
+    session.lock_user(page.user).await?;
     let rows: Vec<(i64, &Play)> = (0..).zip(&page.plays).collect();
-    let new: Vec<(i64, Option<Kept>)> = session
+    let new: Vec<(i64, Option<Kept>, Option<Timestamp>)> = session
         .all(
             "SELECT page.n, tracks.id, tracks.name, tracks.isrc, tracks.duration_ms,
+               (SELECT imported_until FROM users WHERE users.id = $1) AS imported_until,
                albums.key AS album_key, albums.name AS album_name,
                (SELECT names(artists.key || '\n' || artists.name ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
@@ -144,13 +148,16 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
             vec![page.user.bind(), page.run.bind(), table![rows; |(n, _)| *n, |(_, play)| play.track.key()]],
             |row| {
                 let kept = row.maybe::<i64>("id")?.map(|_| Kept::read(row)).transpose()?;
-                Ok((row.get("n")?, kept))
+                Ok((row.get("n")?, kept, row.maybe("imported_until")?))
             },
         )
         .await?;
+    let imported_until = new.first().and_then(|(_, _, until)| *until);
     let play = |n: i64| page.plays.get(usize::try_from(n).ok()?);
-    let new: Vec<(String, &Play, Option<Kept>)> =
-        new.into_iter().filter_map(|(n, kept)| play(n).map(|play| (play.track.key(), play, kept))).collect();
+    let new: Vec<(String, &Play, Option<Kept>)> = new
+        .into_iter()
+        .filter_map(|(n, kept, _)| play(n).map(|play| (play.track.key(), play, kept)))
+        .collect();
     if new.is_empty() {
         return Ok(0);
     }
@@ -159,11 +166,15 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
     let changed = unknown().any(|(_, _, kept)| kept.is_some());
     let tracks = unknown().map(|(key, play, _)| (key.as_str(), &play.track));
     catalogue::keep_tracks(session, tracks, changed).await?;
-    session
+    let plays: Vec<&Play> = new.iter().map(|(_, play, _)| *play).collect();
+    let known = imports::meet(session, page.user, &plays, imported_until).await?;
+    let new: Vec<_> =
+        (0..).zip(&new).map(|(n, (key, play, _))| (key, play, known.get(&n).copied().flatten())).collect();
+    let stored = session
         .run(
-            "INSERT INTO plays (user_id, run, source, played_at, track_id, context_uri)
-             SELECT $1, $2, 'api', page.at, (SELECT id FROM tracks WHERE key = page.track), page.context
-             FROM rows($3 AS page: at BIGINT, track TEXT, context TEXT)
+            "INSERT INTO plays (user_id, run, source, played_at, track_id, context_uri, ms_played)
+             SELECT $1, $2, 'api', page.at, (SELECT id FROM tracks WHERE key = page.track), page.context, page.ms
+             FROM rows($3 AS page: at BIGINT, track TEXT, context TEXT, ms BIGINT)
              WHERE TRUE
              ON CONFLICT (user_id, played_at, track_id) DO NOTHING",
             vec![
@@ -172,12 +183,14 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
                 table![
                     new;
                     |(_, play, _)| play.played_at,
-                    |(key, ..)| key,
-                    |(_, play, _)| play.context_uri.as_deref()
+                    |(key, ..)| *key,
+                    |(_, play, _)| play.context_uri.as_deref(),
+                    |(_, _, ms)| *ms
                 ],
             ],
         )
-        .await
+        .await?;
+    Ok(stored.saturating_sub(u64::try_from(known.len()).unwrap_or(0)))
 }
 
 fn count(rows: u64) -> i64 {

@@ -90,6 +90,14 @@ watched! {
 }
 
 watched! {
+    ImportStore {}
+    begin_import(user: UserId, digest: &str, at: Timestamp) -> (ImportId, bool);
+    import_rows(batch: &ImportBatch) -> Option<Taken>;
+    end_import(end: &ImportEnd) -> Option<ImportCounts>;
+    undo_import(import: ImportId) -> Option<Undone>;
+}
+
+watched! {
     Store {
         async fn close(&self) {
             self.store.close().await;

@@ -22,6 +22,7 @@ mod export;
 mod fault;
 mod gap;
 mod guard;
+mod import;
 mod key;
 mod life;
 mod limit;

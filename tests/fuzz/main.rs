@@ -5,6 +5,7 @@
 
 mod bytes;
 mod configuration;
+mod export;
 mod page;
 mod schedule;
 mod token_answer;

@@ -50,6 +50,11 @@ impl Call {
         Ok(self)
     }
 
+    /// With a body that is JSON already.
+    pub fn with(self, body: Vec<u8>) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
     /// The path without its query.
     fn doing(&self) -> String {
         let path = self.path.split('?').next().unwrap_or_default();

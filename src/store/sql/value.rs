@@ -9,8 +9,8 @@ use sqlx::{Decode, Postgres, Sqlite, Type};
 use uuid::Uuid;
 
 use crate::domain::{
-    AppName, AttemptId, Cause, Epoch, EventKind, GapCause, Generation, Origin, Owner, RunId, RunResult,
-    Sealed, Source, Timestamp, Trigger, UserId, UserName,
+    AppName, AttemptId, Cause, Epoch, EventKind, GapCause, Generation, ImportId, Origin, Owner, RunId,
+    RunResult, Sealed, Source, Timestamp, Trigger, UserId, UserName,
 };
 
 /// A parameter, null or not, of a type that the database knows beforehand.
@@ -171,6 +171,7 @@ macro_rules! made_of {
 }
 made_of! {
     UserId: i64, |id| id.0, |raw| Ok(Self(raw));
+    ImportId: i64, |id| id.0, |raw| Ok(Self(raw));
     RunId: i64, |id| id.0, |raw| Ok(Self(raw));
     Epoch: i64, |epoch| epoch.0, |raw| Ok(Self(raw));
     Generation: i64, |generation| generation.0, |raw| Ok(Self(raw));

@@ -1,0 +1,16 @@
+//! Reading what Spotify gives its users of their own data, and what longplay itself exports: files, folders, zips. Nothing
+//! is unpacked to disk, and memory doesn't grow with the files. A row that can't be read stops nothing.
+
+mod collect;
+mod csv;
+mod frame;
+mod lines;
+mod row;
+mod source;
+mod wire;
+
+pub use collect::{Collected, Step, Trouble, read};
+pub use source::{Plan, Refused, plan};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+//! Reads the files of a plan and hands their rows on in batches, in the order of time: what may be one play comes in one
+//! batch, whichever file it stands in. What is held at once is bounded, however long the files are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::frame::Position;
+use super::lines::{Line, read as read_lines};
+use super::row::{Heading, Kind, Played, Row};
+use super::source::{Input, Plan};
+use crate::domain::merge::{Precision, REACH};
+use crate::domain::{Covered, ImportCounts, ImportId, ImportRow, Source, Timestamp};
+
+/// How many rows are held at once. Within so many, rows of all files meet.
+const MOST_ROWS: usize = 1_000_000;
+/// How many bytes of tracks are held at once.
+const MOST_TRACKS: usize = 32 * 1024 * 1024;
+/// How many rows a batch has: from so many on it ends where the next row is far off.
+const BATCH: usize = 4_000;
+/// And with so many wherever it is.
+const LONGEST_BATCH: usize = 8_000;
+/// So many bytes of tracks end a batch too.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// How many rows that can't be read are told of.
+const TOLD: usize = 20;
+/// After so many bytes is told how far the reading is.
+const TELL_EVERY: u64 = 4 * 1024 * 1024;
+
+/// A row that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// Which file; in a zip, with the zip.
+    pub file: String,
+    /// The row's number, from 1.
+    pub row: u64,
+    /// Its first byte, from 0.
+    pub byte: u64,
+    /// What is wrong; it names no values.
+    pub why: String,
+}
+
+/// What became of the rows, as far as the reading knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// What was read; `imported` and the like are the archive's to say.
+    pub counts: ImportCounts,
+    /// The first rows that could not be read.
+    pub troubles: Vec<Trouble>,
+    /// What the files have everything of.
+    pub covered: Vec<Covered>,
+}
+
+/// What a reader hands on.
+pub enum Step {
+    /// How many bytes were read.
+    Read(u64),
+    /// An `ImportRows` in JSON, and how many rows it has.
+    Batch(Vec<u8>, usize),
+    /// How many rows will come in the batches until the next is read.
+    Sorted(usize),
+}
+
+/// Reads all files. `step` gets what is to be handed on, and answers whether to go on; it may wait. `present`: nothing is
+/// played after that.
+pub fn read(
+    plan: &Plan,
+    import: Option<ImportId>,
+    present: Timestamp,
+    step: &mut dyn FnMut(Step) -> bool,
+) -> Collected {
+    let mut collector = Collector { import, ..Collector::default() };
+    let (mut done, mut goes_on) = (0, true);
+    for input in &plan.inputs {
+        if !goes_on {
+            break;
+        }
+        let mut told = 0;
+        collector.open(input);
+        let read = plan.open(input).and_then(|from| {
+            read_lines(from, present, &mut |line, read| {
+                collector.hear(line);
+                if read >= told + TELL_EVERY {
+                    told = read;
+                    goes_on = step(Step::Read(done + read));
+                }
+                goes_on && (!collector.is_full() || collector.hand_on(step, &mut goes_on))
+            })
+        });
+        if let Err(why) = read {
+            collector.broken(why.to_string(), Position { row: 1, byte: 0 });
+        }
+        done += input.size;
+        goes_on = goes_on && step(Step::Read(done));
+    }
+    if goes_on {
+        collector.hand_on(step, &mut goes_on);
+    }
+    collector.end()
+}
+
+/// A row, small: half a million of them are held at once.
+#[derive(Clone, Copy)]
+struct Small {
+    at: i64,
+    track: u32,
+    /// `u32::MAX`: unknown.
+    ms_played: u32,
+    /// `u32::MAX`: none.
+    context: u32,
+    part: u16,
+    precision: Precision,
+    source: Source,
+    play: bool,
+}
+
+/// Which rows make up one part of an export: those of a kind in one folder.
+type Part = (Arc<str>, Kind);
+
+#[derive(Default)]
+struct Collector {
+    import: Option<ImportId>,
+    collected: Collected,
+    rows: Vec<Small>,
+    /// Each track's JSON, once.
+    tracks: Words,
+    contexts: Words,
+    parts: HashMap<Part, (u16, Stretch)>,
+    folder: Arc<str>,
+    file: String,
+    heading: Vec<u8>,
+}
+
+/// What a part covers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stretch {
+    ends: Option<(Timestamp, Timestamp)>,
+    /// Whether something of it could not be read, nobody knows from when.
+    holey: bool,
+}
+
+/// Texts, each kept once, by number.
+#[derive(Default)]
+struct Words {
+    numbers: HashMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
+    bytes: usize,
+}
+
+impl Words {
+    fn number(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let (text, number): (Arc<str>, _) =
+            (text.into(), u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
+        // The text, its counts, and its places in the table and the list.
+        self.bytes += text.len() + 80;
+        self.texts.push(Arc::clone(&text));
+        self.numbers.insert(text, number);
+        number
+    }
+}
+
+/// What is sent of a track.
+#[derive(Serialize)]
+struct SentTrack<'a> {
+    track: SentHeading<'a>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    exact: bool,
+}
+
+#[derive(Serialize)]
+struct SentHeading<'a> {
+    uri: Option<&'a str>,
+    name: &'a str,
+    artists: Vec<SentName<'a>>,
+    album: Option<SentName<'a>>,
+    isrc: Option<&'a str>,
+    duration_ms: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct SentName<'a> {
+    uri: Option<&'a str>,
+    name: &'a str,
+}
+
+impl<'a> SentTrack<'a> {
+    fn of(heading: &'a Heading<'_>, exact: bool) -> Self {
+        let track = SentHeading {
+            uri: heading.uri.as_deref(),
+            name: &heading.name,
+            artists: heading
+                .artists
+                .iter()
+                .map(|(uri, name)| SentName { uri: uri.as_deref(), name })
+                .collect(),
+            album: heading.album.as_ref().map(|(uri, name)| SentName { uri: uri.as_deref(), name }),
+            isrc: heading.isrc.as_deref(),
+            duration_ms: heading.duration_ms,
+        };
+        Self { track, exact }
+    }
+}
+
+#[derive(Serialize)]
+struct SentBatch<'a> {
+    import: Option<ImportId>,
+    tracks: Vec<&'a RawValue>,
+    rows: Vec<ImportRow>,
+}
+
+impl Collector {
+    fn open(&mut self, input: &Input) {
+        self.folder = input.folder.as_str().into();
+        self.file.clone_from(&input.name);
+    }
+
+    fn hear(&mut self, line: Line<'_>) {
+        self.collected.counts.read += 1;
+        match line {
+            Line::Row(row, kind) => self.row(row, kind),
+            Line::Unreadable(why, position) => self.unreadable(why, position),
+            Line::Broken(why, position) => {
+                self.collected.counts.read -= 1;
+                self.broken(why.to_owned(), position);
+            }
+        }
+    }
+
+    fn row(&mut self, row: Row<'_>, kind: Kind) {
+        let at = row.at();
+        let next = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
+        let part = self.parts.entry((Arc::clone(&self.folder), kind)).or_insert((next, Stretch::default()));
+        let (number, stretch) = (part.0, &mut part.1);
+        stretch.ends = Some(stretch.ends.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
+        let counts = &mut self.collected.counts;
+        match row {
+            Row::Podcast(_) => counts.podcasts += 1,
+            Row::Audiobook(_) => counts.audiobooks += 1,
+            Row::WithoutTrack(_) => counts.without_track += 1,
+            Row::Played(played) => self.played(&played, number),
+        }
+    }
+
+    fn played(&mut self, played: &Played<'_>, part: u16) {
+        self.heading.clear();
+        // Texts and numbers are always JSON.
+        let written = serde_json::to_writer(&mut self.heading, &SentTrack::of(&played.track, played.exact));
+        let heading = written.ok().and_then(|()| std::str::from_utf8(&self.heading).ok()).unwrap_or("null");
+        self.rows.push(Small {
+            at: played.at.as_millis(),
+            track: self.tracks.number(heading),
+            ms_played: played.ms_played.and_then(|ms| u32::try_from(ms).ok()).unwrap_or(u32::MAX),
+            context: played.context_uri.as_ref().map_or(u32::MAX, |uri| self.contexts.number(uri)),
+            part,
+            precision: played.precision,
+            source: played.source,
+            play: played.play,
+        });
+    }
+
+    fn unreadable(&mut self, why: String, position: Position) {
+        self.collected.counts.unreadable += 1;
+        if self.collected.troubles.len() < TOLD {
+            let Position { row, byte } = position;
+            self.collected.troubles.push(Trouble { file: self.file.clone(), row, byte, why });
+        }
+    }
+
+    /// The rest of the file counts as one row.
+    fn broken(&mut self, why: String, position: Position) {
+        self.collected.counts.read += 1;
+        self.unreadable(format!("{why}; the rest of the file was left out"), position);
+        for ((folder, _), (_, stretch)) in &mut self.parts {
+            stretch.holey |= *folder == self.folder;
+        }
+        // A part of which nothing was read yet.
+        for kind in [Kind::Extended, Kind::Account] {
+            let next = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
+            let part = self.parts.entry((Arc::clone(&self.folder), kind));
+            part.or_insert((next, Stretch::default())).1.holey = true;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= MOST_ROWS || self.tracks.bytes + self.contexts.bytes >= MOST_TRACKS
+    }
+
+    /// Hands on everything that is held; false where nobody wants more.
+    fn hand_on(&mut self, step: &mut dyn FnMut(Step) -> bool, goes_on: &mut bool) -> bool {
+        self.rows.sort_by_key(|row| row.at);
+        *goes_on = *goes_on && step(Step::Sorted(self.rows.len()));
+        let mut places: Vec<Option<usize>> = vec![None; self.tracks.texts.len()];
+        let mut from = 0;
+        while *goes_on && from < self.rows.len() {
+            let to = self.end_of_batch(from);
+            let batch = self.batch(&self.rows[from..to], &mut places);
+            *goes_on = step(Step::Batch(batch, to - from));
+            from = to;
+        }
+        self.rows.clear();
+        self.tracks = Words::default();
+        self.contexts = Words::default();
+        *goes_on
+    }
+
+    /// Where the next row is further off than two sides can disagree about one play.
+    fn end_of_batch(&self, from: usize) -> usize {
+        let mut bytes = 0;
+        for to in from + 1..self.rows.len() {
+            bytes += self.tracks.texts[self.rows[to].track as usize].len();
+            let enough = to - from >= BATCH || bytes >= BATCH_BYTES / 2;
+            let far = self.rows[to].at - self.rows[to - 1].at > 2 * REACH;
+            if (enough && far) || to - from >= LONGEST_BATCH || bytes >= BATCH_BYTES {
+                return to;
+            }
+        }
+        self.rows.len()
+    }
+
+    fn batch(&self, rows: &[Small], places: &mut [Option<usize>]) -> Vec<u8> {
+        let mut named: Vec<u32> = Vec::new();
+        let sent: Vec<ImportRow> = rows
+            .iter()
+            .map(|row| {
+                let track = *places[row.track as usize].get_or_insert_with(|| {
+                    named.push(row.track);
+                    named.len() - 1
+                });
+                ImportRow {
+                    at: row.at,
+                    precision: row.precision,
+                    track,
+                    ms_played: (row.ms_played != u32::MAX).then_some(i64::from(row.ms_played)),
+                    part: u32::from(row.part),
+                    source: row.source,
+                    context_uri: self.contexts.texts.get(row.context as usize).map(|uri| (**uri).to_owned()),
+                    play: row.play,
+                }
+            })
+            .collect();
+        for track in &named {
+            places[*track as usize] = None;
+        }
+        let texts = named.iter().map(|track| &*self.tracks.texts[*track as usize]);
+        let tracks = texts.map(|text| serde_json::from_str(text).unwrap_or(RawValue::NULL)).collect();
+        let batch = SentBatch { import: self.import, tracks, rows: sent };
+        // Texts and numbers are always JSON; an empty body would be an empty batch.
+        serde_json::to_vec(&batch).unwrap_or_default()
+    }
+
+    fn end(mut self) -> Collected {
+        let mut stretches: Vec<_> = self.parts.into_iter().collect();
+        stretches.sort_by_key(|(_, (number, _))| *number);
+        for ((_, kind), (_, stretch)) in stretches {
+            // Rounded down, the last row ended up to that much later.
+            let rounded = match kind {
+                Kind::Extended => Precision::Second.millis(),
+                Kind::Account => Precision::Minute.millis(),
+                Kind::Own => continue,
+            };
+            if let (Some((from, to)), false) = (stretch.ends, stretch.holey) {
+                let to = to.offset_millis(rounded - 1);
+                self.collected.covered.push(Covered { from, to });
+            }
+        }
+        self.collected
+    }
+}

@@ -1,0 +1,324 @@
+//! Which files an import reads: found in folders and zips by what they hold, refused by name where one was asked for that
+//! is no export. Before anything is imported.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use zip::ZipArchive;
+
+use super::lines::{Sniffed, sniff};
+
+/// How deep folders are looked into.
+const DEPTH: usize = 8;
+/// How many files a folder or a zip may have.
+const MOST_FILES: usize = 10_000;
+/// No file of a zip is larger when it is unpacked, and no zip altogether.
+const LARGEST: u64 = 16 * 1024 * 1024 * 1024;
+/// So many times its size a file of a zip may be unpacked. JSON comes to 50; only what was made to harm comes to more.
+const RATIO: u64 = 250;
+/// Smaller ones may be anything.
+const ALWAYS: u64 = 64 * 1024 * 1024;
+/// Of each end of a file so much tells it from others.
+const TELLING: u64 = 64 * 1024;
+
+/// Why nothing is imported.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// A file that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// As people know it; in a zip, with the zip.
+    pub name: String,
+    /// The folder or zip that it is in.
+    pub folder: String,
+    /// How long it is.
+    pub size: u64,
+    place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    File(PathBuf),
+    Zip { path: PathBuf, entry: usize },
+}
+
+/// What an import reads, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The files.
+    pub inputs: Vec<Input>,
+    /// How many others there were in the folders and zips.
+    pub passed_over: usize,
+}
+
+impl Plan {
+    /// How many bytes all files have.
+    pub fn size(&self) -> u64 {
+        self.inputs.iter().map(|input| input.size).sum()
+    }
+
+    /// Tells these files from others: the same ones again have the same.
+    ///
+    /// # Errors
+    /// A file that can't be read.
+    pub fn digest(&self) -> io::Result<String> {
+        let mut each = self.inputs.iter().map(Self::digest_of).collect::<io::Result<Vec<_>>>()?;
+        // Wherever they lie, and in whatever order they are named.
+        each.sort_unstable();
+        let all = each.into_iter().fold(Sha256::new(), |all, one| all.chain_update(one));
+        Ok(all.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn digest_of(input: &Input) -> io::Result<[u8; 32]> {
+        let mut digest = Sha256::new().chain_update(input.size.to_le_bytes());
+        match &input.place {
+            Place::Zip { path, entry } => {
+                let mut zip = open_zip(path)?;
+                let entry = zip.by_index_raw(*entry).map_err(io::Error::other)?;
+                digest.update(entry.crc32().to_le_bytes());
+            }
+            Place::File(path) => {
+                let mut file = File::open(path)?;
+                let mut ends = Vec::new();
+                (&mut file).take(TELLING).read_to_end(&mut ends)?;
+                file.seek(SeekFrom::Start(input.size.saturating_sub(TELLING)))?;
+                file.take(TELLING).read_to_end(&mut ends)?;
+                digest.update(&ends);
+            }
+        }
+        Ok(digest.finalize().into())
+    }
+
+    /// Opens a file of the plan.
+    ///
+    /// # Errors
+    /// A file that can't be read.
+    pub(super) fn open(&self, input: &Input) -> io::Result<Box<dyn Read>> {
+        match &input.place {
+            Place::File(path) => Ok(Box::new(File::open(path)?)),
+            Place::Zip { path, entry } => Ok(Box::new(Entry::open(path, *entry)?)),
+        }
+    }
+}
+
+/// A file of a zip, unpacked as it is read, but not for ever.
+struct Entry {
+    /// Chunks of it, from a thread of its own: the zip and what reads from it can't be kept together.
+    chunks: std::sync::mpsc::Receiver<io::Result<Vec<u8>>>,
+    chunk: io::Cursor<Vec<u8>>,
+}
+
+impl Entry {
+    fn open(path: &Path, entry: usize) -> io::Result<Self> {
+        let mut zip = open_zip(path)?;
+        let (send, chunks) = std::sync::mpsc::sync_channel(4);
+        std::thread::Builder::new().name("unzip".to_owned()).spawn(move || {
+            let unpacked = unpack(&mut zip, entry, &send);
+            if let Err(error) = unpacked {
+                // Nobody listens where the reader has left.
+                let _ = send.send(Err(error));
+            }
+        })?;
+        Ok(Self { chunks, chunk: io::Cursor::default() })
+    }
+}
+
+fn unpack(
+    zip: &mut ZipArchive<File>,
+    entry: usize,
+    send: &std::sync::mpsc::SyncSender<io::Result<Vec<u8>>>,
+) -> io::Result<()> {
+    let mut entry = zip.by_index(entry).map_err(io::Error::other)?;
+    let most = most_of(entry.compressed_size());
+    let mut sent = 0_u64;
+    loop {
+        let mut chunk = Vec::with_capacity(256 * 1024);
+        let read = (&mut entry).take(256 * 1024).read_to_end(&mut chunk)? as u64;
+        sent += read;
+        if sent > most {
+            return Err(io::Error::other("it unpacks to far more than an export does"));
+        }
+        if read == 0 || send.send(Ok(chunk)).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// How far a file of a zip may be unpacked.
+fn most_of(compressed: u64) -> u64 {
+    compressed.saturating_mul(RATIO).clamp(ALWAYS, LARGEST)
+}
+
+impl Read for Entry {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.chunk.read(buffer)? {
+                0 if buffer.is_empty() => return Ok(0),
+                0 => match self.chunks.recv() {
+                    Ok(chunk) => self.chunk = io::Cursor::new(chunk?),
+                    Err(_) => return Ok(0),
+                },
+                read => return Ok(read),
+            }
+        }
+    }
+}
+
+fn open_zip(path: &Path) -> io::Result<ZipArchive<File>> {
+    ZipArchive::new(File::open(path)?).map_err(io::Error::other)
+}
+
+/// Finds what is to be read.
+///
+/// # Errors
+/// A path that is not there or holds no export, by name.
+pub fn plan(paths: &[PathBuf]) -> Result<Plan, Refused> {
+    let mut plan = Plan::default();
+    for path in paths {
+        let (found, seen) = (plan.inputs.len(), plan.passed_over);
+        let meta = path.metadata().map_err(|e| cant_read(path, &e))?;
+        if meta.is_dir() {
+            folder(&mut plan, path, DEPTH)?;
+            if plan.inputs.len() == found {
+                let looked = plan.passed_over - seen;
+                return Err(Refused(format!(
+                    "{}: no export is in this folder ({looked} files were looked at): give the folder or the zip that Spotify sent",
+                    path.display()
+                )));
+            }
+        } else {
+            file(&mut plan, path, meta.len(), true)?;
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    // The same file given twice is read once.
+    plan.inputs.retain(|input| seen.insert(input.name.clone()));
+    Ok(plan)
+}
+
+fn cant_read(path: &Path, error: &io::Error) -> Refused {
+    Refused(format!("{}: it can't be read: {error}", path.display()))
+}
+
+/// Looks through a folder, in the order of names.
+fn folder(plan: &mut Plan, path: &Path, depth: usize) -> Result<(), Refused> {
+    let entries = path.read_dir().map_err(|e| cant_read(path, &e))?;
+    let mut names: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()
+        .map_err(|e| cant_read(path, &e))?;
+    names.sort();
+    for path in names {
+        if plan.inputs.len() + plan.passed_over >= MOST_FILES {
+            return Err(Refused(format!(
+                "{}: there are more than {MOST_FILES} files: give the folder of the export alone",
+                path.display()
+            )));
+        }
+        let Ok(meta) = path.symlink_metadata() else { continue };
+        let named = path.extension().is_some_and(|end| is_export_ending(&end.to_string_lossy()));
+        match () {
+            () if meta.is_dir() && depth > 0 => folder(plan, &path, depth - 1)?,
+            () if meta.is_file() && named => file(plan, &path, meta.len(), false)?,
+            () => plan.passed_over += 1,
+        }
+    }
+    Ok(())
+}
+
+fn is_export_ending(ending: &str) -> bool {
+    ["json", "jsonl", "csv", "zip"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// Whether Spotify calls its exports so.
+fn is_export_name(name: &str) -> bool {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let begins = ["Streaming_History_", "StreamingHistory", "endsong_"];
+    name.ends_with(".json") && begins.iter().any(|begin| name.starts_with(begin))
+}
+
+/// Takes a file that is an export; `asked`: by name, so that it is refused if it is none.
+fn file(plan: &mut Plan, path: &Path, size: u64, asked: bool) -> Result<(), Refused> {
+    let name = path.display().to_string();
+    let mut begin = [0; 4];
+    let mut file = File::open(path).map_err(|e| cant_read(path, &e))?;
+    let began = file.read(&mut begin).map_err(|e| cant_read(path, &e))?;
+    if begin[..began].starts_with(b"PK") {
+        return zip(plan, path, asked);
+    }
+    file.seek(SeekFrom::Start(0)).map_err(|e| cant_read(path, &e))?;
+    let sniffed = sniff(file).map_err(|e| cant_read(path, &e))?;
+    if sniffed == Sniffed::Export || is_export_name(&name) || (asked && sniffed == Sniffed::Empty) {
+        let folder = path.parent().unwrap_or(path).display().to_string();
+        plan.inputs.push(Input { name, folder, size, place: Place::File(path.to_owned()) });
+        return Ok(());
+    }
+    if asked {
+        return Err(Refused(format!(
+            "{name}: this is no export of a listening history: give Streaming_History_*.json, endsong_*.json, StreamingHistory_*.json, what `longplay export` wrote, or the folder or zip that Spotify sent"
+        )));
+    }
+    plan.passed_over += 1;
+    Ok(())
+}
+
+/// Takes the exports of a zip.
+fn zip(plan: &mut Plan, path: &Path, asked: bool) -> Result<(), Refused> {
+    let shown = path.display();
+    let refused = |why: String| match asked {
+        true => Err(Refused(format!("{shown}: {why}"))),
+        false => Ok(()),
+    };
+    let Ok(mut archive) = open_zip(path) else {
+        return refused("this zip can't be read: it is damaged; download it again".to_owned());
+    };
+    if archive.len() > MOST_FILES {
+        return refused(format!("this zip has more than {MOST_FILES} files: it is none that Spotify sends"));
+    }
+    let (mut found, mut total) = (Vec::new(), 0_u64);
+    for entry in 0..archive.len() {
+        let Ok(file) = archive.by_index(entry) else {
+            plan.passed_over += 1;
+            continue;
+        };
+        let Ok(name) = file.name().map(std::borrow::Cow::into_owned) else {
+            plan.passed_over += 1;
+            continue;
+        };
+        let size = file.size();
+        let named = name.rsplit_once('.').is_some_and(|(_, end)| is_export_ending(end) && end != "zip");
+        if !file.is_file() || !named {
+            plan.passed_over += 1;
+            continue;
+        }
+        if size > most_of(file.compressed_size()) {
+            return refused(format!(
+                "{name} in it unpacks to far more than an export does: it was made to harm"
+            ));
+        }
+        if sniff(file).is_ok_and(|sniffed| sniffed == Sniffed::Export) || is_export_name(&name) {
+            total = total.saturating_add(size);
+            let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+            found.push(Input {
+                name: format!("{shown}/{name}"),
+                folder: format!("{shown}/{folder}"),
+                size,
+                place: Place::Zip { path: path.to_owned(), entry },
+            });
+        } else {
+            plan.passed_over += 1;
+        }
+    }
+    if total > LARGEST {
+        return refused("it unpacks to far more than an export does: it was made to harm".to_owned());
+    }
+    if found.is_empty() {
+        return refused("no listening history is in this zip: give the one that Spotify sent".to_owned());
+    }
+    plan.inputs.append(&mut found);
+    Ok(())
+}

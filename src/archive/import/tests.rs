@@ -1,0 +1,224 @@
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::frame::{Frames, Next, Position};
+use super::row::{Kind, Row, precision_of};
+use super::wire::Wire;
+use super::*;
+use crate::domain::merge::Precision;
+use crate::domain::{ImportId, Source, Timestamp};
+
+const NOW: Timestamp = Timestamp::from_millis(1_772_100_000_000);
+
+/// The rows of a file, with their numbers, and why it ends where it doesn't end well.
+fn frames(text: &str) -> (Vec<String>, Option<(&'static str, u64)>) {
+    let mut frames = Frames::new(OneByOne(text.as_bytes()));
+    let mut rows = Vec::new();
+    loop {
+        match frames.next() {
+            Next::Row(bytes, Position { row, byte }) => {
+                assert_eq!(row, rows.len() as u64 + 1);
+                let at = usize::try_from(byte).unwrap();
+                assert_eq!(&text.as_bytes()[at..at + bytes.len()], bytes, "its place is right");
+                rows.push(String::from_utf8(bytes.to_vec()).unwrap());
+            }
+            Next::Broken(why, position) => return (rows, Some((why, position.row))),
+            Next::End => return (rows, None),
+        }
+    }
+}
+
+/// Bytes as slowly as they can come.
+struct OneByOne<'a>(&'a [u8]);
+
+impl std::io::Read for OneByOne<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let Some((first, rest)) = self.0.split_first() else { return Ok(0) };
+        buffer[0] = *first;
+        self.0 = rest;
+        Ok(1)
+    }
+}
+
+#[test]
+fn rows_are_cut_where_they_end_whatever_stands_in_them() {
+    assert_eq!(frames("[]"), (vec![], None));
+    assert_eq!(frames(""), (vec![], None));
+    let rows = vec![r#"{"a":"}]\"{"}"#.to_owned(), "null".to_owned(), r#"{"b":{"c":[1]}}"#.to_owned()];
+    assert_eq!(
+        frames(&format!("\u{feff} [ {} ]\n", rows.join(" ,\n")).replace(" ,\n{\"b", ",{\"b")),
+        (rows.clone(), None)
+    );
+    let lines = vec![r#"{"a":1}"#.to_owned(), "{broken".to_owned(), r#"{"b":2}"#.to_owned()];
+    assert_eq!(frames(&format!("{}\n", lines.join("\n\n"))), (lines, None));
+}
+
+#[test]
+fn a_file_that_is_cut_off_keeps_what_came_before() {
+    for end in ["", ",", ",{\"a\":", ",{\"a\":\"tex"] {
+        let (rows, broken) = frames(&format!("[{{\"a\":1}}{end}"));
+        assert_eq!((rows.len(), broken), (1, Some(("the file is cut off here", 2))), "{end}");
+    }
+    assert_eq!(frames("[{\"a\":1}}").1, Some(("this is no JSON", 2)));
+    let endless = format!("[{{\"a\":1}},{{\"a\":\"{}", "x".repeat(3 << 20));
+    let mut frames = Frames::new(endless.as_bytes());
+    assert!(matches!(frames.next(), Next::Row(..)));
+    assert!(matches!(frames.next(), Next::Broken("no row ends within a megabyte", Position { row: 2, .. })));
+    assert_eq!(frames.next(), Next::End);
+}
+
+fn row(json: &Value) -> Result<(Value, Kind), String> {
+    let text = json.to_string();
+    let wire = Wire::read(text.as_bytes())?;
+    let kind = wire.kind().ok_or("no kind")?;
+    let shown = match wire.row(NOW)? {
+        Row::Played(played) => json!([
+            played.at,
+            played.precision,
+            played.ms_played,
+            played.track.uri,
+            played.track.name,
+            played.track.artists.iter().map(|(_, name)| name.as_ref()).collect::<Vec<_>>(),
+        ]),
+        Row::Podcast(_) => json!("podcast"),
+        Row::Audiobook(_) => json!("audiobook"),
+        Row::WithoutTrack(_) => json!("without"),
+    };
+    Ok((shown, kind))
+}
+
+#[test]
+fn every_shape_is_read() {
+    let extended = json!({"ts":"2020-05-06T18:43:21Z","ms_played":2000,"username":"u","offline_timestamp":0,
+        "master_metadata_track_name":"T","master_metadata_album_artist_name":"A",
+        "spotify_track_uri":"spotify:track:x","episode_name":null,"shuffle":null});
+    let shown = json!(["2020-05-06T18:43:21.000Z", "second", 2000, "spotify:track:x", "T", ["A"]]);
+    assert_eq!(row(&extended), Ok((shown, Kind::Extended)));
+    let account = json!({"endTime":"2024-05-06 18:43","artistName":"A","trackName":"T","msPlayed":5});
+    let shown = json!(["2024-05-06T18:43:00.000Z", "minute", 5, null, "T", ["A"]]);
+    assert_eq!(row(&account), Ok((shown, Kind::Account)));
+    let other = |more: Value| {
+        let mut all = json!({"ts":"2020-05-06T18:43:21Z","ms_played":1});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row(&all).unwrap().0
+    };
+    assert_eq!(other(json!({"episode_name":"E","spotify_episode_uri":"spotify:episode:e"})), "podcast");
+    assert_eq!(other(json!({"audiobook_title":"B","spotify_episode_uri":null})), "audiobook");
+    assert_eq!(other(json!({"master_metadata_track_name":null})), "without");
+    let account =
+        |field: &str| row(&json!({"endTime":"2024-05-06 18:43","msPlayed":5,(field):"X"})).unwrap().0;
+    assert_eq!(account("podcastName"), "podcast");
+    assert_eq!(account("audiobookName"), "audiobook");
+    let listen = json!({"listened_at":1_770_091_506,"track_metadata":{"artist_name":"A","track_name":"T",
+        "additional_info":{"submission_client":"longplay","spotify_id":"https://open.spotify.com/track/x"}}});
+    let shown = json!(["2026-02-03T04:05:06.000Z", "second", null, "spotify:track:x", "T", ["A"]]);
+    assert_eq!(row(&listen), Ok((shown, Kind::Own)));
+}
+
+#[test]
+fn what_can_not_be_is_refused_in_words_without_values() {
+    let extended =
+        |ts: &str, ms: Value| row(&json!({"ts":ts,"ms_played":ms,"spotify_track_uri":"x"})).unwrap_err();
+    let good = "2020-05-06T18:43:21Z";
+    assert_eq!(extended("1999-05-06T18:43:21Z", json!(1)), "its time is before Spotify was");
+    assert_eq!(extended("2099-05-06T18:43:21Z", json!(1)), "its time lies in the future");
+    assert_eq!(extended("yesterday", json!(1)), "its time can't be read");
+    assert_eq!(extended(good, json!(-1)), "nothing is played for so long");
+    assert_eq!(extended(good, json!(i64::MAX)), "nothing is played for so long");
+    assert_eq!(extended(good, json!("1")), "a field has another type than it should");
+    assert_eq!(Wire::read(b"{\"ts\":").unwrap_err(), "it is no JSON object");
+}
+
+#[test]
+fn how_exact_our_own_files_are_shows_in_their_times() {
+    let of = |at: &str, source, has_uri| precision_of(Timestamp::parse(at).unwrap(), source, has_uri);
+    assert_eq!(of("2020-01-01T00:00:00Z", Source::Api, true), Precision::Millisecond);
+    assert_eq!(of("2020-01-01T00:00:07Z", Source::Import, true), Precision::Second);
+    assert_eq!(of("2020-01-01T00:00:00Z", Source::Import, true), Precision::Second);
+    assert_eq!(of("2020-01-01T00:00:00.002Z", Source::Import, false), Precision::Minute);
+    assert_eq!(of("2020-01-01T00:00:00.777Z", Source::Import, true), Precision::Millisecond);
+}
+
+fn written(files: &[(&str, String)]) -> (tempfile::TempDir, Plan) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let plan = plan(&[PathBuf::from(folder.path())]).unwrap();
+    (folder, plan)
+}
+
+fn minute(n: i64) -> String {
+    let at = Timestamp::from_millis(1_600_000_000_000 + n * 60_000);
+    format!(
+        r#"{{"ts":"{}","ms_played":40000,"spotify_track_uri":"spotify:track:{}"}}"#,
+        at.utc().format("%FT%TZ"),
+        n % 7
+    )
+}
+
+/// The batches of a plan.
+fn batches(plan: &Plan) -> (Vec<Value>, Collected) {
+    let mut batches = Vec::new();
+    let collected = read(plan, Some(ImportId(1)), NOW, &mut |step| {
+        if let Step::Batch(body, rows) = step {
+            let batch: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(batch["rows"].as_array().unwrap().len(), rows);
+            batches.push(batch);
+        }
+        true
+    });
+    (batches, collected)
+}
+
+#[test]
+fn batches_are_in_the_order_of_time_over_all_files_and_end_where_nothing_is_near() {
+    let rows = |range: std::ops::Range<i64>| {
+        // Every hundredth row an hour's silence follows; the latest come first.
+        let rows: Vec<String> = range.rev().map(|n| minute(n + n / 100 * 60)).collect();
+        format!("[{}]", rows.join(","))
+    };
+    let (_folder, plan) =
+        written(&[("endsong_0.json", rows(5_000..12_000)), ("endsong_1.json", rows(0..5_000))]);
+    let (batches, collected) = batches(&plan);
+    assert_eq!((collected.counts.read, collected.counts.unreadable), (12_000, 0));
+    let times: Vec<Vec<i64>> = batches
+        .iter()
+        .map(|batch| {
+            batch["rows"].as_array().unwrap().iter().map(|row| row["at"].as_i64().unwrap()).collect()
+        })
+        .collect();
+    assert!(times.concat().is_sorted());
+    assert_eq!(times.concat().len(), 12_000);
+    assert_eq!(times.len(), 3, "{:?}", times.iter().map(Vec::len).collect::<Vec<_>>());
+    for pair in times.windows(2) {
+        assert!(pair[1][0] - pair[0][pair[0].len() - 1] > 3_600_000);
+    }
+    assert!(batches.iter().all(|batch| batch["tracks"].as_array().unwrap().len() == 7));
+    assert_eq!(collected.covered.len(), 1);
+    assert_eq!(collected.covered[0].from.as_millis(), times[0][0]);
+}
+
+#[test]
+fn a_part_that_is_cut_off_covers_nothing() {
+    let (_folder, plan) = written(&[
+        ("endsong_0.json", format!("[{},{}]", minute(0), minute(90))),
+        ("endsong_1.json", format!("[{},{}", minute(10), minute(20))),
+    ]);
+    let (_, collected) = batches(&plan);
+    assert_eq!((collected.counts.read, collected.counts.unreadable), (5, 1));
+    assert_eq!(collected.covered, []);
+    assert_eq!(collected.troubles[0].row, 3);
+}
+
+#[test]
+fn the_same_files_have_the_same_digest_wherever_they_lie() {
+    let file = format!("[{}]", minute(0));
+    let (_one, first) = written(&[("endsong_0.json", file.clone())]);
+    let (_two, second) = written(&[("endsong_7.json", file), ("notes.json", "{}".to_owned())]);
+    let (_three, third) = written(&[("endsong_0.json", format!("[{}]", minute(1)))]);
+    assert_eq!(first.digest().unwrap(), second.digest().unwrap());
+    assert_ne!(first.digest().unwrap(), third.digest().unwrap());
+    assert_eq!((second.inputs.len(), second.passed_over), (1, 1));
+}

@@ -1,0 +1,133 @@
+//! What an import of somebody's own data is made of: its rows and the tracks they are of, and what became of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::merge::Precision;
+use super::{Source, Timestamp, Track};
+
+/// 2006-01-01: Spotify is no older.
+pub const OLDEST_PLAY: Timestamp = Timestamp::from_millis(1_136_073_600_000);
+
+/// The number of an import, over all users.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(transparent)]
+pub struct ImportId(pub i64);
+
+/// A track that rows are of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ImportedTrack {
+    /// All that the file tells of it.
+    pub track: Track,
+    /// Whether longplay itself wrote the file: it is kept as it stands there, and nothing is added.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub exact: bool,
+}
+
+/// A row: one play, as the file has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ImportRow {
+    /// The end of the play, in milliseconds since 1970; what is finer than the precision tells plays of a track apart.
+    pub at: i64,
+    /// How exact that is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
+    /// Which of the batch's tracks, from 0.
+    pub track: usize,
+    /// For how long it was played; absent where the file doesn't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms_played: Option<i64>,
+    /// Which part of the import it stands in, from 0: rows that are alike in one part, to the minute, are two plays.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub part: u32,
+    /// Where the play is known from; a privacy export's are `import`.
+    #[serde(default = "import", skip_serializing_if = "is_import")]
+    pub source: Source,
+    /// The playlist, album or artist it was played from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_uri: Option<String>,
+    /// Whether it is a play however short it is: longplay's own files hold nothing else.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub play: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn import() -> Source {
+    Source::Import
+}
+
+fn is_import(source: &Source) -> bool {
+    *source == Source::Import
+}
+
+/// What became of a batch of rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Taken {
+    /// New plays.
+    pub imported: i64,
+    /// Plays that the archive has, from the API or from an import.
+    pub already_there: i64,
+    /// Rows shorter than `archive.import_threshold`, kept apart.
+    pub below_threshold: i64,
+}
+
+impl std::ops::AddAssign for Taken {
+    fn add_assign(&mut self, other: Self) {
+        self.imported += other.imported;
+        self.already_there += other.already_there;
+        self.below_threshold += other.below_threshold;
+    }
+}
+
+/// What became of every row of an import; but for `gaps_closed` the numbers add up to `read`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ImportCounts {
+    /// Rows of all files.
+    pub read: i64,
+    /// New plays.
+    pub imported: i64,
+    /// Plays that the archive has, from the API, from an import, or from another row.
+    pub already_there: i64,
+    /// Rows shorter than `archive.import_threshold`, kept apart.
+    pub below_threshold: i64,
+    /// Episodes of podcasts.
+    pub podcasts: i64,
+    /// Chapters of audiobooks.
+    pub audiobooks: i64,
+    /// Rows that name nothing that was played.
+    pub without_track: i64,
+    /// Rows that can't be read.
+    pub unreadable: i64,
+    /// Gaps that lie wholly within what the files cover.
+    pub gaps_closed: i64,
+}
+
+/// A stretch of which an export has everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Covered {
+    /// The first row.
+    pub from: Timestamp,
+    /// The last row.
+    pub to: Timestamp,
+}
+
+/// What an undone import took with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Undone {
+    /// Plays that it had added.
+    pub plays: i64,
+    /// Short rows that it had added.
+    pub short_plays: i64,
+    /// Plays of which it had told more, and that are as they were before.
+    pub restored: i64,
+    /// Gaps that it had closed, and that are open again.
+    pub gaps: i64,
+}

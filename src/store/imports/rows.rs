@@ -1,0 +1,331 @@
+//! What becomes of a batch of rows: matched with what is known around their times, and written with few statements.
+
+use std::collections::{HashMap, HashSet};
+
+use super::super::Result;
+use super::super::sql::{Bind as _, Session, params, table};
+use super::{ImportBatch, state, tracks};
+use crate::domain::merge::{Heard, Merged, Precision, REACH, Recording, merge};
+use crate::domain::{ImportId, ImportRow, Taken, Timestamp, UserId};
+
+/// Which rows are matched and kept together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Plays,
+    /// Rows below the threshold.
+    Apart,
+}
+
+/// Answers what became of the rows; `None`: the import is not open.
+pub async fn take(session: &mut Session, batch: &ImportBatch) -> Result<Option<Taken>> {
+    if let Some(import) = batch.import {
+        session.lock_user(batch.user).await?;
+        if state(session, import).await? != Some((batch.user, "open".to_owned())) {
+            return Ok(None);
+        }
+    }
+    let numbers = tracks::numbers(session, &batch.tracks, batch.import.is_some()).await?;
+    let least = i64::try_from(batch.threshold.as_millis()).unwrap_or(i64::MAX);
+    let is_short = |row: &&ImportRow| !row.play && row.ms_played.is_some_and(|ms| ms < least);
+    let (short, plays): (Vec<&ImportRow>, Vec<&ImportRow>) = batch.rows.iter().partition(is_short);
+    let mut words = Words {
+        of: HashMap::new(),
+        here: numbers
+            .iter()
+            .zip(&batch.tracks)
+            .map(|(id, track)| (*id, Recording::of(&track.track)))
+            .collect(),
+    };
+    let imported = keep(session, batch, &plays, &numbers, &mut words, Kept::Plays).await?;
+    keep(session, batch, &short, &numbers, &mut words, Kept::Apart).await?;
+    let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
+    Ok(Some(Taken {
+        imported: count(imported),
+        already_there: count(plays.len() - imported),
+        below_threshold: count(short.len()),
+    }))
+}
+
+/// By what tracks are recognised, those of the archive and those of the batch.
+struct Words {
+    of: HashMap<i64, Recording>,
+    here: HashMap<i64, Recording>,
+}
+
+impl Words {
+    fn get(&self, track: i64) -> Option<&Recording> {
+        self.of.get(&track).or_else(|| self.here.get(&track))
+    }
+}
+
+/// Merges rows into what is there; answers how many are new.
+async fn keep(
+    session: &mut Session,
+    batch: &ImportBatch,
+    rows: &[&ImportRow],
+    numbers: &[i64],
+    words: &mut Words,
+    kept: Kept,
+) -> Result<usize> {
+    let (Some(first), Some(last)) =
+        (rows.iter().map(|row| row.at).min(), rows.iter().map(|row| row.at).max())
+    else {
+        return Ok(0);
+    };
+    let known = known(session, batch.user, first - REACH, last + REACH, kept).await?;
+    let ids: Vec<i64> = known.iter().map(|(track, _)| *track).collect();
+    let unread: HashSet<i64> = ids.iter().copied().filter(|id| !words.of.contains_key(id)).collect();
+    let unread: Vec<i64> = unread.into_iter().collect();
+    words.of.extend(tracks::recordings(session, &unread).await?);
+
+    // Tracks by number from 0: first those of the known plays, then those of the batch.
+    let mut places: HashMap<i64, usize> = HashMap::new();
+    let mut listed: Vec<i64> = Vec::new();
+    let mut place = |id: i64| {
+        *places.entry(id).or_insert_with(|| {
+            listed.push(id);
+            listed.len() - 1
+        })
+    };
+    let known: Vec<Heard> =
+        known.into_iter().map(|(id, heard)| Heard { track: place(id), ..heard }).collect();
+    let heard: Vec<Heard> = rows
+        .iter()
+        .map(|row| Heard {
+            at: Timestamp::from_millis(row.at),
+            precision: row.precision,
+            track: place(numbers[row.track]),
+            ms_played: row.ms_played,
+            part: row.part,
+        })
+        .collect();
+    let recordings: Vec<Option<&Recording>> = listed.iter().map(|id| words.get(*id)).collect();
+    let same = |a: usize, b: usize| match (recordings[a], recordings[b]) {
+        (Some(a), Some(b)) => a.is(b),
+        _ => false,
+    };
+    let (merged, new) = merge(&known, &heard, same);
+    if let Some(import) = batch.import {
+        let writing = Writing { user: batch.user, import, known: &known, listed: &listed, rows, kept };
+        writing.all(session, &merged).await?;
+    }
+    Ok(new.into_iter().filter(|new| *new).count())
+}
+
+/// What is known between these moments, with the tracks' numbers.
+async fn known(
+    session: &mut Session,
+    user: UserId,
+    from: i64,
+    to: i64,
+    kept: Kept,
+) -> Result<Vec<(i64, Heard)>> {
+    let sql = match kept {
+        Kept::Plays => {
+            "SELECT played_at, track_id, precision_ms, ms_played FROM plays
+             WHERE user_id = $1 AND played_at >= $2 AND played_at <= $3 ORDER BY played_at, track_id"
+        }
+        Kept::Apart => {
+            "SELECT played_at, track_id, precision_ms, ms_played FROM short_plays
+             WHERE user_id = $1 AND played_at >= $2 AND played_at <= $3 ORDER BY played_at, track_id"
+        }
+    };
+    session
+        .all(sql, params![user, from, to], |row| {
+            let heard = Heard {
+                at: row.get("played_at")?,
+                precision: Precision::of_millis(row.maybe("precision_ms")?.unwrap_or(1)),
+                track: 0,
+                ms_played: row.maybe("ms_played")?,
+                part: 0,
+            };
+            Ok((row.get("track_id")?, heard))
+        })
+        .await
+}
+
+struct Writing<'a> {
+    user: UserId,
+    import: ImportId,
+    known: &'a [Heard],
+    /// The tracks' numbers by place.
+    listed: &'a [i64],
+    rows: &'a [&'a ImportRow],
+    kept: Kept,
+}
+
+impl Writing<'_> {
+    async fn all(&self, session: &mut Session, merged: &[Merged]) -> Result<()> {
+        let changed: Vec<(&Heard, &Heard)> = merged
+            .iter()
+            .filter(|play| play.row.is_some() || play.lengthened)
+            .filter_map(|play| Some((&self.known[play.known?], &play.heard)))
+            .collect();
+        if !changed.is_empty() {
+            self.note_changes(session, &changed).await?;
+        }
+        let lengthened: Vec<&Heard> = merged
+            .iter()
+            .filter(|play| play.known.is_some() && play.row.is_none() && play.lengthened)
+            .map(|play| &play.heard)
+            .collect();
+        if !lengthened.is_empty() {
+            self.lengthen(session, &lengthened).await?;
+        }
+        let replaced: Vec<&Heard> = merged
+            .iter()
+            .filter(|play| play.row.is_some())
+            .filter_map(|play| Some(&self.known[play.known?]))
+            .collect();
+        if !replaced.is_empty() {
+            self.delete(session, &replaced).await?;
+        }
+        let added: Vec<(&Heard, &ImportRow)> =
+            merged.iter().filter_map(|play| Some((&play.heard, self.rows[play.row?]))).collect();
+        if added.is_empty() {
+            return Ok(());
+        }
+        self.insert(session, &added).await?;
+        if self.kept == Kept::Plays {
+            let more = i64::try_from(added.len() - replaced.len()).unwrap_or(i64::MAX);
+            self.count(session, more, &added).await?;
+        }
+        Ok(())
+    }
+
+    fn track(&self, heard: &Heard) -> i64 {
+        self.listed[heard.track]
+    }
+
+    /// Keeps what an undoing needs. What the import added itself needs nothing; what it changed twice is as it was before
+    /// the first time.
+    async fn note_changes(&self, session: &mut Session, changed: &[(&Heard, &Heard)]) -> Result<()> {
+        let rows = || {
+            table![
+                changed;
+                |(old, _)| old.at,
+                |(old, _)| self.track(old),
+                |(_, new)| new.at,
+                |(_, new)| self.track(new)
+            ]
+        };
+        let short = self.kept == Kept::Apart;
+        session
+            .run(
+                "UPDATE import_changes SET played_at = listed.at, track_id = listed.track
+                 FROM rows($4 AS listed: old_at BIGINT, old_track BIGINT, at BIGINT, track BIGINT)
+                 WHERE import_changes.user_id = $1 AND import_changes.import_id = $2
+                   AND import_changes.short = $3 AND import_changes.played_at = listed.old_at
+                   AND import_changes.track_id = listed.old_track",
+                vec![self.user.bind(), self.import.bind(), short.bind(), rows()],
+            )
+            .await?;
+        let sql = match self.kept {
+            Kept::Plays => {
+                "INSERT INTO import_changes (user_id, import_id, short, played_at, track_id, old_played_at,
+                   old_track_id, old_context_uri, old_import_id, old_ms_played, old_precision_ms)
+                 SELECT $1, $2, $3, listed.at, listed.track, plays.played_at, plays.track_id, plays.context_uri,
+                   plays.import_id, plays.ms_played, plays.precision_ms
+                 FROM rows($4 AS listed: old_at BIGINT, old_track BIGINT, at BIGINT, track BIGINT)
+                   JOIN plays ON plays.user_id = $1 AND plays.played_at = listed.old_at
+                     AND plays.track_id = listed.old_track
+                 WHERE plays.import_id IS DISTINCT FROM $2
+                 ON CONFLICT (user_id, import_id, short, played_at, track_id) DO NOTHING"
+            }
+            Kept::Apart => {
+                "INSERT INTO import_changes (user_id, import_id, short, played_at, track_id, old_played_at,
+                   old_track_id, old_context_uri, old_import_id, old_ms_played, old_precision_ms)
+                 SELECT $1, $2, $3, listed.at, listed.track, plays.played_at, plays.track_id, plays.context_uri,
+                   plays.import_id, plays.ms_played, plays.precision_ms
+                 FROM rows($4 AS listed: old_at BIGINT, old_track BIGINT, at BIGINT, track BIGINT)
+                   JOIN short_plays AS plays ON plays.user_id = $1 AND plays.played_at = listed.old_at
+                     AND plays.track_id = listed.old_track
+                 WHERE plays.import_id IS DISTINCT FROM $2
+                 ON CONFLICT (user_id, import_id, short, played_at, track_id) DO NOTHING"
+            }
+        };
+        session.run(sql, vec![self.user.bind(), self.import.bind(), short.bind(), rows()]).await?;
+        Ok(())
+    }
+
+    async fn lengthen(&self, session: &mut Session, plays: &[&Heard]) -> Result<()> {
+        let sql = match self.kept {
+            Kept::Plays => {
+                "UPDATE plays SET ms_played = listed.ms
+                 FROM rows($2 AS listed: at BIGINT, track BIGINT, ms BIGINT)
+                 WHERE plays.user_id = $1 AND plays.played_at = listed.at AND plays.track_id = listed.track"
+            }
+            Kept::Apart => {
+                "UPDATE short_plays SET ms_played = listed.ms
+                 FROM rows($2 AS listed: at BIGINT, track BIGINT, ms BIGINT)
+                 WHERE short_plays.user_id = $1 AND short_plays.played_at = listed.at
+                   AND short_plays.track_id = listed.track"
+            }
+        };
+        let rows = table![plays; |play| play.at, |play| self.track(play), |play| play.ms_played];
+        session.run(sql, vec![self.user.bind(), rows]).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, session: &mut Session, plays: &[&Heard]) -> Result<()> {
+        let sql = match self.kept {
+            Kept::Plays => {
+                "DELETE FROM plays WHERE user_id = $1 AND (played_at, track_id) IN
+                   (SELECT listed.at, listed.track FROM rows($2 AS listed: at BIGINT, track BIGINT))"
+            }
+            Kept::Apart => {
+                "DELETE FROM short_plays WHERE user_id = $1 AND (played_at, track_id) IN
+                   (SELECT listed.at, listed.track FROM rows($2 AS listed: at BIGINT, track BIGINT))"
+            }
+        };
+        let rows = table![plays; |play| play.at, |play| self.track(play)];
+        session.run(sql, vec![self.user.bind(), rows]).await?;
+        Ok(())
+    }
+
+    /// Nothing of these is there: all that is known around them was read in this transaction.
+    async fn insert(&self, session: &mut Session, added: &[(&Heard, &ImportRow)]) -> Result<()> {
+        let sql = match self.kept {
+            Kept::Plays => {
+                "INSERT INTO plays
+                   (user_id, import_id, played_at, track_id, ms_played, precision_ms, source, context_uri)
+                 SELECT $1, $2, listed.at, listed.track, listed.ms, listed.precision, listed.source, listed.context
+                 FROM rows($3 AS listed: at BIGINT, track BIGINT, ms BIGINT, precision BIGINT, source TEXT, context TEXT)"
+            }
+            Kept::Apart => {
+                "INSERT INTO short_plays
+                   (user_id, import_id, played_at, track_id, ms_played, precision_ms, source, context_uri)
+                 SELECT $1, $2, listed.at, listed.track, listed.ms, listed.precision, listed.source, listed.context
+                 FROM rows($3 AS listed: at BIGINT, track BIGINT, ms BIGINT, precision BIGINT, source TEXT, context TEXT)"
+            }
+        };
+        let coarse =
+            |heard: &Heard| (heard.precision > Precision::Millisecond).then_some(heard.precision.millis());
+        let rows = table![
+            added;
+            |(heard, _)| heard.at,
+            |(heard, _)| self.track(heard),
+            |(heard, _)| heard.ms_played,
+            |(heard, _)| coarse(heard),
+            |(_, row)| row.source,
+            |(_, row)| row.context_uri.as_deref()
+        ];
+        session.run(sql, vec![self.user.bind(), self.import.bind(), rows]).await?;
+        Ok(())
+    }
+
+    async fn count(&self, session: &mut Session, more: i64, added: &[(&Heard, &ImportRow)]) -> Result<()> {
+        let coarse = added.iter().filter(|(heard, _)| heard.precision > Precision::Millisecond);
+        let newest = coarse.map(|(heard, _)| heard.at).max();
+        session
+            .run(
+                "UPDATE users SET plays = plays + $2,
+                   imported_until = CASE WHEN imported_until >= $3 THEN imported_until
+                     ELSE COALESCE($3, imported_until) END
+                 WHERE id = $1",
+                params![self.user, more, newest],
+            )
+            .await?;
+        Ok(())
+    }
+}
