@@ -22,9 +22,10 @@ static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 /// What each connection is told first. `on` is what makes a commit durable, whatever the server's default is. The
 /// limits let go of a statement or a lock that nobody waits for any more. What a page names is looked up by its key
 /// rather than by reading a whole table, which the planner takes for cheaper while it thinks of turning disks. To compile
-/// a statement that takes a tenth of a second takes longer than that.
+/// a statement that takes a tenth of a second takes longer than that, and so does a sort on the disk.
 const SESSION: &str = "SET synchronous_commit = on; SET statement_timeout = '25s'; SET lock_timeout = '10s';
-     SET random_page_cost = 1.1; SET jit = off; SET idle_in_transaction_session_timeout = '60s'; SET TIME ZONE 'UTC'";
+     SET random_page_cost = 1.1; SET jit = off; SET work_mem = '32MB';
+     SET idle_in_transaction_session_timeout = '60s'; SET TIME ZONE 'UTC'";
 /// The same for a migration, which takes as long as there is data, and as the locks that it needs are held.
 pub(super) const MIGRATION: &str =
     "SET synchronous_commit = on; SET statement_timeout = 0; SET lock_timeout = 0;

@@ -40,15 +40,19 @@ macro_rules! ranked {
     };
 }
 
+/// What is left is named one by one, since PostgreSQL takes it for much, and would read every name there is.
 const ARTISTS: &str = concat!(
     ranked!(
         "track_artists.artist_id",
         "track_artists WHERE track_artists.track_id = listed.track_id",
         "track_artists.artist_id"
     ),
-    "SELECT artists.name, artists.uri, likely.plays, likely.ms, '[]' AS artists
-     FROM likely JOIN artists ON artists.id = likely.id
-     ORDER BY likely.plays DESC, artists.name, artists.id LIMIT $6"
+    "SELECT best.name, artists.uri, best.plays, best.ms, '[]' AS artists
+     FROM (SELECT likely.id, likely.plays, likely.ms,
+             (SELECT artists.name FROM artists WHERE artists.id = likely.id) AS name
+           FROM likely ORDER BY plays DESC, name, id LIMIT $6) AS best
+       JOIN artists ON artists.id = best.id
+     ORDER BY best.plays DESC, best.name, best.id"
 );
 
 const TRACKS: &str = concat!(
@@ -57,13 +61,14 @@ const TRACKS: &str = concat!(
         "tracks WHERE tracks.id = listed.track_id",
         "COALESCE(tracks.isrc, tracks.key)"
     ),
-    "SELECT best.name, best.uri, best.plays, best.ms,
+    "SELECT best.name, tracks.uri, best.plays, best.ms,
        (SELECT names(artists.name ORDER BY track_artists.position)
         FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
         WHERE track_artists.track_id = best.id) AS artists
-     FROM (SELECT tracks.id, tracks.name, tracks.uri, likely.plays, likely.ms
-           FROM likely JOIN tracks ON tracks.id = likely.id
-           ORDER BY likely.plays DESC, tracks.name, tracks.id LIMIT $6) AS best
+     FROM (SELECT likely.id, likely.plays, likely.ms,
+             (SELECT tracks.name FROM tracks WHERE tracks.id = likely.id) AS name
+           FROM likely ORDER BY plays DESC, name, id LIMIT $6) AS best
+       JOIN tracks ON tracks.id = best.id
      ORDER BY best.plays DESC, best.name, best.id"
 );
 
@@ -73,15 +78,16 @@ const ALBUMS: &str = concat!(
         "tracks WHERE tracks.id = listed.track_id AND tracks.album_id IS NOT NULL",
         "tracks.album_id"
     ),
-    "SELECT best.name, best.uri, best.plays, best.ms,
+    "SELECT best.name, albums.uri, best.plays, best.ms,
        (SELECT names(leads.name ORDER BY leads.name)
         FROM (SELECT DISTINCT artists.name FROM tracks
                 JOIN track_artists ON track_artists.track_id = tracks.id AND track_artists.position = 0
                 JOIN artists ON artists.id = track_artists.artist_id
               WHERE tracks.album_id = best.id) AS leads) AS artists
-     FROM (SELECT albums.id, albums.name, albums.uri, likely.plays, likely.ms
-           FROM likely JOIN albums ON albums.id = likely.id
-           ORDER BY likely.plays DESC, albums.name, albums.id LIMIT $6) AS best
+     FROM (SELECT likely.id, likely.plays, likely.ms,
+             (SELECT albums.name FROM albums WHERE albums.id = likely.id) AS name
+           FROM likely ORDER BY plays DESC, name, id LIMIT $6) AS best
+       JOIN albums ON albums.id = best.id
      ORDER BY best.plays DESC, best.name, best.id"
 );
 
