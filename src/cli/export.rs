@@ -9,12 +9,11 @@ use super::exit::CliError;
 use super::exit::Exit;
 use super::meter::{Meter, size};
 use super::output::{note, print_bytes};
-use super::time::Moment;
 use super::whole_file::WholeFile;
 use crate::archive::export::Format;
 use crate::config::Place;
 use crate::control::api::ExportQuery;
-use crate::domain::UserName;
+use crate::domain::{Moment, UserName};
 
 /// Write out a user's archive, oldest first
 ///
@@ -27,7 +26,8 @@ use crate::domain::UserName;
 /// it was where the export fails. Texts in CSV are written as they are: a title that begins with =,
 /// + or @ is taken for a formula by some spreadsheets, so import such a file there as text.
 ///
-/// A time is RFC 3339 (2026-11-21T20:30:00Z), a date (its first moment here), or an age (30m, 24h, 7d).
+/// A time is a date or a time of the user's zone (2026-11-21, 2026-11-21T20:30), RFC 3339
+/// (2026-11-21T20:30:00Z), or an age (30m, 24h, 7d).
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -69,8 +69,8 @@ impl Export {
                 Written::Csv => Format::Csv,
                 Written::Listenbrainz => Format::Listenbrainz,
             },
-            since: self.since.map(Moment::resolved),
-            until: self.until.map(Moment::resolved),
+            since: self.since,
+            until: self.until,
         };
         // Before the command becomes whoever owns the archive.
         let mut file = self.output.as_deref().map(WholeFile::create).transpose()?;

@@ -57,6 +57,12 @@ impl Service {
         let counts = self.parts().store.end_import(&end).await?.ok_or_else(|| not_open(import))?;
         if let Some(import) = import {
             tracing::info!(user = %name, "import {} of {name} added {} plays", import.0, counts.imported);
+            let (service, name) = (self.clone(), name.clone());
+            self.spawn(async move {
+                if let Err(problem) = service.count_for_readers(&name).await {
+                    tracing::debug!(user = %name, "the next reader counts: {}", problem.detail);
+                }
+            });
         }
         Ok(ImportDone { import, counts })
     }

@@ -21,14 +21,14 @@ const MOST_TOP: i64 = 1_000;
 const AHEAD: Duration = Duration::from_secs(86_400);
 
 /// Whose archive is read, and how their clocks go.
-struct Reader {
-    user: UserId,
+pub(super) struct Reader {
+    pub user: UserId,
     zone: Tz,
     now: Timestamp,
 }
 
 impl Reader {
-    fn moment(&self, moment: Option<Moment>) -> Option<Timestamp> {
+    pub fn moment(&self, moment: Option<Moment>) -> Option<Timestamp> {
         moment.map(|moment| moment.seen_from(self.now, &self.zone))
     }
 
@@ -88,7 +88,7 @@ impl Service {
         Ok(())
     }
 
-    async fn reader(&self, name: &UserName) -> Result<Reader, Problem> {
+    pub(super) async fn reader(&self, name: &UserName) -> Result<Reader, Problem> {
         let now = self.parts().clock.now();
         let known =
             self.roster().find(name).map(|known| (known.id, known.timezone.as_deref().map(str::to_owned)));

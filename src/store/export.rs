@@ -82,7 +82,7 @@ pub(super) async fn read(
     let after = from.after();
     session
         .all(
-            "SELECT page.played_at, page.track_id, page.context_uri, page.source,
+            "SELECT page.played_at, page.track_id, page.context_uri, page.source, page.ms_played,
                tracks.key, tracks.name AS track, tracks.uri, tracks.isrc, tracks.duration_ms,
                albums.name AS album, albums.uri AS album_uri,
                (SELECT names(artists.name ORDER BY track_artists.position)
@@ -91,7 +91,7 @@ pub(super) async fn read(
                (SELECT names(artists.uri ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
                 WHERE track_artists.track_id = tracks.id) AS artist_uris
-             FROM (SELECT played_at, track_id, context_uri, source FROM plays
+             FROM (SELECT played_at, track_id, context_uri, source, ms_played FROM plays
                    WHERE user_id = $1 AND (played_at, track_id) > ($2, $3) AND played_at < $4
                    ORDER BY played_at, track_id LIMIT $5) AS page
                JOIN tracks ON tracks.id = page.track_id LEFT JOIN albums ON albums.id = tracks.album_id
@@ -125,14 +125,9 @@ fn exportable(row: &Row) -> std::result::Result<Exportable, sqlx::Error> {
             source: row.get("source")?,
             artist_uris: row.list("artist_uris")?,
             album_uri: row.maybe("album_uri")?,
-            ms_played: ms_played(row),
+            ms_played: row.maybe("ms_played")?,
         },
     })
-}
-
-/// For how long a play was heard: nothing says so yet of a play that Spotify's Web API has told of.
-fn ms_played(_row: &Row) -> Option<i64> {
-    None
 }
 
 /// A place, for tests.

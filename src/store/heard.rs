@@ -10,7 +10,7 @@ use crate::domain::{Shift, Timestamp, UserId};
 /// How long a play was heard, in milliseconds: the one place that says so.
 macro_rules! heard_ms {
     () => {
-        "COALESCE(tracks.duration_ms, 0)"
+        "COALESCE(plays.ms_played, tracks.duration_ms, 0)"
     };
 }
 pub(super) use heard_ms;

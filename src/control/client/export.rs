@@ -2,8 +2,9 @@
 
 use axum::body::Bytes;
 
+use super::reading::address;
 use super::transport::{Answer, Call};
-use super::{Client, Result, UNLIMITED, with_query, word};
+use super::{Client, Result, UNLIMITED};
 use crate::control::api::ExportQuery;
 use crate::domain::UserName;
 
@@ -23,12 +24,7 @@ impl ByteStream {
 impl Client {
     /// All that is known of a user's plays, oldest first.
     pub async fn export(&self, user: &UserName, query: &ExportQuery) -> Result<ByteStream> {
-        let parameters = [
-            ("format", Some(word(&query.format))),
-            ("since", query.since.map(|t| t.to_string())),
-            ("until", query.until.map(|t| t.to_string())),
-        ];
-        let path = with_query(&format!("/v1/users/{user}/export"), parameters);
+        let path = address(user, "export", query);
         self.good(Call::new("GET", path, UNLIMITED)).await.map(ByteStream)
     }
 }

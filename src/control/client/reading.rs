@@ -49,7 +49,7 @@ impl Client {
 }
 
 /// The address of what is asked of a user; fields that are not given are left out.
-fn address(user: &UserName, what: &str, query: &impl Serialize) -> String {
+pub(super) fn address(user: &UserName, what: &str, query: &impl Serialize) -> String {
     let path = format!("/v1/users/{user}/{what}");
     let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(query) else { return path };
     let mut pairs = url::form_urlencoded::Serializer::new(String::new());

@@ -10,6 +10,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Error, Executor 
 use super::row::{Cell, Kind, Table, quoted};
 use super::{postgres, sqlite};
 
+/// What readers count beforehand: `store/heard.rs` makes it again.
+const MADE_AGAIN: [&str; 3] = ["counted", "heard", "heard_slots"];
+
 pub enum Side {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
@@ -82,12 +85,15 @@ impl Side {
         };
     }
 
-    /// Our tables, and whoever else's, but for what the database and the migrations keep for themselves.
+    /// Our tables, and whoever else's, but for what the database and the migrations keep for themselves, and for what is
+    /// made from other tables.
     pub async fn tables(&mut self) -> Result<Vec<Table>> {
-        match self {
+        let mut tables = match self {
             Self::Sqlite(connection) => sqlite::tables(connection).await,
             Self::Postgres(connection) => postgres::tables(connection).await,
-        }
+        }?;
+        tables.retain(|table| !MADE_AGAIN.contains(&table.name.as_str()));
+        Ok(tables)
     }
 
     /// Every row, one after the other.
