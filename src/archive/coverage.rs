@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 
 use crate::domain::{Coverage, Gap, Timestamp};
 
-/// For each year of the user's zone from the oldest play that is known to when the user was last archived, the newest
-/// first: the part of that time in which no open gap lies. Gaps that overlap count once; one over New Year counts in both.
+/// For each year of the user's zone from the oldest play that Spotify showed to when the user was last archived, the
+/// newest first: the part of that time in which no open gap lies. Gaps that overlap count once; one over New Year counts in both.
 pub fn by_year(oldest: Timestamp, archived: Timestamp, gaps: &[Gap], zone: Tz) -> Vec<Coverage> {
     if archived <= oldest {
         return Vec::new();

@@ -11,7 +11,7 @@ use super::exit::{CliError, Exit};
 use super::output::{note, print, print_json};
 use crate::config::Place;
 use crate::control::api::StatsQuery;
-use crate::domain::{Range, Stats, UserName};
+use crate::domain::{Coverage, Range, Stats, UserName};
 
 /// How wide the longest bar is: a line fits into 80 columns.
 const WIDEST: usize = 42;
@@ -61,6 +61,17 @@ pub fn minutes(ms: i64) -> String {
     (ms / 60_000).to_string()
 }
 
+/// "99.97 % of 2027, 2 gaps": never more than there is.
+fn coverage(of: &Coverage) -> String {
+    let hundredths = (of.covered * 10_000.0).floor() / 100.0;
+    let gaps = match of.gaps {
+        0 => "no gaps".to_owned(),
+        1 => format!("1 gap, {} plays at most", of.at_most),
+        gaps => format!("{gaps} gaps, {} plays at most", of.at_most),
+    };
+    format!("archived: {hundredths:.2} % of {}, {gaps}", of.year)
+}
+
 /// A line of a chart.
 struct Line {
     name: String,
@@ -80,8 +91,8 @@ fn rendered(stats: &Stats) -> String {
         minutes(stats.ms_played),
         stats.timezone
     );
-    if let Some(coverage) = &stats.coverage {
-        let _ = writeln!(text, "{coverage}");
+    for year in &stats.coverage {
+        let _ = writeln!(text, "{}", coverage(year));
     }
     let (title, lines) = by_date(stats);
     chart(&mut text, title, &lines);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use crate::archive::coverage::by_year;
 use crate::domain::{
     Gap, Moment, Range, Stats, Timestamp, TopArtist, TopEntry, UserId, UserName, said, shifts, slot,
 };
@@ -69,7 +70,14 @@ impl Service {
         let begins = first.unwrap_or(reader.now);
         let listening =
             store.listening(reader.user, &shifts(reader.zone, begins, reader.now + AHEAD)).await?;
-        Ok(Stats::of(&listening, reader.zone, since, first))
+        let coverage = match store.claimed(reader.user).await? {
+            Some((shown, archived)) => {
+                let from = since.map_or(shown, |since| since.max(shown));
+                by_year(from, archived, &store.gaps(reader.user).await?, reader.zone)
+            }
+            None => Vec::new(),
+        };
+        Ok(Stats { coverage, ..Stats::of(&listening, reader.zone, since, first) })
     }
 
     /// Counts beforehand what can be, so that the next reader needn't: after many plays came or went.

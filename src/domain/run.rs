@@ -187,7 +187,7 @@ impl GapCause {
 pub struct Coverage {
     /// The year, in the user's zone.
     pub year: i32,
-    /// The part of it, from the oldest known play to the last look, in which no open gap lies; from 0 to 1.
+    /// The part of it, from the oldest play that Spotify showed to the last look, in which no open gap lies; from 0 to 1.
     pub covered: f64,
     /// How many open gaps touch it.
     pub gaps: u64,

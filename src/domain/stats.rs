@@ -7,7 +7,7 @@ use chrono::{Datelike as _, NaiveDate, Offset as _, TimeDelta, TimeZone as _};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{Coverage, Timestamp};
 
 const DAY: i64 = 86_400_000;
 
@@ -89,7 +89,7 @@ pub struct Listening {
 }
 
 /// When a user listened; `longplay stats --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Stats {
     /// The zone of the days and hours.
     pub timezone: String,
@@ -101,8 +101,8 @@ pub struct Stats {
     pub plays: i64,
     /// For how long, in milliseconds: what was played where that is known, else the track's whole length.
     pub ms_played: i64,
-    /// How much of what was heard the archive has; null: unknown.
-    pub coverage: Option<String>,
+    /// How much of each year the archive has, the newest first; none before Spotify has shown a play.
+    pub coverage: Vec<Coverage>,
     /// The days with plays, in order.
     pub days: Vec<DayStats>,
     /// The hours of the day, all 24.
@@ -181,7 +181,7 @@ impl Stats {
             first_played_at: first,
             plays: days.iter().map(|day| day.plays).sum(),
             ms_played: days.iter().map(|day| day.ms_played).sum(),
-            coverage: None,
+            coverage: Vec::new(),
             days,
             hours: (0..24).map(hour).collect(),
             weekdays: weekdays.into(),

@@ -73,6 +73,7 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
                last_run_reason = $5, blocked = NULL,
                newest_played_at = CASE WHEN newest_played_at >= $6 THEN newest_played_at
                  ELSE COALESCE($6, newest_played_at) END,
+               shown_since = COALESCE(shown_since, $10),
                run_owner = CASE WHEN run_owner = $7 THEN NULL ELSE run_owner END,
                run_claim = CASE WHEN run_owner = $7 THEN NULL ELSE run_claim END,
                next_run_at = CASE WHEN run_owner = $7 THEN $8 ELSE next_run_at END
@@ -88,6 +89,7 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
                 page.release.owner,
                 page.release.next,
                 page.run,
+                page.plays.iter().map(|play| play.played_at).min(),
             ],
         )
         .await?;

@@ -44,6 +44,16 @@ pub async fn page(session: &mut Session, user: UserId, query: PlayQuery) -> Resu
     Ok(PlayPage { plays: rows.into_iter().map(|(_, play)| play).collect(), next })
 }
 
+/// From when until when the archive claims to be whole.
+pub async fn claimed(session: &mut Session, user: UserId) -> Result<Option<(Timestamp, Timestamp)>> {
+    let claimed = session
+        .first("SELECT shown_since, last_archived_at FROM users WHERE id = $1", params![user], |row| {
+            Ok((row.maybe("shown_since")?, row.maybe("last_archived_at")?))
+        })
+        .await?;
+    Ok(claimed.and_then(|(since, until): (Option<Timestamp>, Option<Timestamp>)| since.zip(until)))
+}
+
 pub async fn first(
     session: &mut Session,
     user: UserId,

@@ -42,6 +42,9 @@ pub trait ReadStore: Send + Sync + 'static {
     }
     /// When the first play ended that is not older than this.
     async fn first_played(&self, user: UserId, since: Option<Timestamp>) -> Result<Option<Timestamp>>;
+    /// From when until when the archive claims to be whole: from the oldest play that Spotify ever showed to the last page;
+    /// `None`: it has shown none.
+    async fn claimed(&self, user: UserId) -> Result<Option<(Timestamp, Timestamp)>>;
     /// Counts beforehand what was heard until a week ago, or less, where that is not done: a million plays take seconds
     /// once, and what is counted of them then takes milliseconds. `slot`: see [`crate::domain::slot`].
     async fn count(&self, user: UserId, slot: Duration) -> Result<()>;

@@ -73,6 +73,7 @@ watched! {
     ReadStore {}
     page_of_plays(user: UserId, query: PlayQuery) -> PlayPage;
     first_played(user: UserId, since: Option<Timestamp>) -> Option<Timestamp>;
+    claimed(user: UserId) -> Option<(Timestamp, Timestamp)>;
     count(user: UserId, slot: Duration) -> ();
     top(user: UserId, kind: TopKind, since: Option<Timestamp>, limit: i64) -> Vec<TopEntry>;
     listening(user: UserId, shifts: &[Shift]) -> Listening;

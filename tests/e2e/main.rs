@@ -36,6 +36,7 @@ mod private;
 mod quota;
 mod reading;
 mod request;
+mod round;
 mod secret;
 mod setting;
 mod shape;

@@ -20,6 +20,11 @@ impl ReadStore for SqlStore {
         plays::first(&mut session, user, since).await
     }
 
+    async fn claimed(&self, user: UserId) -> Result<Option<(Timestamp, Timestamp)>> {
+        let mut session = self.reading(format!("reading since when user {} is archived", user.0)).await?;
+        plays::claimed(&mut session, user).await
+    }
+
     async fn count(&self, user: UserId, slot: Duration) -> Result<()> {
         let doing = format!("counting the plays of user {}", user.0);
         let mut session = self.reading(doing.clone()).await?;

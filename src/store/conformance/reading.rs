@@ -134,6 +134,9 @@ pub async fn the_first_play_is_known(bench: &Bench) {
     assert_eq!(bench.store.first_played(alice, at(3)).await.unwrap(), at(5));
     assert_eq!(bench.store.first_played(alice, at(10)).await.unwrap(), None);
     assert_eq!(bench.store.first_played(bob, None).await.unwrap(), None);
+    let archived = bench.user("alice").await.last_archived_at;
+    assert_eq!(bench.store.claimed(alice).await.unwrap(), at(2).zip(archived));
+    assert_eq!(bench.store.claimed(bob).await.unwrap(), None);
 }
 
 pub async fn what_is_counted_beforehand_is_what_a_look_at_each_play_says(bench: &Bench) {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::super::{PlayPage, PlayQuery, ReadStore, Result};
 use super::rows::Rows;
 use super::{MemoryStore, archive, catalogue};
-use crate::domain::{Counted, Listening, Shift, Timestamp, TopArtist, TopEntry, TopKind, UserId};
+use crate::domain::{Counted, Listening, Shift, Source, Timestamp, TopArtist, TopEntry, TopKind, UserId};
 
 #[async_trait]
 impl ReadStore for MemoryStore {
@@ -20,6 +20,15 @@ impl ReadStore for MemoryStore {
         self.reading("reading the first play of a user", |rows, _| {
             let mut played = rows.user(user)?.plays.keys().map(|(at, _)| *at);
             played.find(|at| since.is_none_or(|since| *at >= since))
+        })
+        .await
+    }
+
+    async fn claimed(&self, user: UserId) -> Result<Option<(Timestamp, Timestamp)>> {
+        self.reading("reading since when a user is archived", |rows, _| {
+            let row = rows.user(user)?;
+            let mut shown = row.plays.iter().filter(|(_, play)| play.source == Source::Api);
+            Some((shown.next()?.0.0, row.last_archived_at?))
         })
         .await
     }
