@@ -25,6 +25,7 @@ mod output;
 mod pause;
 mod plays;
 mod reload;
+mod replay;
 mod serve;
 mod status;
 mod table;
@@ -97,6 +98,7 @@ enum Command {
     Plays(plays::Plays),
     Top(top::Top),
     Gaps(gaps::Gaps),
+    Replay(replay::Replay),
     Token(token::Token),
     Watch(watch::Watch),
     Doctor(doctor::Doctor),
@@ -138,6 +140,7 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Plays(plays) => wait(plays.run(&place)),
         Command::Top(top) => wait(top.run(&place)),
         Command::Gaps(gaps) => wait(gaps.run(&place)),
+        Command::Replay(replay) => wait(replay.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),
         Command::Doctor(doctor) => wait(doctor.run(&place)),

@@ -1,8 +1,11 @@
 //! What the local API says and hears, as JSON. The same types serve the daemon's routes and the client.
 
+mod replay;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub use self::replay::{ReplayFault, ReplayQuestion, Replayed};
 pub use super::word::Word;
 use crate::domain::{
     AppName, Gap, Generation, Origin, Quota, RunResult, Timestamp, TopKind, UserName, UserState,

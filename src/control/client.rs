@@ -13,6 +13,7 @@ use crate::control::api::{
 };
 use crate::domain::{Gap, Generation, StoredPlay, TopArtist, TopEntry, UserName};
 
+mod replay;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ mod problem;
 mod quota;
 mod reading;
 mod redemption;
+mod replay;
 mod roster;
 mod routes;
 mod runs;

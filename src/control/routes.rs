@@ -1,5 +1,7 @@
 //! The routes: HTTP to the service and back. Every error is `application/problem+json`.
 
+mod replay;
+
 use std::convert::Infallible;
 
 use axum::extract::State;
@@ -45,6 +47,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/users/{name}/top", get(top))
         .route("/v1/users/{name}/top/spotify", get(top_spotify))
         .route("/v1/users/{name}/gaps", get(gaps))
+        .route("/v1/users/{name}/replay", post(replay::replay))
         .route("/v1/logins", post(finish_login))
         .route("/v1/logins/{state}", get(login_state))
         .route("/v1/events", get(events))
@@ -84,6 +87,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         top,
         top_spotify,
         gaps,
+        replay::replay,
         finish_login,
         login_state,
         events,

@@ -4,6 +4,7 @@
 mod custody;
 mod grant;
 mod quota;
+mod raw;
 
 use std::fmt;
 use std::sync::Arc;

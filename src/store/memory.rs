@@ -6,6 +6,7 @@ mod catalogue;
 mod grants;
 mod methods;
 mod quota;
+mod raw;
 mod rows;
 mod runs;
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod meta;
 mod pages;
 mod plays;
 mod quota;
+mod raw;
 mod refreshes;
 mod runs;
 mod users;
@@ -58,6 +59,7 @@ pub use keys::{DaemonSeen, SealedGrant};
 pub use machine::{home_of, machine};
 pub use memory::{Around, MemoryStore, Snapshot};
 pub use quota::{CallsTaken, CallsWanted, DAY, SLOT};
+pub use raw::{PageReplayed, RawPage, RawStore, Replayed};
 pub use record::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
     Intent, LoginProgress, NewLogin, NewTokens, NewUser, PageFacts, PageStored, PendingLogin, PlannedRun,
@@ -117,7 +119,7 @@ pub trait GrantStore: QuotaStore {
 
 /// What every store can do. Times that decide (leases) are the store's own clock's.
 #[async_trait]
-pub trait Store: GrantStore {
+pub trait Store: GrantStore + RawStore {
     /// Connects and migrates. Until this has succeeded every other method does it first, so that a store that comes
     /// back late is usable at once. Answers the deployment: a UUID made by the first migration. What is somebody else's
     /// or a newer longplay's is not touched.

@@ -60,7 +60,7 @@ pub async fn facts(
 
 /// Answers what was new, and gives the user back. A run that has ended stays as it ended, so that this can be repeated.
 pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
-    let new_plays = store_plays(session, page).await?;
+    let new_plays = store_plays(session, page.user, page.run, &page.plays, false).await?;
     // The user's row before the run's, as whoever deletes them takes it.
     let kept = session
         .run(
@@ -120,12 +120,19 @@ async fn recorded(session: &mut Session, page: &PageStored) -> Result<Added> {
     Ok(Added { plays: usize::try_from(new_plays.unwrap_or(0)).unwrap_or(0), gaps })
 }
 
-/// Tracks that are as they are kept are sorted out first: a read costs no write. Of a run that has ended nothing is new.
-async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
-    if page.plays.is_empty() {
+/// Tracks that are as they are kept are sorted out first: a read costs no write. Of a run that has ended nothing is new,
+/// unless it is told that it is `over`.
+pub async fn store_plays(
+    session: &mut Session,
+    user: UserId,
+    run: RunId,
+    plays: &[Play],
+    over: bool,
+) -> Result<u64> {
+    if plays.is_empty() {
         return Ok(0);
     }
-    let rows: Vec<(i64, &Play)> = (0..).zip(&page.plays).collect();
+    let rows: Vec<(i64, &Play)> = (0..).zip(plays).collect();
     let new: Vec<(i64, Option<Kept>)> = session
         .all(
             "SELECT page.n, tracks.id, tracks.name, tracks.isrc, tracks.duration_ms,
@@ -133,17 +140,22 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
                (SELECT names(artists.key || '\n' || artists.name ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
                 WHERE track_artists.track_id = tracks.id) AS artists
-             FROM rows($3 AS page: n BIGINT, track TEXT)
+             FROM rows($4 AS page: n BIGINT, track TEXT)
                LEFT JOIN tracks ON tracks.key = page.track LEFT JOIN albums ON albums.id = tracks.album_id
-             WHERE EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)",
-            vec![page.user.bind(), page.run.bind(), table![rows; |(n, _)| *n, |(_, play)| play.track.key()]],
+             WHERE $3 OR EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)",
+            vec![
+                user.bind(),
+                run.bind(),
+                over.bind(),
+                table![rows; |(n, _)| *n, |(_, play)| play.track.key()],
+            ],
             |row| {
                 let kept = row.maybe::<i64>("id")?.map(|_| Kept::read(row)).transpose()?;
                 Ok((row.get("n")?, kept))
             },
         )
         .await?;
-    let play = |n: i64| page.plays.get(usize::try_from(n).ok()?);
+    let play = |n: i64| plays.get(usize::try_from(n).ok()?);
     let new: Vec<(String, &Play, Option<Kept>)> =
         new.into_iter().filter_map(|(n, kept)| play(n).map(|play| (play.track.key(), play, kept))).collect();
     if new.is_empty() {
@@ -162,8 +174,8 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
              WHERE TRUE
              ON CONFLICT (user_id, played_at, track_id) DO NOTHING",
             vec![
-                page.user.bind(),
-                page.run.bind(),
+                user.bind(),
+                run.bind(),
                 table![
                     new;
                     |(_, play, _)| play.played_at,

@@ -27,6 +27,7 @@ const ROUTES: [(&str, &str); 20] = [
     ("get", "/v1/events"),
     ("post", "/v1/pause"),
     ("post", "/v1/resume"),
+    ("post", "/v1/users/{name}/replay"),
     ("post", "/v1/reload"),
     ("post", "/v1/logins"),
     ("get", "/metrics"),

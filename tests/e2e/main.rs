@@ -29,6 +29,7 @@ mod place;
 mod postgres;
 mod private;
 mod quota;
+mod replay;
 mod request;
 mod secret;
 mod setting;

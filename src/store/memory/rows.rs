@@ -73,6 +73,8 @@ pub struct UserRow {
     pub runs: Vec<Run>,
     pub gaps: Vec<(Gap, RunId)>,
     pub top: Vec<(String, Timestamp)>,
+    /// Spotify's pages as they came, compressed.
+    pub raw: BTreeMap<(Timestamp, RunId), Arc<[u8]>>,
 }
 
 #[derive(Clone)]
@@ -200,6 +202,7 @@ impl Rows {
             runs: Vec::new(),
             gaps: Vec::new(),
             top: Vec::new(),
+            raw: BTreeMap::new(),
         };
         self.users.insert(id, Arc::new(row));
         id
