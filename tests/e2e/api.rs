@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Host, at_once, now};
 
 /// Every route of the product's description.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 21] = [
     ("get", "/v1/status"),
     ("get", "/v1/users"),
     ("get", "/v1/users/{name}"),

@@ -148,7 +148,7 @@ fn nothing_is_kept_unless_it_is_wanted_and_then_no_secret() {
     let empty = host.run(&["replay", "alice"]);
     assert!(empty.code == 0 && empty.stderr.contains("is empty"), "{empty:?}");
     // An answer that is no page, and repeats the token of who asked.
-    let token = host.spotify.access_token("alice").expect("a token");
+    let token = host.token("alice", "").ok()["access_token"].clone();
     let answer = Fault::answer(Reply::new(200, "application/json", json!({"you_are": token}).to_string()));
     host.spotify.inject(Injection::new(Endpoint::Recent, answer));
     host.run(&["archive", "alice"]).ok();
