@@ -58,6 +58,9 @@ _longplay() {
             longplay,reload)
                 cmd="longplay__subcmd__reload"
                 ;;
+            longplay,replay)
+                cmd="longplay__subcmd__replay"
+                ;;
             longplay,resume)
                 cmd="longplay__subcmd__resume"
                 ;;
@@ -120,6 +123,9 @@ _longplay() {
                 ;;
             longplay__subcmd__help,reload)
                 cmd="longplay__subcmd__help__subcmd__reload"
+                ;;
+            longplay__subcmd__help,replay)
+                cmd="longplay__subcmd__help__subcmd__replay"
                 ;;
             longplay__subcmd__help,resume)
                 cmd="longplay__subcmd__help__subcmd__resume"
@@ -197,7 +203,7 @@ _longplay() {
 
     case "${cmd}" in
         longplay)
-            opts="-h -V --config --help --version serve demo check config login users pause resume status archive plays top gaps token watch doctor key adopt reload completions help"
+            opts="-h -V --config --help --version serve demo check config login users pause resume status archive plays top gaps replay token watch doctor key adopt reload completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -359,7 +365,7 @@ _longplay() {
             return 0
             ;;
         longplay__subcmd__help)
-            opts="serve demo check config login users pause resume status archive plays top gaps token watch doctor key adopt reload completions help"
+            opts="serve demo check config login users pause resume status archive plays top gaps replay token watch doctor key adopt reload completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -569,6 +575,20 @@ _longplay() {
             return 0
             ;;
         longplay__subcmd__help__subcmd__reload)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__help__subcmd__replay)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -881,6 +901,28 @@ _longplay() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__replay)
+            opts="-h --since --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
