@@ -70,6 +70,9 @@ _longplay() {
             longplay,reload)
                 cmd="longplay__subcmd__reload"
                 ;;
+            longplay,replay)
+                cmd="longplay__subcmd__replay"
+                ;;
             longplay,resume)
                 cmd="longplay__subcmd__resume"
                 ;;
@@ -147,6 +150,9 @@ _longplay() {
                 ;;
             longplay__subcmd__help,reload)
                 cmd="longplay__subcmd__help__subcmd__reload"
+                ;;
+            longplay__subcmd__help,replay)
+                cmd="longplay__subcmd__help__subcmd__replay"
                 ;;
             longplay__subcmd__help,resume)
                 cmd="longplay__subcmd__help__subcmd__resume"
@@ -742,6 +748,20 @@ _longplay() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        longplay__subcmd__help__subcmd__replay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         longplay__subcmd__help__subcmd__resume)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1077,6 +1097,28 @@ _longplay() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        longplay__subcmd__replay)
+            opts="-h --since --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -10,7 +10,9 @@ pub mod import;
 mod look;
 pub mod overlap;
 pub mod pace;
+mod raw;
 mod record;
+mod replay;
 mod run;
 mod top;
 pub mod unreadable;
@@ -29,6 +31,8 @@ use tokio_util::task::TaskTracker;
 use self::claim::Claims;
 pub use self::claim::{Gone, Yielded};
 use self::flight::{Flight, Waiting};
+pub use self::raw::kept_since;
+pub use self::replay::{ReplayError, Replayed};
 use self::top::Tried;
 use crate::clock::Clock;
 use crate::domain::{AppName, Gap, Owner, RunId, RunResult, Timestamp, Trigger, UserId, UserName};
@@ -80,6 +84,8 @@ pub struct Limits {
     pub min_interval: Duration,
     /// The longest.
     pub max_interval: Duration,
+    /// Whether Spotify's pages are kept as they come.
+    pub raw_journal: bool,
 }
 
 /// What the time of the next run depends on.

@@ -27,6 +27,8 @@ pub(super) struct Run<'a> {
     waiting: Option<Waiting>,
     /// Whether it was made here.
     pub was_made: bool,
+    /// Whether it was told that the raw journal lacks a page of it.
+    pub(super) unkept: bool,
 }
 
 impl<'a> Run<'a> {
@@ -38,7 +40,7 @@ impl<'a> Run<'a> {
         waiting: Waiting,
     ) -> Self {
         let waiting = Some(waiting);
-        Self { shared, who, trigger, due, place: None, held: None, waiting, was_made: false }
+        Self { shared, who, trigger, due, place: None, held: None, waiting, was_made: false, unkept: false }
     }
 
     /// Does it all and tells how it went; or why it was not made here.
@@ -62,7 +64,7 @@ impl<'a> Run<'a> {
     }
 
     async fn fetch_and_store(&mut self, run: RunId) -> Result<Outcome, Fault> {
-        let page = self.fetch_page().await?;
+        let page = self.fetch_page(run).await?;
         let stored = self.store(run, &page).await?;
         self.tell_archived(&stored);
         Ok(Outcome {
@@ -77,21 +79,23 @@ impl<'a> Run<'a> {
     }
 
     /// Asks Spotify for the page until it comes or there is no point any more.
-    async fn fetch_page(&mut self) -> Result<Page, Fault> {
+    async fn fetch_page(&mut self, run: RunId) -> Result<Page, Fault> {
         let mut waits = Waits::default();
         loop {
-            match self.try_page().await {
+            match self.try_page(run).await {
                 Ok(page) => return Ok(page),
                 Err(fault) => self.back_off(fault, &mut waits).await?,
             }
         }
     }
 
-    async fn try_page(&self) -> Result<Page, Fault> {
-        let client = &self.shared.with.client;
-        let asked =
-            |token| async move { client.recently_played(&self.who.api_url, &token, self.now()).await };
-        self.call(self.urgency().await?, asked).await?.map_err(|error| Fault::api(&error))
+    async fn try_page(&mut self, run: RunId) -> Result<Page, Fault> {
+        let (this, client) = (&*self, &self.shared.with.client);
+        let asked = |token| async move { client.recent(&this.who.api_url, &token, this.now()).await };
+        let answer = self.call(self.urgency().await?, asked).await?.map_err(|error| Fault::api(&error))?;
+        // Before it is read: it may be what can't be.
+        self.keep_raw(run, &answer).await;
+        answer.read().map_err(|error| Fault::api(&error))
     }
 
     /// One call of the Web API with a token of the user's; one more with the next token where Spotify answers 401.

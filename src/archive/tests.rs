@@ -3,6 +3,7 @@
 mod faults;
 mod order;
 mod record;
+mod replay;
 mod results;
 mod scene;
 mod stopping;

@@ -30,6 +30,7 @@ mod output;
 mod pause;
 mod plays;
 mod reload;
+mod replay;
 mod serve;
 mod stats;
 mod status;
@@ -109,6 +110,7 @@ enum Command {
     Backup(backup::Backup),
     Copy(copy::Copy),
     Import(import::Import),
+    Replay(replay::Replay),
     Token(token::Token),
     Watch(watch::Watch),
     Doctor(doctor::Doctor),
@@ -155,6 +157,7 @@ fn dispatched(cli: Cli) -> Result<Exit, CliError> {
         Command::Backup(backup) => wait(backup.run(&place)),
         Command::Copy(copy) => wait(copy.run(&place)),
         Command::Import(import) => wait(import.run(&place)),
+        Command::Replay(replay) => wait(replay.run(&place)),
         Command::Token(token) => wait(token.run(&place)),
         Command::Watch(watch) => wait(watch.run(&place)),
         Command::Doctor(doctor) => wait(doctor.run(&place)),

@@ -167,6 +167,7 @@ fn every_command_of_the_handbook_is_understood() {
         "top alice --kind tracks --range 6mo --json",
         "top alice --source spotify",
         "gaps alice --json",
+        "replay alice --since 7d --json",
         "token alice --valid-for 600 --fresh",
         "watch --json",
         "reload",

@@ -7,7 +7,9 @@ mod export;
 mod import;
 mod moving;
 mod reading;
+mod replay;
 
+pub use self::replay::{ReplayFault, ReplayQuestion, Replayed};
 pub use super::word::Word;
 use crate::domain::{AppName, Gap, Generation, Origin, Quota, RunResult, Timestamp, UserName, UserState};
 pub use export::ExportQuery;

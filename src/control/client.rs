@@ -15,6 +15,7 @@ mod export;
 mod import;
 mod moving;
 mod reading;
+mod replay;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ mod problem;
 mod quota;
 mod reading;
 mod redemption;
+mod replay;
 mod roster;
 mod routes;
 mod runs;

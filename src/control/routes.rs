@@ -1,6 +1,7 @@
 //! The routes: HTTP to the service and back. Every error is `application/problem+json`.
 
 mod import;
+mod replay;
 
 use std::convert::Infallible;
 
@@ -56,6 +57,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         .route("/v1/users/{name}/gaps", get(gaps))
         .route("/v1/users/{name}/export", get(export::export))
         .merge(import::routes())
+        .route("/v1/users/{name}/replay", post(replay::replay))
         .route("/v1/logins", post(finish_login))
         .route("/v1/logins/{state}", get(login_state))
         .route("/v1/events", get(events))
@@ -99,6 +101,7 @@ pub fn routes(service: Service, stop: CancellationToken) -> Router {
         reading::stats,
         gaps,
         export::export,
+        replay::replay,
         finish_login,
         login_state,
         events,

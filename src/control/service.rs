@@ -377,5 +377,6 @@ pub fn limits(settings: &Settings) -> crate::archive::Limits {
         concurrency: settings.archive.concurrency,
         min_interval: settings.archive.min_interval,
         max_interval: settings.archive.max_interval,
+        raw_journal: settings.archive.raw_journal_days > 0,
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::kept_since;
 use crate::clock::BootTime;
 use crate::control::Service;
 use crate::control::api::Problem;
@@ -280,6 +281,10 @@ impl Upkeep {
     }
 
     async fn prune(&self) {
+        let (now, days) = (self.ground.clock.now(), self.ground.settings.get().archive.raw_journal_days);
+        if let Err(error) = self.ground.store.prune_raw_pages(kept_since(now, days)).await {
+            tracing::warn!("old pages of the raw journal are not forgotten: {}", said(&error));
+        }
         if let Err(error) = self.ground.store.prune(self.ground.clock.now() - KEEP).await {
             tracing::warn!("what has had its time is not forgotten: {}", said(&error));
         }

@@ -19,6 +19,22 @@ pub struct Client {
     transport: Arc<dyn Transport>,
 }
 
+/// What Spotify answered to the question for the last plays.
+#[derive(Debug, Clone)]
+pub struct RecentAnswer {
+    /// As it came, but that broken UTF-8 is replaced, and the access token.
+    pub body: String,
+    /// The present that it is to be read at.
+    pub present: Timestamp,
+}
+
+impl RecentAnswer {
+    /// The page. [`ApiError::BadAnswer`] where it is none.
+    pub fn read(&self) -> Result<Page, ApiError> {
+        Page::read(&self.body, self.present)
+    }
+}
+
 impl Client {
     /// Over HTTP. Makes ring the process's TLS provider where none was chosen.
     pub fn new() -> Result<Self, ClientError> {
@@ -39,8 +55,19 @@ impl Client {
         token: &AccessToken,
         now: Timestamp,
     ) -> Result<Page, ApiError> {
-        let (headers, text) = self.get(api_url, "/me/player/recently-played?limit=50", token).await?;
-        Page::read(&text, time(&headers, DATE).map_or(now, |date| now.max(date.to_utc().into())))
+        self.recent(api_url, token, now).await?.read()
+    }
+
+    /// The same, not read yet: whatever came with a 200.
+    pub async fn recent(
+        &self,
+        api_url: &str,
+        token: &AccessToken,
+        now: Timestamp,
+    ) -> Result<RecentAnswer, ApiError> {
+        let (headers, body) = self.get(api_url, "/me/player/recently-played?limit=50", token).await?;
+        let present = time(&headers, DATE).map_or(now, |date| now.max(date.to_utc().into()));
+        Ok(RecentAnswer { body, present })
     }
 
     /// Spotify's own top artists of about the last half year, the first five.

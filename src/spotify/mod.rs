@@ -8,7 +8,7 @@ mod lenient;
 mod transport;
 mod wire;
 
-pub use client::Client;
+pub use client::{Client, RecentAnswer};
 pub use error::{ApiError, NoCall};
 pub use gate::Gate;
 pub use ledger::Ledger;

@@ -7,6 +7,7 @@ mod grant;
 mod habits;
 mod imports;
 mod quota;
+mod raw;
 mod reading;
 
 use std::fmt;

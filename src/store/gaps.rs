@@ -23,6 +23,32 @@ pub async fn put(session: &mut Session, user: UserId, run: RunId, gaps: &[Gap]) 
             ],
         )
         .await?;
+    count_open(session, user).await
+}
+
+/// Closes those of these that are open and as they are given; answers how many.
+pub async fn close(session: &mut Session, user: UserId, gaps: &[Gap], at: Timestamp) -> Result<u64> {
+    if gaps.is_empty() {
+        return Ok(0);
+    }
+    let closed = session
+        .run(
+            "UPDATE gaps SET closed_at = $2
+             WHERE user_id = $1 AND closed_at IS NULL AND (from_at, to_at, cause, at_most) IN
+               (SELECT from_at, to_at, cause, at_most
+                FROM rows($3 AS listed: from_at BIGINT, to_at BIGINT, cause TEXT, at_most BIGINT))",
+            vec![
+                user.bind(),
+                at.bind(),
+                table![gaps; |gap| gap.from, |gap| gap.to, |gap| gap.cause, |gap| gap.at_most],
+            ],
+        )
+        .await?;
+    count_open(session, user).await?;
+    Ok(closed)
+}
+
+async fn count_open(session: &mut Session, user: UserId) -> Result<()> {
     session
         .run(
             "UPDATE users SET gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL)
@@ -58,6 +84,23 @@ pub async fn since(
              WHERE user_id = $1 AND to_at >= $2 ORDER BY from_at DESC, to_at DESC LIMIT $3",
             params![user, since.map_or(i64::MIN, Timestamp::as_millis), limit],
             read,
+        )
+        .await
+}
+
+/// Those that have a moment of this stretch, newest first, each with the run that found it.
+pub async fn between(
+    session: &mut Session,
+    user: UserId,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<(Gap, Option<RunId>)>> {
+    session
+        .all(
+            "SELECT from_at, to_at, cause, at_most, closed_at, run FROM gaps
+             WHERE user_id = $1 AND to_at >= $2 AND from_at <= $3 ORDER BY from_at DESC, to_at DESC",
+            params![user, from, to],
+            |row| Ok((read(row)?, row.maybe("run")?)),
         )
         .await
 }

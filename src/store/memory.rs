@@ -9,6 +9,7 @@ mod habits;
 mod imports;
 mod methods;
 mod quota;
+mod raw;
 mod reading;
 mod rows;
 mod runs;

@@ -35,6 +35,7 @@ mod meta;
 mod pages;
 mod plays;
 mod quota;
+mod raw;
 mod reading;
 mod refreshes;
 mod runs;
@@ -68,6 +69,7 @@ pub use keys::{DaemonSeen, SealedGrant};
 pub use machine::{home_of, machine};
 pub use memory::{Around, MemoryStore, Snapshot};
 pub use quota::{CallsTaken, CallsWanted, DAY, SLOT};
+pub use raw::{PageReplayed, RawPage, RawStore, Replayed};
 pub use reading::{PlayPage, PlayQuery, ReadStore};
 pub use record::{
     Added, Alike, Announcement, Batch, Changed, Changes, Claimed, Close, CommitIf, FileUsers, GrantHead,
@@ -128,7 +130,7 @@ pub trait GrantStore: QuotaStore {
 
 /// What every store can do. Times that decide (leases) are the store's own clock's.
 #[async_trait]
-pub trait Store: GrantStore + ExportStore + HabitStore + ImportStore + ReadStore {
+pub trait Store: GrantStore + ExportStore + HabitStore + ImportStore + RawStore + ReadStore {
     /// Connects and migrates. Until this has succeeded every other method does it first, so that a store that comes
     /// back late is usable at once. Answers the deployment: a UUID made by the first migration. What is somebody else's
     /// or a newer longplay's is not touched.

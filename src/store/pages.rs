@@ -65,7 +65,7 @@ pub async fn facts(
 
 /// Answers what was new, and gives the user back. A run that has ended stays as it ended, so that this can be repeated.
 pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
-    let new_plays = store_plays(session, page).await?;
+    let new_plays = store_plays(session, page.user, page.run, &page.plays, false).await?;
     // The user's row before the run's, as whoever deletes them takes it.
     let kept = session
         .run(
@@ -127,15 +127,22 @@ async fn recorded(session: &mut Session, page: &PageStored) -> Result<Added> {
     Ok(Added { plays: usize::try_from(new_plays.unwrap_or(0)).unwrap_or(0), gaps })
 }
 
-/// Tracks that are as they are kept are sorted out first: a read costs no write. Of a run that has ended nothing is new.
-/// A play that an import knew less exactly is no new one either: it becomes what the page says.
-async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
-    if page.plays.is_empty() {
+/// Tracks that are as they are kept are sorted out first: a read costs no write. Of a run that has ended nothing is new,
+/// unless it is told that it is `over`. A play that an import knew less exactly is no new one either: it becomes what the
+/// page says.
+pub async fn store_plays(
+    session: &mut Session,
+    user: UserId,
+    run: RunId,
+    plays: &[Play],
+    over: bool,
+) -> Result<u64> {
+    if plays.is_empty() {
         return Ok(0);
     }
     // An import of the same plays comes before or after.
-    session.lock_user(page.user).await?;
-    let rows: Vec<(i64, &Play)> = (0..).zip(&page.plays).collect();
+    session.lock_user(user).await?;
+    let rows: Vec<(i64, &Play)> = (0..).zip(plays).collect();
     let new: Vec<(i64, Option<Kept>, Option<Timestamp>)> = session
         .all(
             "SELECT page.n, tracks.id, tracks.name, tracks.isrc, tracks.duration_ms,
@@ -144,10 +151,15 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
                (SELECT names(artists.key || '\n' || artists.name ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
                 WHERE track_artists.track_id = tracks.id) AS artists
-             FROM rows($3 AS page: n BIGINT, track TEXT)
+             FROM rows($4 AS page: n BIGINT, track TEXT)
                LEFT JOIN tracks ON tracks.key = page.track LEFT JOIN albums ON albums.id = tracks.album_id
-             WHERE EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)",
-            vec![page.user.bind(), page.run.bind(), table![rows; |(n, _)| *n, |(_, play)| play.track.key()]],
+             WHERE $3 OR EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)",
+            vec![
+                user.bind(),
+                run.bind(),
+                over.bind(),
+                table![rows; |(n, _)| *n, |(_, play)| play.track.key()],
+            ],
             |row| {
                 let kept = row.maybe::<i64>("id")?.map(|_| Kept::read(row)).transpose()?;
                 Ok((row.get("n")?, kept, row.maybe("imported_until")?))
@@ -155,7 +167,7 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
         )
         .await?;
     let imported_until = new.first().and_then(|(_, _, until)| *until);
-    let play = |n: i64| page.plays.get(usize::try_from(n).ok()?);
+    let play = |n: i64| plays.get(usize::try_from(n).ok()?);
     let new: Vec<(String, &Play, Option<Kept>)> = new
         .into_iter()
         .filter_map(|(n, kept, _)| play(n).map(|play| (play.track.key(), play, kept)))
@@ -169,7 +181,7 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
     let tracks = unknown().map(|(key, play, _)| (key.as_str(), &play.track));
     catalogue::keep_tracks(session, tracks, changed).await?;
     let plays: Vec<&Play> = new.iter().map(|(_, play, _)| *play).collect();
-    let known = imports::meet(session, page.user, &plays, imported_until).await?;
+    let known = imports::meet(session, user, &plays, imported_until).await?;
     let new: Vec<_> =
         (0..).zip(&new).map(|(n, (key, play, _))| (key, play, known.get(&n).copied().flatten())).collect();
     let stored = session
@@ -180,8 +192,8 @@ async fn store_plays(session: &mut Session, page: &PageStored) -> Result<u64> {
              WHERE TRUE
              ON CONFLICT (user_id, played_at, track_id) DO NOTHING",
             vec![
-                page.user.bind(),
-                page.run.bind(),
+                user.bind(),
+                run.bind(),
                 table![
                     new;
                     |(_, play, _)| play.played_at,

@@ -151,6 +151,7 @@ pub async fn purge(session: &mut Session, user: UserId) -> Result<()> {
         "DELETE FROM short_plays WHERE user_id = $1",
         "DELETE FROM plays WHERE user_id = $1",
         "DELETE FROM gaps WHERE user_id = $1",
+        "DELETE FROM raw_pages WHERE user_id = $1",
         "DELETE FROM runs WHERE user_id = $1",
         "DELETE FROM top_artists WHERE user_id = $1",
         "DELETE FROM grant_generations WHERE user_id = $1",

@@ -48,6 +48,20 @@ watched! {
 }
 
 watched! {
+    RawStore {}
+    keep_raw_page(user: UserId, page: &RawPage) -> ();
+    raw_pages(
+        user: UserId,
+        since: Option<Timestamp>,
+        after: Option<(Timestamp, RunId)>,
+        limit: i64
+    ) -> Vec<RawPage>;
+    gaps_between(user: UserId, from: Timestamp, to: Timestamp) -> Vec<(Gap, Option<RunId>)>;
+    store_replayed(page: &PageReplayed) -> Replayed;
+    prune_raw_pages(older_than: Timestamp) -> ();
+}
+
+watched! {
     GrantStore {}
     app_state(app: &AppName) -> AppState;
     app_states(apps: &[AppName]) -> Vec<(AppName, AppState)>;

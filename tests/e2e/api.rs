@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Host, at_once, now};
 
 /// Every route of the product's description.
-const ROUTES: [(&str, &str); 21] = [
+const ROUTES: [(&str, &str); 22] = [
     ("get", "/v1/status"),
     ("get", "/v1/users"),
     ("get", "/v1/users/{name}"),
@@ -28,6 +28,7 @@ const ROUTES: [(&str, &str); 21] = [
     ("get", "/v1/events"),
     ("post", "/v1/pause"),
     ("post", "/v1/resume"),
+    ("post", "/v1/users/{name}/replay"),
     ("post", "/v1/reload"),
     ("post", "/v1/logins"),
     ("get", "/metrics"),

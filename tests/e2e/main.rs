@@ -35,6 +35,7 @@ mod postgres;
 mod private;
 mod quota;
 mod reading;
+mod replay;
 mod request;
 mod round;
 mod secret;

@@ -186,6 +186,7 @@ pub const LIMITS: Limits = Limits {
     concurrency: 2,
     min_interval: Duration::from_secs(20 * 60),
     max_interval: Duration::from_secs(3 * 3600),
+    raw_journal: false,
 };
 
 /// When everyone is due after a run.

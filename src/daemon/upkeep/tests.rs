@@ -11,9 +11,9 @@ use super::super::tests::Host;
 use super::*;
 use crate::clock::Clock as _;
 use crate::config::{Settings, UserSettings};
-use crate::domain::UserId;
-use crate::store::StoreError;
+use crate::domain::{RunId, UserId};
 use crate::store::watched::{Watched, Watcher};
+use crate::store::{RawPage, StoreError};
 
 struct Scene {
     host: Host,
@@ -278,4 +278,26 @@ async fn an_answer_that_cannot_be_read_is_no_problem_once_its_user_is_removed() 
     scene.host.store.remove_user(alice, false).await.unwrap();
     scene.upkeep.look_at_store().await;
     assert_eq!(scene.problems(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn kept_pages_are_forgotten_by_the_setting_in_force() {
+    let scene = Scene::started().await;
+    scene.declare("alice");
+    scene.core().service.apply(scene.settings.get()).await.unwrap();
+    let (store, clock) = (&scene.upkeep.ground.store, &scene.upkeep.ground.clock);
+    let user = store.user(&"alice".parse().unwrap()).await.unwrap().unwrap().id;
+    for days in [0, 2, 6] {
+        let fetched_at = clock.now() - Duration::from_secs(days * 86_400 + 1);
+        let page = RawPage { fetched_at, run: RunId(1), body: vec![1] };
+        store.keep_raw_page(user, &page).await.unwrap();
+    }
+    // Made shorter, and turned off.
+    for (days, left) in [(7, 3), (6, 2), (1, 1), (0, 0)] {
+        let mut settings = Settings::clone(&scene.settings.get());
+        settings.archive.raw_journal_days = days;
+        scene.settings.set(Arc::new(settings));
+        scene.upkeep.prune().await;
+        assert_eq!(store.raw_pages(user, None, None, 9).await.unwrap().len(), left, "{days} days");
+    }
 }

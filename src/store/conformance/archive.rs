@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Bench, START, release};
 use crate::domain::{
-    Album, Artist, Gap, GapCause, Play, RunResult, Source, StoredPlay, TopKind, Track, Trigger, UserId,
+    Album, Artist, Gap, GapCause, Play, RunId, RunResult, Source, StoredPlay, TopKind, Track, Trigger, UserId,
 };
 use crate::store::{Added, PageFacts, PageStored, PlayQuery, RunFailed};
 
@@ -39,9 +39,13 @@ impl Bench {
     }
 
     pub async fn page(&self, user: UserId, plays: &[Play]) -> PageStored {
+        self.page_of(user, self.begin_run(user, Trigger::Schedule).await, plays)
+    }
+
+    pub fn page_of(&self, user: UserId, run: RunId, plays: &[Play]) -> PageStored {
         PageStored {
             user,
-            run: self.begin_run(user, Trigger::Schedule).await,
+            run,
             result: RunResult::Ok,
             reason: None,
             plays: plays.to_vec(),

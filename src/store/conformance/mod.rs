@@ -13,6 +13,7 @@ pub mod habits;
 pub mod logins;
 pub mod plans;
 pub mod quota;
+pub mod raw;
 pub mod reading;
 pub mod refreshes;
 pub mod rest;
@@ -130,6 +131,12 @@ macro_rules! every_behaviour {
                 calls_that_were_not_needed_are_given_back,
                 a_call_counts_for_a_day_and_a_clock_that_was_set_back_forgets_none,
                 daemons_that_take_at_once_never_take_too_many;
+            raw: kept_pages_come_oldest_first_in_batches,
+                kept_pages_are_forgotten_by_their_age,
+                kept_pages_go_with_a_purge_and_stay_when_a_user_is_removed,
+                what_a_kept_page_adds_is_counted_once_and_leaves_the_runs_alone,
+                a_gap_is_closed_as_it_was_seen_and_no_other,
+                gaps_are_found_by_their_stretch_with_the_run_that_found_them;
             logins: a_login_is_taken_once,
                 an_expired_login_is_not_taken,
                 whoever_waits_for_a_login_hears_how_it_ended;

@@ -47,9 +47,29 @@ pub fn store(rows: &mut Rows, page: &PageStored) -> Added {
         }
         return added;
     }
-    let new: Vec<Play> = page.plays.iter().filter(|play| !is_stored(row, play)).cloned().collect();
-    let keys: Vec<_> = new.iter().map(|play| catalogue::keep_track(rows, &play.track)).collect();
+    let count = put_plays(rows, page.user, &page.plays);
     let Some(row) = rows.user_mut(page.user) else { return Added::default() };
+    put_gaps(row, page);
+    if let Some(run) = row.runs.iter_mut().rev().find(|run| open(run)) {
+        run.finished_at = Some(page.at);
+        (run.result, run.reason, run.new_plays) = (Some(page.result), page.reason.clone(), count);
+    }
+    row.last_archived_at = Some(page.at);
+    (row.last_run_result, row.last_run_reason) = (Some(page.result), page.reason.clone());
+    row.blocked = None;
+    row.newest_played_at = row.newest_played_at.max(page.newest);
+    count_gaps(row);
+    runs::release(row, page.release);
+    let gaps = if page.gaps.is_empty() { Vec::new() } else { found_by(row, page.run) };
+    Added { plays: usize::try_from(count).unwrap_or(0), gaps }
+}
+
+/// Those that are not stored; counts and answers how many they are.
+pub fn put_plays(rows: &mut Rows, user: UserId, plays: &[Play]) -> i64 {
+    let Some(row) = rows.user(user) else { return 0 };
+    let new: Vec<Play> = plays.iter().filter(|play| !is_stored(row, play)).cloned().collect();
+    let keys: Vec<_> = new.iter().map(|play| catalogue::keep_track(rows, &play.track)).collect();
+    let Some(row) = rows.user_mut(user) else { return 0 };
     let mut count = 0;
     for (play, key) in new.into_iter().zip(keys) {
         let kept = PlayRow { source: Source::Api, context_uri: play.context_uri };
@@ -58,21 +78,13 @@ pub fn store(rows: &mut Rows, page: &PageStored) -> Added {
             count += 1;
         }
     }
-    put_gaps(row, page);
-    if let Some(run) = row.runs.iter_mut().rev().find(|run| open(run)) {
-        run.finished_at = Some(page.at);
-        (run.result, run.reason, run.new_plays) = (Some(page.result), page.reason.clone(), count);
-    }
     row.play_count += count;
-    row.last_archived_at = Some(page.at);
-    (row.last_run_result, row.last_run_reason) = (Some(page.result), page.reason.clone());
-    row.blocked = None;
-    row.newest_played_at = row.newest_played_at.max(page.newest);
-    let still_open = row.gaps.iter().filter(|(gap, _)| gap.closed_at.is_none()).count();
-    row.gap_count = i64::try_from(still_open).unwrap_or(i64::MAX);
-    runs::release(row, page.release);
-    let gaps = if page.gaps.is_empty() { Vec::new() } else { found_by(row, page.run) };
-    Added { plays: usize::try_from(count).unwrap_or(0), gaps }
+    count
+}
+
+pub fn count_gaps(row: &mut UserRow) {
+    let open = row.gaps.iter().filter(|(gap, _)| gap.closed_at.is_none()).count();
+    row.gap_count = i64::try_from(open).unwrap_or(i64::MAX);
 }
 
 fn put_gaps(row: &mut UserRow, page: &PageStored) {

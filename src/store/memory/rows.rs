@@ -74,6 +74,8 @@ pub struct UserRow {
     pub gaps: Vec<(Gap, RunId)>,
     pub top: Vec<(String, Timestamp)>,
     pub habits: Option<Habits>,
+    /// Spotify's pages as they came, compressed.
+    pub raw: BTreeMap<(Timestamp, RunId), Arc<[u8]>>,
 }
 
 #[derive(Clone)]
@@ -202,6 +204,7 @@ impl Rows {
             gaps: Vec::new(),
             top: Vec::new(),
             habits: None,
+            raw: BTreeMap::new(),
         };
         self.users.insert(id, Arc::new(row));
         id
