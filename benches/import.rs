@@ -108,6 +108,9 @@ fn imported(folder: &Path, database: &Database, export: &Path) -> (f64, u64) {
 
 /// How long the bare database takes for the same rows.
 async fn baseline(database: &Database, history: &History) -> f64 {
+    if let Some(path) = database.url.strip_prefix("sqlite://") {
+        std::fs::File::create(path).expect("a file");
+    }
     let connections = database.connect().await;
     match &connections {
         Connections::Sqlite { writer, .. } => {

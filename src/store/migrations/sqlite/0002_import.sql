@@ -25,11 +25,11 @@ ALTER TABLE plays ADD COLUMN import_id INTEGER;
 ALTER TABLE plays ADD COLUMN ms_played INTEGER;
 ALTER TABLE plays ADD COLUMN precision_ms INTEGER;
 
--- Rows of imports that were too short to be plays.
+-- Rows of imports that were too short to be plays. What is said of keys holds here too.
 CREATE TABLE short_plays (
-  user_id      INTEGER NOT NULL REFERENCES users (id),
+  user_id      INTEGER NOT NULL,
   played_at    INTEGER NOT NULL,
-  track_id     INTEGER NOT NULL REFERENCES tracks (id),
+  track_id     INTEGER NOT NULL,
   context_uri  TEXT,
   source       TEXT    NOT NULL,
   import_id    INTEGER,
@@ -44,9 +44,9 @@ CREATE TABLE import_changes (
   import_id        INTEGER NOT NULL REFERENCES imports (id),
   short            INTEGER NOT NULL CHECK (short IN (FALSE, TRUE)),
   played_at        INTEGER NOT NULL,
-  track_id         INTEGER NOT NULL REFERENCES tracks (id),
+  track_id         INTEGER NOT NULL,
   old_played_at    INTEGER NOT NULL,
-  old_track_id     INTEGER NOT NULL REFERENCES tracks (id),
+  old_track_id     INTEGER NOT NULL,
   old_context_uri  TEXT,
   old_import_id    INTEGER,
   old_ms_played    INTEGER,
