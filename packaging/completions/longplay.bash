@@ -233,7 +233,7 @@ _longplay() {
 
     case "${cmd}" in
         longplay)
-            opts="-h -V --config --help --version serve demo check config login users pause resume status archive plays top stats gaps token watch doctor key adopt reload completions help"
+            opts="-h -V --config --help --version serve demo check config login users pause resume status archive plays top stats gaps export backup copy import replay token watch doctor key adopt reload completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -469,7 +469,7 @@ _longplay() {
             return 0
             ;;
         longplay__subcmd__help)
-            opts="serve demo check config login users pause resume status archive plays top stats gaps token watch doctor key adopt reload completions help"
+            opts="serve demo check config login users pause resume status archive plays top stats gaps export backup copy import replay token watch doctor key adopt reload completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
