@@ -72,7 +72,7 @@ impl Service {
         let undone = self.parts().store.undo_import(import).await?;
         undone.ok_or_else(|| {
             let detail = format!("there is no import {}, or it was taken back before", import.0);
-            Problem::new(Word::NotFound, 404, detail)
+            Problem::new(Word::UnknownImport, 404, detail)
         })
     }
 }
@@ -96,5 +96,9 @@ fn check(sent: &ImportRows, latest: Timestamp) -> Result<(), Problem> {
 
 fn not_open(import: Option<ImportId>) -> Problem {
     let which = import.map_or(0, |import| import.0);
-    Problem::new(Word::NotFound, 404, format!("import {which} is not open: it has ended, or was taken back"))
+    Problem::new(
+        Word::UnknownImport,
+        404,
+        format!("import {which} is not open: it has ended, or was taken back"),
+    )
 }

@@ -31,6 +31,8 @@ macro_rules! words {
 words! {
     /// Nobody has this name.
     UnknownUser = "unknown_user",
+    /// Nobody has begun an import of this number, or it is over.
+    UnknownImport = "unknown_import",
     /// The user must log in.
     NeedsLogin = "needs_login",
     /// The app is set up wrongly, or Spotify refuses it or the user.

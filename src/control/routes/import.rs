@@ -60,7 +60,8 @@ async fn end(
 #[utoipa::path(delete, path = "/v1/imports/{id}", params(("id" = i64, Path)),
     responses((status = 200, body = Undone), (status = 404, body = Problem)))]
 async fn undo(State(context): State<Context>, Named(id): Named) -> Answer<Undone> {
-    let wrong = |_| Problem::new(Word::NotFound, 404, format!("there is no import {id:?}: it is a number"));
+    let wrong =
+        |_| Problem::new(Word::UnknownImport, 404, format!("there is no import {id:?}: it is a number"));
     let import = ImportId(id.parse().map_err(wrong)?);
     Ok(Json(to_its_end(async move { context.service.undo_import(import).await }).await?))
 }
