@@ -24,7 +24,7 @@ use crate::config::Place;
 /// log in again.
 ///
 /// To restore it where the store is SQLite: stop longplay, put the file in the store's place, start
-/// longplay, and run `longplay adopt`. Where the store is PostgreSQL: make it the [store] url of a
+/// longplay, and run `longplay adopt`. Where the store is PostgreSQL: make it the store.url of a
 /// configuration with the same state directory and key, and run `longplay copy --to` an empty database.
 #[derive(Debug, Args)]
 #[command(

@@ -17,7 +17,7 @@ use crate::config::Place;
 ///
 /// longplay may go on meanwhile: the archive can be read, but nothing is refreshed and no run made
 /// until the copy is complete; Spotify keeps the last 50 plays. From then on this store is not used
-/// any more, since a token must never be refreshed in two stores: make the other one the [store] url
+/// any more, since a token must never be refreshed in two stores: make the other one the store.url
 /// and restart longplay. If you change your mind, `longplay adopt` lets it go on here. A copy that
 /// fails or is interrupted leaves the other store empty, and longplay goes on as before.
 ///

@@ -16,7 +16,7 @@ const TURN_ON: &str =
 
 /// Read Spotify's answers again that were kept, and archive what was missed
 ///
-/// With raw_journal_days in [archive] every page is kept as Spotify sent it, for so many days.
+/// With archive.raw_journal_days every page is kept as Spotify sent it, for so many days.
 /// Should longplay have read them wrongly, this mends it once a better version is installed:
 /// plays that the archive lacks are added, and gaps that turn out to hold nothing more are
 /// closed. Spotify is not asked, and to do it again changes nothing.
