@@ -387,6 +387,7 @@ fn when_the_daemon_goes_away_what_is_there_is_kept_and_the_way_on_is_said() {
 fn the_daemon_goes_on_archiving_during_an_import() {
     let history = History::new(12, 10_000);
     for host in [Host::new(), Host::new().on(&postgres::shared().database())] {
+        host.configure("calls_per_day = 1000000");
         let _daemon = host.serve();
         host.settled_user("alice");
         let zip = written(&host, "export.zip", &export::zip([(LONG, file(&history.extended(false)))]));

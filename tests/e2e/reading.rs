@@ -204,8 +204,8 @@ fn stats_are_by_the_clocks_of_the_users_zone() {
         (&4.into(), &660_000.into(), &"Asia/Kathmandu".into())
     );
     assert_eq!(
-        (&stats["since"], &stats["coverage"][0]["covered"], &stats["first_played_at"]),
-        (&Value::Null, &1.0.into(), &"2020-01-05T18:14:59.999Z".into())
+        (&stats["since"], &stats["coverage"], &stats["first_played_at"]),
+        (&Value::Null, &json!([]), &"2020-01-05T18:14:59.999Z".into())
     );
     // In another zone it is another day.
     host.run(&["users", "set", "alice", "--timezone", "America/New_York"]).ok();
