@@ -62,6 +62,8 @@ impl Backup {
         if backup.length.is_some_and(|length| length != written) {
             return Err(CliError::new(Exit::Unavailable, "the back-up was cut off: nothing was written"));
         }
+        // Without a daemon the archive is open by now, and seen to be in use.
+        replaceable(&self.file)?;
         file.finish()?;
         let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         note(&format!(
@@ -84,7 +86,8 @@ fn replaceable(path: &Path) -> Result<(), CliError> {
     if !there.is_file() || there.len() == 0 {
         return Ok(());
     }
-    let mut log = path.as_os_str().to_owned();
+    // The log lies beside the file itself, not beside a link to it.
+    let mut log = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
     log.push("-wal");
     if Path::new(&log).exists() {
         return Err(refused("an archive that is in use"));

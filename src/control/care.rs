@@ -9,6 +9,7 @@ use super::api::{Adopted, KeyRotated, Problem, Word};
 use super::moving::{BackUp, Copying};
 use super::service::Service;
 use crate::domain::EventKind;
+use crate::store::transfer;
 use crate::telemetry::Note;
 
 /// What looks after the store as a whole; the daemon's, or that of a command without one.
@@ -38,6 +39,14 @@ impl Service {
     /// Why nothing is refreshed or archived, as a refusal.
     pub(super) fn unless_shut(&self) -> Result<(), Problem> {
         match self.parts().gate.shut_because() {
+            Some(why) => Err(Problem::new(Word::Blocked, 409, why.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what would be written into a store that was copied, or is being: the copy would not have it.
+    pub(super) fn unless_moving(&self) -> Result<(), Problem> {
+        match self.parts().gate.shut_because().filter(|why| transfer::is_of_copy(why)) {
             Some(why) => Err(Problem::new(Word::Blocked, 409, why.to_string())),
             None => Ok(()),
         }

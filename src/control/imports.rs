@@ -22,6 +22,7 @@ impl Service {
         name: &UserName,
         asked: &ImportQuestion,
     ) -> Result<ImportBegun, Problem> {
+        self.unless_moving()?;
         let user = self.any_user(name).await?;
         if asked.digest.is_empty() || asked.digest.len() > LONGEST_DIGEST {
             return Err(Problem::bad_request(format!("digest: from 1 to {LONGEST_DIGEST} bytes")));
@@ -32,6 +33,7 @@ impl Service {
 
     /// Keeps rows, or says what would become of them.
     pub async fn import_rows(&self, name: &UserName, sent: ImportRows) -> Result<Taken, Problem> {
+        self.unless_moving()?;
         let user = self.any_user(name).await?;
         let latest = self.now().offset_millis(AHEAD);
         check(&sent, latest)?;
@@ -48,6 +50,7 @@ impl Service {
 
     /// Ends an import, or says what it would have come to.
     pub async fn end_import(&self, name: &UserName, sent: ImportFinish) -> Result<ImportDone, Problem> {
+        self.unless_moving()?;
         let user = self.any_user(name).await?;
         if sent.covered.len() > MOST_COVERED {
             return Err(Problem::bad_request(format!("covered: {MOST_COVERED} stretches at most")));
@@ -69,6 +72,7 @@ impl Service {
 
     /// Takes back what an import has added and changed.
     pub async fn undo_import(&self, import: ImportId) -> Result<Undone, Problem> {
+        self.unless_moving()?;
         let undone = self.parts().store.undo_import(import).await?;
         undone.ok_or_else(|| {
             let detail = format!("there is no import {}, or it was taken back before", import.0);

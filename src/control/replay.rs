@@ -10,6 +10,7 @@ use super::service::Service;
 impl Service {
     /// Archives what the raw journal holds and the archive lacks. Spotify is not asked.
     pub async fn replay(&self, name: &UserName, question: ReplayQuestion) -> Result<Replayed, Problem> {
+        self.unless_moving()?;
         let user = self.any_user(name).await?;
         let replayed =
             self.parts().archiver.replay(user, question.since).await.map_err(|error| match error {

@@ -288,6 +288,8 @@ impl Service {
         if self.0.stopping.load(Ordering::SeqCst) {
             return Err(crate::tokens::TokenError::Stopped.into());
         }
+        // Nor does a copy miss it.
+        self.unless_shut()?;
         Ok(taking)
     }
 
@@ -337,6 +339,7 @@ impl Service {
 
     /// Suspends or lets go on; `None`: everyone.
     pub async fn set_paused(&self, name: Option<&UserName>, paused: bool) -> Result<(), Problem> {
+        self.unless_moving()?;
         let user = match name {
             Some(name) => Some(self.find(name).await?),
             None => None,

@@ -44,6 +44,7 @@ impl Service {
         if put.refresh_token.is_some() {
             self.unless_shut()?;
         }
+        self.unless_moving()?;
         self.refresh_users().await?;
         let known = self.roster().find(name);
         let changes = put.app.is_some() || put.schedule.is_some() || put.timezone.is_some();
@@ -122,6 +123,7 @@ impl Service {
 
     /// Removes a user: the tokens go, the archive stays; `purge`: all goes.
     pub async fn remove_user(&self, name: &UserName, purge: bool) -> Result<(), Problem> {
+        self.unless_moving()?;
         self.refresh_users().await?;
         let known = self.roster().find(name);
         let user = match known {

@@ -107,7 +107,9 @@ impl Gate {
         if matches!(taken, Err(NoCall::Spent { .. })) && urgency != Urgency::Spare {
             self.quota_spent(app).await;
         }
-        taken
+        taken?;
+        // It may have come meanwhile.
+        self.held_until(app).map_or(Ok(()), |until| Err(NoCall::Held(until)))
     }
 
     async fn quota_spent(&self, app: &AppName) {

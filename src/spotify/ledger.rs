@@ -95,14 +95,9 @@ impl Ledger {
             return settled;
         }
         let Some(wanted) = self.wanted(app) else { return Ok(()) };
-        match self.store.take_calls(&wanted).await {
-            Ok(taken) => self.took(&wanted, &taken),
-            Err(error) => return Err(NoCall::Store(error)),
-        }
-        self.take_in_hand(app, urgency).unwrap_or_else(|| match urgency {
-            Urgency::Login => Ok(()),
-            _ => Err(spent(&wanted.group, wanted.per_day, 0, Duration::from_secs(60))),
-        })
+        let wanted = CallsWanted { at_least_one: urgency == Urgency::Login, ..wanted };
+        let taken = self.store.take_calls(&wanted).await.map_err(NoCall::Store)?;
+        self.took(&wanted, &taken, urgency)
     }
 
     /// `None`: the store must be asked.
@@ -128,17 +123,23 @@ impl Ledger {
             group: name.clone(),
             calls: (group.per_day / PORTIONS).clamp(1, LARGEST_PORTION),
             per_day: group.per_day,
+            at_least_one: false,
             unused: group.hand.filter(|hand| hand.calls > 0).map(|hand| (hand.slot, hand.calls)),
         })
     }
 
-    fn took(&self, wanted: &CallsWanted, taken: &CallsTaken) {
-        let now = self.clock.boot();
-        if let Some(group) = self.groups().get_mut(&wanted.group) {
-            group.day = Some(Day::new(group.per_day, &taken.day, now));
-            let ends = BootTime(now.0 + taken.ends_in);
-            group.hand = Some(Hand { calls: taken.calls, slot: taken.slot, ends });
-        }
+    /// Keeps what was taken, but for one call that is made now.
+    fn took(&self, wanted: &CallsWanted, taken: &CallsTaken, urgency: Urgency) -> Result<(), NoCall> {
+        let now = self.now();
+        let mut groups = self.groups();
+        let Some(group) = groups.get_mut(&wanted.group) else { return Ok(()) };
+        let day = group.day.insert(Day::new(group.per_day, &taken.day, now.boot));
+        let admitted = day.admits(urgency, taken.calls, now);
+        let made = u32::from(admitted.is_ok() && taken.calls > 0);
+        let ends = BootTime(now.boot.0 + taken.ends_in);
+        group.hand = Some(Hand { calls: taken.calls - made, slot: taken.slot, ends });
+        let left = day.left(now.boot, taken.calls);
+        admitted.map_err(|wait| spent(&wanted.group, wanted.per_day, left, wait))
     }
 
     /// Hears what others on the same store have taken.
@@ -164,7 +165,11 @@ impl Ledger {
         {
             let wanted = CallsWanted { calls: 0, ..wanted };
             let taken = self.store.take_calls(&wanted).await?;
-            self.took(&wanted, &taken);
+            let now = self.clock.boot();
+            if let Some(group) = self.groups().get_mut(&wanted.group) {
+                group.day = Some(Day::new(group.per_day, &taken.day, now));
+                group.hand = None;
+            }
         }
         Ok(())
     }

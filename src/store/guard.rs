@@ -1,7 +1,7 @@
 //! Where the store says what it last lived on, and the fence: while it stands, no refresh begins.
 
 use super::home::{Change, Home, Whereabouts};
-use super::sql::{Session, params};
+use super::sql::{Dialect, Session, params};
 use super::{Result, StoreError};
 use crate::domain::{KeyId, Owner, Sealed};
 
@@ -57,6 +57,9 @@ pub async fn whereabouts(session: &mut Session, now: Home) -> Result<Whereabouts
 
 /// Why no refresh may begin of whoever has these keys, if that is so.
 pub async fn check(session: &mut Session, now: Home, keys: &[KeyId], store: &str) -> Result<()> {
+    if session.dialect() == Dialect::Postgres {
+        session.run("SELECT pg_advisory_xact_lock_shared(1819307132)", params![]).await?;
+    }
     let notes = Notes::read(session).await?;
     if notes.sealed_with().is_some_and(|key| !keys.contains(&key)) {
         return Err(StoreError::AnotherKey { store: store.to_owned() });
@@ -123,12 +126,24 @@ pub async fn fence(session: &mut Session, why: &str, owner: Owner) -> Result<boo
     Ok(raised > 0)
 }
 
+/// Whoever raises a fence waits for the intents that have passed it, so that it can see them all.
+pub async fn lock_intents_out(session: &mut Session) -> Result<()> {
+    if session.dialect() == Dialect::Postgres {
+        session.run("SELECT pg_advisory_xact_lock(1819307132)", params![]).await?;
+    }
+    Ok(())
+}
+
 /// Who was put in doubt with the fence is not put there again: the spool may have ended it since.
 pub async fn adopt(session: &mut Session, home: &Home, owner: Owner) -> Result<u64> {
     let stood = whereabouts(session, home.clone()).await?;
     keep_home(session, home).await?;
     let lifted = session.run("DELETE FROM meta WHERE name = 'fence'", params![]).await?;
-    if lifted == 0 || stood.change() != Change::Nothing {
+    // A copy of a store that nobody had accepted: nobody was put in doubt there.
+    let filled = "SELECT name FROM meta WHERE name = 'moved_from'";
+    let filled = session.first(filled, params![], |row| row.get::<String>("name")).await?.is_some();
+    let first_home = filled && stood.before.is_none();
+    if lifted == 0 || stood.change() != Change::Nothing || first_home {
         doubt_everyone(session, owner).await?;
     }
     session

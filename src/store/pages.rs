@@ -153,7 +153,8 @@ pub async fn store_plays(
                 WHERE track_artists.track_id = tracks.id) AS artists
              FROM rows($4 AS page: n BIGINT, track TEXT)
                LEFT JOIN tracks ON tracks.key = page.track LEFT JOIN albums ON albums.id = tracks.album_id
-             WHERE $3 OR EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL)",
+             WHERE EXISTS (SELECT 1 FROM users WHERE id = $1)
+               AND ($3 OR EXISTS (SELECT 1 FROM runs WHERE user_id = $1 AND run_id = $2 AND finished_at IS NULL))",
             vec![
                 user.bind(),
                 run.bind(),

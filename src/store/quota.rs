@@ -22,6 +22,8 @@ pub struct CallsWanted {
     pub calls: u32,
     /// How many a day has.
     pub per_day: u32,
+    /// One is made in any case, and to be on record.
+    pub at_least_one: bool,
     /// What was taken in an earlier slot, and was not needed.
     pub unused: Option<(Timestamp, u32)>,
 }
@@ -50,12 +52,15 @@ pub(super) fn settle(day: &mut BTreeMap<Timestamp, u32>, wanted: &CallsWanted, n
     if let Some((of, unused)) = wanted.unused {
         match day.get_mut(&of).filter(|_| of != slot) {
             Some(calls) => *calls = calls.saturating_sub(unused),
-            None => present = present.saturating_sub(unused),
+            None if of >= slot => present = present.saturating_sub(unused),
+            // It counts no more.
+            None => {}
         }
     }
     day.insert(slot, present);
     let used = day.values().fold(0_u32, |sum, calls| sum.saturating_add(*calls));
-    let calls = wanted.calls.min(wanted.per_day.saturating_sub(used));
+    let left = wanted.per_day.saturating_sub(used);
+    let calls = wanted.calls.min(left.max(u32::from(wanted.at_least_one)));
     day.insert(slot, present + calls);
     day.retain(|_, calls| *calls > 0);
     CallsTaken { calls, slot, ends_in: (slot + SLOT).since(now), day: counting(day, now) }

@@ -127,7 +127,20 @@ fn a_copy_waits_for_a_refresh_under_way_and_has_what_it_brought() {
 fn whoever_changes_their_mind_accepts_the_old_store() {
     let (host, _daemon) = at_work();
     host.run(&["copy", "--to", &postgres::shared().database()]).ok();
+    // What would be written now, the copy would not have.
+    for write in [
+        &["users", "add", "dora"][..],
+        &["users", "remove", NAMES[0]],
+        &["pause", "--all"],
+        &["import", "--undo", "1"],
+        &["replay", NAMES[0]],
+    ] {
+        let refused = host.run(write).fails(1);
+        assert!(refused.contains("it was copied to"), "{write:?}: {refused}");
+    }
+    host.run(&["plays", NAMES[0]]).ok();
     assert_eq!(host.run(&["adopt", "--json"]).json()["in_doubt"], 2);
+    host.run(&["users", "add", "dora"]).ok();
     host.until("the doubts end", || NAMES.iter().all(|name| host.user(name)["state"] == "ok"));
     goes_on(&host, 7);
 }

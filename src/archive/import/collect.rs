@@ -236,7 +236,10 @@ impl Collector {
         let next = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
         let part = self.parts.entry((Arc::clone(&self.folder), kind)).or_insert((next, Stretch::default()));
         let (number, stretch) = (part.0, &mut part.1);
-        stretch.ends = Some(stretch.ends.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
+        // What else was heard says nothing of music.
+        if matches!(row, Row::Played(_)) {
+            stretch.ends = Some(stretch.ends.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
+        }
         let counts = &mut self.collected.counts;
         match row {
             Row::Podcast(_) => counts.podcasts += 1,
@@ -269,12 +272,17 @@ impl Collector {
             let Position { row, byte } = position;
             self.collected.troubles.push(Trouble { file: self.file.clone(), row, byte, why });
         }
+        // It may have been a play of any time.
+        self.leaves_a_hole();
     }
 
     /// The rest of the file counts as one row.
     fn broken(&mut self, why: String, position: Position) {
         self.collected.counts.read += 1;
         self.unreadable(format!("{why}; the rest of the file was left out"), position);
+    }
+
+    fn leaves_a_hole(&mut self) {
         for ((folder, _), (_, stretch)) in &mut self.parts {
             stretch.holey |= *folder == self.folder;
         }

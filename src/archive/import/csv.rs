@@ -66,7 +66,7 @@ impl<R: Read> Table<R> {
             let at = self.names.iter().position(|column| column == name)?;
             self.record.get(at).filter(|cell| !cell.is_empty())
         };
-        let text = |name| cell(name).map(|cell| Text(cell.into()));
+        let text = |name| cell(name).map(|cell| Text(cell.replace('\0', "").into()));
         let number = |name| match cell(name).map(str::parse::<i64>).transpose() {
             Ok(number) => Ok(number),
             Err(_) => Err(format!("{name} is no number")),

@@ -38,6 +38,9 @@ pub fn full_at(since: Timestamp, habits: &Habits, zone: Tz) -> Full {
 
 /// When as many have come on average.
 fn likely(since: Timestamp, habits: &Habits, zone: Tz) -> Option<Timestamp> {
+    if habits.is_empty() {
+        return None;
+    }
     let past = Past::of(habits);
     let (mut came, mut at) = (0.0, since);
     for _ in 0..AHEAD {

@@ -6,7 +6,7 @@ use super::Bench;
 use crate::store::{CallsTaken, CallsWanted, DAY, SLOT};
 
 fn wanted(group: &str, calls: u32) -> CallsWanted {
-    CallsWanted { group: group.to_owned(), calls, per_day: 10, unused: None }
+    CallsWanted { group: group.to_owned(), calls, per_day: 10, at_least_one: false, unused: None }
 }
 
 impl Bench {
@@ -30,6 +30,8 @@ pub async fn calls_are_taken_up_to_the_days_limit_by_all_groups_alone(bench: &Be
     assert_eq!(bench.take(&more).await.calls, 2, "a limit may be raised");
     assert_eq!((bench.counting("ours").await, bench.counting("theirs").await), (12, 4));
     assert_eq!(bench.counting("nobody's").await, 0);
+    let login = CallsWanted { at_least_one: true, ..wanted("ours", 4) };
+    assert_eq!((bench.take(&login).await.calls, bench.counting("ours").await), (1, 13));
 }
 
 pub async fn calls_that_were_not_needed_are_given_back(bench: &Bench) {
@@ -45,6 +47,12 @@ pub async fn calls_that_were_not_needed_are_given_back(bench: &Bench) {
     let back = CallsWanted { unused: Some((second.slot + DAY, 100)), ..wanted("ours", 0) };
     bench.take(&back).await;
     assert_eq!(bench.counting("ours").await, 3);
+    // One that counts no more takes nothing off what others have taken since.
+    bench.clock.advance(DAY + SLOT + SLOT);
+    bench.take(&wanted("ours", 5)).await;
+    let back = CallsWanted { unused: Some((first.slot, 4)), ..wanted("ours", 0) };
+    bench.take(&back).await;
+    assert_eq!(bench.counting("ours").await, 5);
 }
 
 pub async fn a_call_counts_for_a_day_and_a_clock_that_was_set_back_forgets_none(bench: &Bench) {

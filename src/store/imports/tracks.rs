@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::super::Result;
 use super::super::catalogue::artist_key;
 use super::super::sql::{Session, table};
+use super::super::{Result, StoreError};
 use crate::domain::merge::Recording;
 use crate::domain::{Album, Artist, ImportedTrack, Track};
 
@@ -25,7 +25,14 @@ pub async fn numbers(session: &mut Session, tracks: &[ImportedTrack], keep: bool
     } else {
         known.extend((1..).zip(missing.keys()).map(|(n, key)| ((*key).to_owned(), -n)));
     }
-    Ok(keys.iter().filter_map(|key| known.get(key)).copied().collect())
+    // A track too few would give all that follow to others.
+    let number = |key: &String| {
+        known.get(key).copied().ok_or_else(|| StoreError::Broken {
+            doing: "keeping the tracks of an import".to_owned(),
+            source: format!("the database has {key:?} under another key").into(),
+        })
+    };
+    keys.iter().map(number).collect()
 }
 
 async fn found(session: &mut Session, keys: impl Iterator<Item = &str>) -> Result<HashMap<String, i64>> {

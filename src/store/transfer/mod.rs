@@ -28,7 +28,7 @@ use manner::Manner;
 use row::{Cell, Kind, Sum, Table, in_order};
 use side::Side;
 
-pub use moving::{Held, Moving, moved};
+pub use moving::{Held, Moving, is_of_copy, moved};
 
 /// How many rows go in at once, and how many bytes of texts.
 const BATCH: usize = 1_000;

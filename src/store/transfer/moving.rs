@@ -17,6 +17,7 @@ use crate::domain::Owner;
 
 /// What the fence of a copy under way begins with.
 const HELD: &str = "it is being copied to ";
+const MOVED: &str = "it was copied to ";
 
 /// How many deployments are remembered: each opens what the ones before it sealed.
 const REMEMBERED: usize = 8;
@@ -62,11 +63,14 @@ pub trait Moving: Send + Sync {
     async fn size(&self) -> Result<u64>;
 }
 
+/// Whether a fence is one that a copy has raised, which takes along what was written before it and nothing after.
+pub fn is_of_copy(fence: &str) -> bool {
+    fence.contains(HELD) || fence.contains(MOVED)
+}
+
 /// What the fence says of a store that was copied.
 pub fn moved(target: &str) -> String {
-    format!(
-        "it was copied to {target}, which is to be used instead: make that [store] url, and restart longplay"
-    )
+    format!("{MOVED}{target}, which is to be used instead: make that [store] url, and restart longplay")
 }
 
 /// Why nobody has accepted it, if that is so. A hold that was left behind by a copy that broke off is none.
@@ -82,6 +86,7 @@ fn not_accepted(stands: Whereabouts) -> Option<String> {
 impl Moving for SqlStore {
     async fn hold(&self, target: &str) -> Result<Held> {
         let mut session = self.writing(format!("holding what is refreshed in {}", self.database)).await?;
+        guard::lock_intents_out(&mut session).await?;
         let home = self.home(&mut session).await?;
         if let Some(why) = not_accepted(guard::whereabouts(&mut session, home).await?) {
             return Ok(Held::NotAccepted(why));
