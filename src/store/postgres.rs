@@ -2,17 +2,21 @@
 //! answered; a server that is away, or restarts, is waited for in short pieces, each with its reason. A database that is
 //! somebody else's, or a newer longplay's, is left alone.
 
+mod cure;
+
 use std::fmt;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions as _, Connection as _, Error, Executor as _};
+use sqlx::{Connection as _, Error, Executor as _};
 use tokio::sync::OnceCell;
 
+pub(super) use self::cure::no_connection;
+use self::cure::{CONNECT_TIMEOUT, connect, explained};
 use super::home::Home;
 use super::schema::{Migrating, Tables, check};
-use super::sql::{Session, in_time, params, sqlstate, store_error};
+use super::sql::{Session, in_time, params, sqlstate};
 use super::url::UrlError;
 use super::{Announcement, Result, StoreError};
 use crate::domain::{Generation, UserId};
@@ -32,8 +36,6 @@ pub(super) const MIGRATION: &str =
      SET idle_in_transaction_session_timeout = 0; SET TIME ZONE 'UTC'";
 /// What the triggers of the first migration notify.
 const CHANNEL: &str = "longplay";
-/// How long a method waits for a connection; so long a server may take to restart without anyone noticing.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that lay idle for so long is tried before it is used: the server may have restarted.
 const TRIED_AFTER: Duration = Duration::from_secs(1);
 /// A connection is not kept for ever, since the server's memory for it only grows.
@@ -91,14 +93,6 @@ pub(super) struct ServerPools {
     listeners: PgPool,
     /// Whether the server tells what it lives on.
     tells: bool,
-}
-
-/// What the server said, with what to do about it.
-#[derive(Debug, thiserror::Error)]
-#[error("{cure}")]
-struct Cured {
-    cure: String,
-    source: Error,
 }
 
 impl Server {
@@ -301,62 +295,6 @@ fn announcement(payload: &str) -> Option<Announcement> {
         _ => return None,
     };
     Some(announcement)
-}
-
-async fn connect(options: &PgConnectOptions) -> std::result::Result<PgConnection, Error> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
-        Ok(connected) => connected,
-        Err(_) => Err(Error::PoolTimedOut),
-    }
-}
-
-/// Why a pool gave no connection in time: it only says that it did not, so the server itself is asked.
-pub(super) async fn no_connection(pool: &PgPool, doing: String, e: Error) -> StoreError {
-    let options = pool.connect_options();
-    if !matches!(e, Error::PoolTimedOut) {
-        return explained(&options, doing, e);
-    }
-    match connect(&options).await {
-        Ok(connection) => {
-            let _ = connection.close().await;
-            explained(&options, doing, e)
-        }
-        Err(why) => explained(&options, doing, why),
-    }
-}
-
-fn explained(options: &PgConnectOptions, doing: String, e: Error) -> StoreError {
-    match cure(options, &e) {
-        Some(cure) => StoreError::Unavailable { doing, source: Box::new(Cured { cure, source: e }) },
-        None => store_error(doing, e),
-    }
-}
-
-/// What an administrator has to do, where that is known.
-fn cure(options: &PgConnectOptions, e: &Error) -> Option<String> {
-    let (user, database) = (options.get_username(), options.get_database().unwrap_or_default());
-    match e {
-        Error::Io(why) if why.kind() == std::io::ErrorKind::InvalidData => {
-            return Some("the server's TLS was refused: see sslmode and sslrootcert".to_owned());
-        }
-        Error::Io(_) => return Some("is PostgreSQL running there (systemctl status postgresql)?".to_owned()),
-        Error::PoolTimedOut => {
-            return Some(format!("PostgreSQL gave no connection within {} s", CONNECT_TIMEOUT.as_secs()));
-        }
-        Error::Tls(_) => return Some("the server's TLS was refused: see sslmode and sslrootcert".to_owned()),
-        _ => {}
-    }
-    match sqlstate(e)?.as_str() {
-        "3D000" => Some(format!(
-            "create the database: createdb --owner={user} --encoding=UTF8 --template=template0 {database}"
-        )),
-        "28000" => Some(format!(
-            "let role {user} in: createuser {user}, run longplay as the user of that name, or see pg_hba.conf"
-        )),
-        "28P01" => Some(format!("give the password of role {user} in the URL (url_file or store-url)")),
-        "42501" => Some(format!("let the role make tables: ALTER DATABASE {database} OWNER TO {user}")),
-        _ => None,
-    }
 }
 
 /// What the database holds where our tables would be: in the schema that comes first on its search path.
