@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use longplay::domain::{Play, Timestamp};
-use longplay::sim::music::session;
+use longplay::sim::music::{Listen, session};
 use serde_json::{Value, json};
 
 use crate::fixture::export::{self, BEGIN, History, Truth, file};
@@ -385,26 +385,33 @@ fn when_the_daemon_goes_away_what_is_there_is_kept_and_the_way_on_is_said() {
 
 #[test]
 fn the_daemon_goes_on_archiving_during_an_import() {
-    let history = History::new(12, 10_000);
+    let history = History::new(12, 20_000);
     for host in [Host::new(), Host::new().on(&postgres::shared().database())] {
         host.configure("calls_per_day = 1000000");
         let _daemon = host.serve();
         host.settled_user("alice");
+        let already = host.spotify.heard("alice").len();
         let zip = written(&host, "export.zip", &export::zip([(LONG, file(&history.extended(false)))]));
-        let rounds = std::thread::scope(|scope| {
-            let importing = scope.spawn(|| import(&host, "alice", &[&zip]));
-            let mut rounds = 0;
-            while !importing.is_finished() {
-                host.spotify.listen_until("alice", 3, now());
-                host.run(&["archive", "alice"]).ok();
-                rounds += 1;
-            }
-            assert_eq!(importing.join().expect("the import ends")["imported"], history.long());
-            rounds
+        let importing = host.talk(&["import", "alice", zip.to_str().expect("a name"), "--json"]);
+        let archive_one = || {
+            host.spotify.listen("alice", [Listen::new("Meanwhile", now())]);
+            assert_eq!(host.run(&["archive", "alice"]).ok().trim(), "alice: 1 new play");
+        };
+        host.until("some of it is there", || {
+            archive_one();
+            host.user("alice")["plays"].as_u64() > Some(1_000)
         });
-        assert!(rounds > 1, "{rounds}");
-        host.run(&["archive", "alice"]).ok();
+        importing.signal("STOP");
+        archive_one();
+        assert!(
+            host.user("alice")["plays"].as_u64() < u64::try_from(history.long()).ok(),
+            "it is still under way"
+        );
+        importing.signal("CONT");
+        archive_one();
+        assert_eq!(importing.ended().json()["imported"], history.long());
         let heard = host.spotify.heard("alice").len();
+        assert!(heard > already + 2);
         assert_eq!(host.status("alice")["plays"], history.long() + heard);
     }
 }
