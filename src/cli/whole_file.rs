@@ -205,8 +205,11 @@ fn beside(path: &Path) -> PathBuf {
     folder(path).join(format!(".{name}.{}.part", std::process::id()))
 }
 
+/// What is ignored stays ignored: `nohup` wants it so.
 fn remove_on_signal(draft: PathBuf) -> io::Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let heeded = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(&status, *signal));
+    let mut signals = Signals::new(heeded)?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             let _ = fs::remove_file(&draft);
@@ -214,6 +217,13 @@ fn remove_on_signal(draft: PathBuf) -> io::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Whether the process ignores a signal, by what the kernel says of it (proc_pid_status(5)).
+fn is_ignored(status: &str, signal: i32) -> bool {
+    let masks = status.lines().filter_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).next().unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
 }
 
 #[cfg(test)]
@@ -270,6 +280,13 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             assert_eq!(names(folder.path()), ["a"]);
         }
+    }
+
+    #[test]
+    fn a_signal_that_is_ignored_is_known_from_what_the_kernel_says() {
+        let nohup = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000004002\n";
+        assert!(is_ignored(nohup, SIGHUP));
+        assert!(!is_ignored(nohup, SIGINT) && !is_ignored(nohup, SIGTERM) && !is_ignored("", SIGHUP));
     }
 
     #[test]

@@ -166,7 +166,11 @@ impl Copying for Copy {
         let copied = self.copied.take().ok_or_else(|| fault("nothing was copied"))?;
         let (from, to) = (self.mover.store.describe(), self.target.describe());
         // First: where this is the last that is done, nobody refreshes anywhere, and nothing is lost.
-        self.moving()?.moved(&to, self.mover.exchange.owner).await?;
+        if !self.moving()?.moved(&to, &self.held, self.mover.exchange.owner).await? {
+            return Err(fault(&format!(
+                "{from} was accepted while it was copied, by `longplay adopt`, and is in use: nothing was copied"
+            )));
+        }
         step!("copy-before-commit");
         let tables = match copied.commit().await {
             Ok(tables) => tables,
@@ -193,7 +197,7 @@ impl Copying for Copy {
         drop(self.copied.take());
         self.target.close().await;
         match &self.held {
-            Held::Held(why) => Ok(self.moving()?.let_go(why).await?),
+            Held::Held(_) => Ok(self.moving()?.let_go(&self.target.describe()).await?),
             Held::NotAccepted(_) => Ok(()),
         }
     }

@@ -112,6 +112,17 @@ pub async fn put_fence(session: &mut Session, why: &str) -> Result<()> {
     put(session, "fence", why.to_owned()).await
 }
 
+/// False where another one stands, or none.
+pub async fn replace_fence(session: &mut Session, old: &str, new: &str) -> Result<bool> {
+    let replaced = session
+        .run(
+            "UPDATE meta SET value = $2 WHERE name = 'fence' AND value = $1",
+            params![old.to_owned().into_bytes(), new.to_owned().into_bytes()],
+        )
+        .await?;
+    Ok(replaced > 0)
+}
+
 /// False where one stands already.
 pub async fn fence(session: &mut Session, why: &str, owner: Owner) -> Result<bool> {
     let raised = session

@@ -36,11 +36,13 @@ pub enum Held {
 pub trait Moving: Send + Sync {
     /// Sees to it that no refresh begins, by any daemon, while it is copied to that store.
     async fn hold(&self, target: &str) -> Result<Held>;
-    /// Lets refreshes begin again after a hold.
-    async fn let_go(&self, held: &str) -> Result<()>;
+    /// Lets refreshes begin again after a hold for a copy to that store whose commit was not tried: it is not in use,
+    /// also where this one says so already.
+    async fn let_go(&self, target: &str) -> Result<()>;
     /// Notes that it was copied to that store, which is used from now on. Every login is in doubt: whoever accepts this
-    /// store later can't know what was refreshed there.
-    async fn moved(&self, target: &str, owner: Owner) -> Result<()>;
+    /// store later can't know what was refreshed there. False where the hold is gone: somebody has accepted this store
+    /// meanwhile, and goes on here.
+    async fn moved(&self, target: &str, held: &Held, owner: Owner) -> Result<bool>;
     /// How many refreshes and runs are under way, by any daemon.
     async fn under_way(&self) -> Result<u64>;
     /// The deployments that it was copied from, one after the other, the last one first: their answers may still lie in a
@@ -68,6 +70,10 @@ pub fn is_of_copy(fence: &str) -> bool {
     fence.contains(HELD) || fence.contains(MOVED)
 }
 
+fn hold_for(target: &str) -> String {
+    format!("{HELD}{target}")
+}
+
 /// What the fence says of a store that was copied.
 pub fn moved(target: &str) -> String {
     format!("{MOVED}{target}, which is to be used instead: make that [store] url, and restart longplay")
@@ -91,27 +97,34 @@ impl Moving for SqlStore {
         if let Some(why) = not_accepted(guard::whereabouts(&mut session, home).await?) {
             return Ok(Held::NotAccepted(why));
         }
-        let held = format!("{HELD}{target}");
+        let held = hold_for(target);
         guard::put_fence(&mut session, &held).await?;
         session.commit(Held::Held(held)).await
     }
 
-    async fn let_go(&self, held: &str) -> Result<()> {
+    async fn let_go(&self, target: &str) -> Result<()> {
         let mut session = self.writing(format!("letting refreshes go on in {}", self.database)).await?;
         session
             .run(
-                "DELETE FROM meta WHERE name = 'fence' AND value = $1",
-                params![held.to_owned().into_bytes()],
+                "DELETE FROM meta WHERE name = 'fence' AND (value = $1 OR value = $2)",
+                params![hold_for(target).into_bytes(), moved(target).into_bytes()],
             )
             .await?;
         session.commit(()).await
     }
 
-    async fn moved(&self, target: &str, owner: Owner) -> Result<()> {
+    async fn moved(&self, target: &str, held: &Held, owner: Owner) -> Result<bool> {
         let mut session = self.writing(format!("noting that {} was copied", self.database)).await?;
-        guard::put_fence(&mut session, &moved(target)).await?;
+        guard::lock_intents_out(&mut session).await?;
+        match held {
+            Held::Held(fence) if !guard::replace_fence(&mut session, fence, &moved(target)).await? => {
+                return Ok(false);
+            }
+            Held::Held(_) => {}
+            Held::NotAccepted(_) => guard::put_fence(&mut session, &moved(target)).await?,
+        }
         guard::doubt_everyone(&mut session, owner).await?;
-        session.commit(()).await
+        session.commit(true).await
     }
 
     async fn under_way(&self) -> Result<u64> {

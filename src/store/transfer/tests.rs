@@ -264,21 +264,32 @@ async fn nothing_is_refreshed_in_a_store_while_it_is_held_nor_once_it_was_copied
         let grant = store.grant(user).await.unwrap().unwrap();
         let home = store.whereabouts().await.unwrap().now;
         store.settle(&home).await.unwrap();
-        let Held::Held(held) = store.hold("there").await.unwrap() else { panic!("it was accepted") };
+        assert!(matches!(store.hold("there").await.unwrap(), Held::Held(_)), "it was accepted");
         let refused = store.begin_attempt(&intent(&grant, 1)).await.unwrap_err();
         assert!(matches!(refused, StoreError::NotAccepted { .. }), "{refused}");
         // A copy that broke off is followed by another.
         assert!(matches!(store.hold("elsewhere").await.unwrap(), Held::Held(_)));
-        store.let_go(&held).await.unwrap();
+        store.let_go("there").await.unwrap();
         assert!(store.begin_attempt(&intent(&grant, 2)).await.is_err(), "it is another one's hold");
-        store.let_go("it is being copied to elsewhere").await.unwrap();
+        store.let_go("elsewhere").await.unwrap();
         assert!(store.begin_attempt(&intent(&grant, 3)).await.unwrap());
         assert_eq!(store.under_way().await.unwrap(), 1);
         let brought = tokens(&intent(&grant, 3));
         assert!(store.commit_tokens(&brought, CommitIf::AttemptHolds).await.unwrap());
         assert_eq!(store.under_way().await.unwrap(), 0);
-        store.hold("there").await.unwrap();
-        store.moved("there", HERE).await.unwrap();
+        // An answer to the last step before the commit may be lost.
+        let held = store.hold("there").await.unwrap();
+        assert!(store.moved("there", &held, HERE).await.unwrap());
+        store.let_go("there").await.unwrap();
+        let again = intent(&store.grant(user).await.unwrap().unwrap(), 6);
+        assert!(store.begin_attempt(&again).await.unwrap());
+        assert!(store.commit_tokens(&tokens(&again), CommitIf::AttemptHolds).await.unwrap());
+        // Whoever accepts it meanwhile goes on with it.
+        let held = store.hold("there").await.unwrap();
+        store.adopt(&home, HERE).await.unwrap();
+        assert!(!store.moved("there", &held, HERE).await.unwrap());
+        let held = store.hold("there").await.unwrap();
+        assert!(store.moved("there", &held, HERE).await.unwrap());
         let grant = store.grant(user).await.unwrap().unwrap();
         assert!(grant.doubt.is_some());
         let refused = store.begin_attempt(&intent(&grant, 4)).await.unwrap_err();
