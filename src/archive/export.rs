@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::domain::{ExportedPlay, Source};
+use crate::domain::ExportedPlay;
 use crate::store::export::Exportable;
 
 /// How an export is written.
@@ -20,22 +20,6 @@ pub enum Format {
     Listenbrainz,
 }
 
-/// The columns of CSV.
-const COLUMNS: [&str; 12] = [
-    "played_at",
-    "track",
-    "artists",
-    "album",
-    "track_uri",
-    "isrc",
-    "duration_ms",
-    "context_uri",
-    "source",
-    "artist_uris",
-    "album_uri",
-    "ms_played",
-];
-
 impl Format {
     /// Its media type.
     pub fn media_type(self) -> &'static str {
@@ -48,7 +32,7 @@ impl Format {
     /// What comes before the first play.
     pub fn head(self) -> Vec<u8> {
         match self {
-            Self::Csv => format!("{}\n", COLUMNS.join(",")).into_bytes(),
+            Self::Csv => format!("{}\n", ExportedPlay::columns().collect::<Vec<_>>().join(",")).into_bytes(),
             Self::Jsonl | Self::Listenbrainz => Vec::new(),
         }
     }
@@ -80,36 +64,23 @@ fn json_line(text: &mut Vec<u8>, value: &impl Serialize) {
 
 fn csv_lines<'p>(plays: impl Iterator<Item = &'p ExportedPlay>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
-    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
-    for play in plays {
-        let source = match play.source {
-            Source::Api => "api",
-            Source::Import => "import",
-        };
-        let record = [
-            play.played_at.to_string(),
-            play.track.clone(),
-            json!(play.artists).to_string(),
-            or_empty(&play.album),
-            or_empty(&play.track_uri),
-            or_empty(&play.isrc),
-            number(play.duration_ms),
-            or_empty(&play.context_uri),
-            source.to_owned(),
-            json!(play.artist_uris).to_string(),
-            or_empty(&play.album_uri),
-            number(play.ms_played),
+    for one in plays {
+        let more = [
+            json!(one.artist_uris).to_string(),
+            one.album_uri.clone().unwrap_or_default(),
+            one.ms_played.map(|ms| ms.to_string()).unwrap_or_default(),
         ];
+        let record = one.play.cells(json!(one.play.artists).to_string()).into_iter().chain(more);
         // Every record has as many fields as the first, and memory can always be written.
-        let _ = writer.write_record(&record);
+        let _ = writer.write_record(record);
     }
     writer.into_inner().unwrap_or_default()
 }
 
 /// As ListenBrainz' own reader of Spotify submits it, so that it knows a play that it has already: the moment is the end
 /// of the play. A play without the name of a track and of an artist is refused there, and left out here.
-fn listen(play: &ExportedPlay) -> Option<Value> {
+fn listen(one: &ExportedPlay) -> Option<Value> {
+    let play = &one.play;
     if play.track.is_empty() || play.artists.iter().all(String::is_empty) {
         return None;
     }
@@ -124,12 +95,12 @@ fn listen(play: &ExportedPlay) -> Option<Value> {
     let track = play.track_uri.as_deref().and_then(address);
     tell("origin_url", json!(track));
     tell("spotify_id", json!(track));
-    let artists: Option<Vec<String>> = play.artist_uris.iter().map(|uri| address(uri.as_deref()?)).collect();
+    let artists: Option<Vec<String>> = one.artist_uris.iter().map(|uri| address(uri.as_deref()?)).collect();
     tell("spotify_artist_ids", json!(artists.filter(|artists| !artists.is_empty())));
-    tell("spotify_album_id", json!(play.album_uri.as_deref().and_then(address)));
+    tell("spotify_album_id", json!(one.album_uri.as_deref().and_then(address)));
     tell("isrc", json!(play.isrc));
     tell("duration_ms", json!(play.duration_ms.filter(|ms| *ms > 0)));
-    tell("ms_played", json!(play.ms_played));
+    tell("ms_played", json!(one.ms_played));
     let mut track = Map::new();
     track.insert("artist_name".to_owned(), json!(play.artists.join(", ")));
     track.insert("track_name".to_owned(), json!(play.track));

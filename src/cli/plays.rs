@@ -13,7 +13,7 @@ use super::time::{Show, to_the_second};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Place;
 use crate::control::api::PlaysQuery;
-use crate::domain::{Moment, Source, StoredPlay, Timestamp, UserName};
+use crate::domain::{Moment, StoredPlay, Timestamp, UserName};
 
 /// How often `--follow` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -217,39 +217,10 @@ fn csv(plays: &[StoredPlay], header: bool) -> Result<String, CliError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |e: csv::Error| CliError::failed(format!("writing CSV: {e}"));
     if header {
-        writer
-            .write_record([
-                "played_at",
-                "track",
-                "artists",
-                "album",
-                "track_uri",
-                "isrc",
-                "duration_ms",
-                "context_uri",
-                "source",
-            ])
-            .map_err(failed)?;
+        writer.write_record(StoredPlay::COLUMNS).map_err(failed)?;
     }
     for play in plays {
-        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
-        let source = match play.source {
-            Source::Api => "api",
-            Source::Import => "import",
-        };
-        writer
-            .write_record([
-                play.played_at.to_string(),
-                play.track.clone(),
-                play.artists.join("; "),
-                or_empty(&play.album),
-                or_empty(&play.track_uri),
-                or_empty(&play.isrc),
-                play.duration_ms.map(|ms| ms.to_string()).unwrap_or_default(),
-                or_empty(&play.context_uri),
-                source.to_owned(),
-            ])
-            .map_err(failed)?;
+        writer.write_record(play.cells(play.artists.join("; "))).map_err(failed)?;
     }
     let bytes = writer.into_inner().map_err(|e| CliError::failed(format!("writing CSV: {e}")))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -258,6 +229,7 @@ fn csv(plays: &[StoredPlay], header: bool) -> Result<String, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Source;
 
     fn play(at: i64, track: &str) -> StoredPlay {
         StoredPlay {

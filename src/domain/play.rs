@@ -100,6 +100,41 @@ pub struct StoredPlay {
     pub source: Source,
 }
 
+impl StoredPlay {
+    /// The names of its fields, in their order: the columns of CSV.
+    pub const COLUMNS: [&str; 9] = [
+        "played_at",
+        "track",
+        "artists",
+        "album",
+        "track_uri",
+        "isrc",
+        "duration_ms",
+        "context_uri",
+        "source",
+    ];
+
+    /// What stands in these columns, with the artists written as the reader of the file wants them.
+    pub fn cells(&self, artists: String) -> [String; 9] {
+        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
+        let source = match self.source {
+            Source::Api => "api",
+            Source::Import => "import",
+        };
+        [
+            self.played_at.to_string(),
+            self.track.clone(),
+            artists,
+            or_empty(&self.album),
+            or_empty(&self.track_uri),
+            or_empty(&self.isrc),
+            self.duration_ms.map(|ms| ms.to_string()).unwrap_or_default(),
+            or_empty(&self.context_uri),
+            source.to_owned(),
+        ]
+    }
+}
+
 /// A play's place among a user's, newest first: what is read next comes after it. Plays of one moment are told apart by
 /// the store's number of their track. For others it is a text without a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

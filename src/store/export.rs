@@ -109,20 +109,12 @@ pub(super) async fn read(
 }
 
 fn exportable(row: &Row) -> std::result::Result<Exportable, sqlx::Error> {
-    let played_at = row.get("played_at")?;
+    let play = super::plays::stored(row)?;
     Ok(Exportable {
-        place: Place { at: played_at, track: row.get("track_id")? },
+        place: Place { at: play.played_at, track: row.get("track_id")? },
         key: row.get("key")?,
         play: ExportedPlay {
-            played_at,
-            track: row.get("track")?,
-            artists: row.list("artists")?,
-            album: row.maybe("album")?,
-            track_uri: row.maybe("uri")?,
-            isrc: row.maybe("isrc")?,
-            duration_ms: row.maybe("duration_ms")?,
-            context_uri: row.maybe("context_uri")?,
-            source: row.get("source")?,
+            play,
             artist_uris: row.list("artist_uris")?,
             album_uri: row.maybe("album_uri")?,
             ms_played: row.maybe("ms_played")?,

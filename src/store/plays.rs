@@ -1,6 +1,6 @@
 //! Plays as they are read, page by page.
 
-use super::sql::{Session, params};
+use super::sql::{Row, Session, params};
 use super::{PlayPage, PlayQuery, Result};
 use crate::domain::{PlayCursor, StoredPlay, Timestamp, UserId};
 
@@ -17,6 +17,21 @@ pub(super) const PAGE: &str =
        JOIN tracks ON tracks.id = page.track_id LEFT JOIN albums ON albums.id = tracks.album_id
      ORDER BY page.played_at DESC, page.track_id DESC";
 
+/// The columns are called as above.
+pub(super) fn stored(row: &Row) -> std::result::Result<StoredPlay, sqlx::Error> {
+    Ok(StoredPlay {
+        played_at: row.get("played_at")?,
+        track: row.get("track")?,
+        artists: row.list("artists")?,
+        album: row.maybe("album")?,
+        track_uri: row.maybe("uri")?,
+        isrc: row.maybe("isrc")?,
+        duration_ms: row.maybe("duration_ms")?,
+        context_uri: row.maybe("context_uri")?,
+        source: row.get("source")?,
+    })
+}
+
 pub async fn page(session: &mut Session, user: UserId, query: PlayQuery) -> Result<PlayPage> {
     let since = query.since.map_or(i64::MIN, Timestamp::as_millis);
     // No track has the number 0.
@@ -25,17 +40,7 @@ pub async fn page(session: &mut Session, user: UserId, query: PlayQuery) -> Resu
     let limit = query.limit.max(0);
     let rows = session
         .all(PAGE, params![user, since, before.0, before.1, limit], |row| {
-            let play = StoredPlay {
-                played_at: row.get("played_at")?,
-                track: row.get("track")?,
-                artists: row.list("artists")?,
-                album: row.maybe("album")?,
-                track_uri: row.maybe("uri")?,
-                isrc: row.maybe("isrc")?,
-                duration_ms: row.maybe("duration_ms")?,
-                context_uri: row.maybe("context_uri")?,
-                source: row.get("source")?,
-            };
+            let play = stored(row)?;
             Ok((PlayCursor { at: play.played_at, track: row.get("track_id")? }, play))
         })
         .await?;

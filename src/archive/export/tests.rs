@@ -1,10 +1,10 @@
 //! What an export looks like, byte for byte.
 
 use super::*;
-use crate::domain::Timestamp;
+use crate::domain::{Source, StoredPlay, Timestamp};
 
 fn play() -> ExportedPlay {
-    ExportedPlay {
+    let play = StoredPlay {
         played_at: Timestamp::from_millis(1_767_225_600_123),
         track: "=\"One\", \u{1f600}".to_owned(),
         artists: vec!["Ann".to_owned(), "Bob; Jr.".to_owned()],
@@ -14,6 +14,9 @@ fn play() -> ExportedPlay {
         duration_ms: Some(1_000),
         context_uri: None,
         source: Source::Api,
+    };
+    ExportedPlay {
+        play,
         artist_uris: vec![Some("spotify:artist:2".to_owned()), None],
         album_uri: Some("spotify:album:3".to_owned()),
         ms_played: None,
@@ -57,8 +60,8 @@ fn csv_is_read_back_as_it_was_written() {
     let text = text(Format::Csv, &play());
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let record = reader.records().next().unwrap().unwrap();
-    assert_eq!(&record[1], play().track);
-    assert_eq!(serde_json::from_str::<Vec<String>>(&record[2]).unwrap(), play().artists);
+    assert_eq!(&record[1], play().play.track);
+    assert_eq!(serde_json::from_str::<Vec<String>>(&record[2]).unwrap(), play().play.artists);
     assert_eq!(&record[3], "Both\nSides");
     assert_eq!(serde_json::from_str::<Vec<Option<String>>>(&record[9]).unwrap(), play().artist_uris);
 }
@@ -71,7 +74,10 @@ fn a_listen_is_what_listenbrainz_takes() {
     assert_eq!(listen["listened_at"], 1_767_225_600);
     let track = &listen["track_metadata"];
     assert_eq!(track["artist_name"], "Ann, Bob; Jr.");
-    assert_eq!((&track["track_name"], &track["release_name"]), (&json!(play().track), &json!("Both\nSides")));
+    assert_eq!(
+        (&track["track_name"], &track["release_name"]),
+        (&json!(play().play.track), &json!("Both\nSides"))
+    );
     let info = json!({
         "submission_client": "longplay",
         "music_service": "spotify.com",
@@ -86,7 +92,7 @@ fn a_listen_is_what_listenbrainz_takes() {
 
 #[test]
 fn what_listenbrainz_refuses_is_left_out_of_its_format_alone() {
-    let nameless = ExportedPlay { artists: Vec::new(), ..play() };
+    let nameless = ExportedPlay { play: StoredPlay { artists: Vec::new(), ..play().play }, ..play() };
     assert_eq!(text(Format::Listenbrainz, &nameless), "");
     assert_eq!(text(Format::Jsonl, &nameless).lines().count(), 1);
 }
@@ -96,7 +102,10 @@ fn plays_of_one_moment_come_by_the_track_wherever_a_page_ends() {
     let one = |at: i64, key: &str, track: i64| Exportable {
         place: crate::store::export::place(Timestamp::from_millis(at), track),
         key: key.to_owned(),
-        play: ExportedPlay { played_at: Timestamp::from_millis(at), ..play() },
+        play: ExportedPlay {
+            play: StoredPlay { played_at: Timestamp::from_millis(at), ..play().play },
+            ..play()
+        },
     };
     let all = [one(1, "b", 1), one(2, "c", 2), one(2, "b", 3), one(2, "a", 4), one(3, "a", 4)];
     for size in 1..=all.len() {

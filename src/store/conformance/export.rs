@@ -1,7 +1,7 @@
 //! Reading the archive as a whole.
 
 use super::{Bench, START};
-use crate::domain::{Album, Artist, ExportedPlay, Play, Source, Timestamp, Track, UserId};
+use crate::domain::{Album, Artist, ExportedPlay, Play, Source, StoredPlay, Timestamp, Track, UserId};
 use crate::store::export::{Exportable, PageStart};
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub async fn an_export_has_what_is_known_of_a_play_and_nulls_for_the_rest(bench:
     let bare = Track { album: None, artists: Vec::new(), name: "Bare".to_owned(), ..nameless.clone() };
     let play = |track, minutes| Play { track, context_uri: None, ..bench.play(minutes, 0) };
     bench.store_page(alice, &[bench.play(0, 1), play(nameless, 1), play(bare, 2)]).await;
-    let exported = |n: u64, track: &str| ExportedPlay {
+    let stored = |n: u64, track: &str| StoredPlay {
         played_at: START + Duration::from_secs(60 * n),
         track: track.to_owned(),
         artists: Vec::new(),
@@ -70,10 +70,8 @@ pub async fn an_export_has_what_is_known_of_a_play_and_nulls_for_the_rest(bench:
         duration_ms: None,
         context_uri: None,
         source: Source::Api,
-        artist_uris: Vec::new(),
-        album_uri: None,
-        ms_played: None,
     };
+    let exported = |play| ExportedPlay { play, artist_uris: Vec::new(), album_uri: None, ms_played: None };
     let some = |text: &str| Some(text.to_owned());
     let plays: Vec<_> =
         bench.exported(alice, PageStart::First, 9).await.into_iter().map(|one| one.play).collect();
@@ -81,23 +79,27 @@ pub async fn an_export_has_what_is_known_of_a_play_and_nulls_for_the_rest(bench:
         plays,
         [
             ExportedPlay {
-                artists: vec!["Artist 1".to_owned(), "Artist 101".to_owned()],
-                album: some("Album 0"),
-                track_uri: some("spotify:track:1"),
-                isrc: some("ISRC1"),
-                duration_ms: Some(200_000),
-                context_uri: some("spotify:playlist:1"),
                 artist_uris: vec![some("spotify:artist:1"), some("spotify:artist:101")],
                 album_uri: some("spotify:album:0"),
-                ..exported(0, "Track 1")
+                ..exported(StoredPlay {
+                    artists: vec!["Artist 1".to_owned(), "Artist 101".to_owned()],
+                    album: some("Album 0"),
+                    track_uri: some("spotify:track:1"),
+                    isrc: some("ISRC1"),
+                    duration_ms: Some(200_000),
+                    context_uri: some("spotify:playlist:1"),
+                    ..stored(0, "Track 1")
+                })
             },
             ExportedPlay {
-                artists: vec!["Ann".to_owned(), "Bob".to_owned()],
-                album: some("Tapes"),
                 artist_uris: vec![None, some("spotify:artist:7")],
-                ..exported(1, "Tape \"1\"")
+                ..exported(StoredPlay {
+                    artists: vec!["Ann".to_owned(), "Bob".to_owned()],
+                    album: some("Tapes"),
+                    ..stored(1, "Tape \"1\"")
+                })
             },
-            exported(2, "Bare"),
+            exported(stored(2, "Bare")),
         ]
     );
 }

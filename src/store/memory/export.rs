@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::MemoryStore;
+use super::catalogue::stored_play;
 use super::rows::{PlayRow, Rows};
 use crate::domain::{ExportedPlay, Timestamp, UserId};
 use crate::store::Result;
@@ -40,15 +41,7 @@ fn exportable(rows: &Rows, played_at: Timestamp, key: &str, play: &PlayRow) -> O
         place: Place { at: played_at, track: i64::try_from(track.id).ok()? },
         key: key.to_owned(),
         play: ExportedPlay {
-            played_at,
-            track: track.name.clone(),
-            artists: artists.iter().map(|artist| artist.name.clone()).collect(),
-            album: album.map(|album| album.name.clone()),
-            track_uri: track.uri.clone(),
-            isrc: track.isrc.clone(),
-            duration_ms: track.duration_ms,
-            context_uri: play.context_uri.clone(),
-            source: play.source,
+            play: stored_play(rows, played_at, key, play)?,
             artist_uris: artists.iter().map(|artist| artist.uri.clone()).collect(),
             album_uri: album.and_then(|album| album.uri.clone()),
             ms_played: None,
