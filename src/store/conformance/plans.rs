@@ -2,7 +2,7 @@
 //! asked for, and never through plays that are counted.
 
 use crate::domain::{Timestamp, TopKind, UserId};
-use crate::store::sql::{Bind as _, Session, Value, params, table};
+use crate::store::sql::{Bind as _, Session, Value, params};
 use crate::store::{heard, plays, top};
 
 /// Ten years of the first user's plays, and fewer of forty others. Years begin with 2016.
@@ -60,14 +60,9 @@ pub async fn questions(session: &mut Session, user: UserId) -> Vec<Question> {
     );
     for (name, sql) in [("by day", top::BY_DAY), ("by hour", top::BY_HOUR)] {
         let pieces = heard::pieces(ready, &shifts);
-        let table = table![
-            pieces;
-            |piece| i64::from(piece.ready),
-            |piece| piece.begins,
-            |piece| piece.ends,
-            |piece| piece.shift
-        ];
-        questions.push(Question { name, sql, params: vec![user.bind(), table] });
+        let params = vec![user.bind(), top::one_by_one(&pieces)];
+        questions.push(Question { name, sql, params });
     }
+    questions.push(Question { name: "the weeks", sql: heard::WEEKS_READ, params: params![user, begin, end] });
     questions
 }

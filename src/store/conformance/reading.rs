@@ -59,6 +59,13 @@ impl Bench {
                 let top = self.store.top(user, kind, since, 1_000).await.unwrap();
                 let top: Vec<_> = top.into_iter().map(|top| (top.name, top.plays, top.ms_played)).collect();
                 assert_eq!(top, expected, "{kind:?} since {since:?}");
+                for limit in [1, 4, 30] {
+                    let first = self.store.top(user, kind, since, limit).await.unwrap();
+                    let first: Vec<_> =
+                        first.into_iter().map(|top| (top.name, top.plays, top.ms_played)).collect();
+                    let limit = expected.len().min(usize::try_from(limit).unwrap());
+                    assert_eq!(first, expected[..limit], "{kind:?} since {since:?}");
+                }
             }
             let from = since.unwrap_or(START - Duration::from_secs(DAY));
             let shifts = india(from, later(900));
