@@ -63,6 +63,8 @@ impl Service {
             let mut habits: HashMap<UserId, Habits> =
                 self.parts().store.habits(&numbers).await?.into_iter().collect();
             for lagging in some {
+                // To reckon for thousands takes seconds, in which others want to be answered.
+                tokio::task::yield_now().await;
                 let Some(status) = users.get_mut(lagging.at) else { continue };
                 let habits = habits.remove(&lagging.user).unwrap_or_default();
                 let full = full_at(lagging.since, &habits, lagging.zone);
