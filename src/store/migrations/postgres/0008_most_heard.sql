@@ -55,7 +55,8 @@ $$;
 
 -- Whoever changes tracks that may be counted, or who made them, and whoever counts, take the lock: so of a change and a
 -- count at the same time one sees the other, and two changes never meet in the rows of others. It comes after the user's
--- row and those of the tracks.
+-- row and those of the tracks. Few of what is touched is counted: each is looked up, where the planner would sooner read a
+-- whole table (OFFSET 0 keeps it from that).
 DROP TRIGGER counted_track_updated ON tracks;
 DROP FUNCTION count_track_again();
 
@@ -64,10 +65,10 @@ BEGIN
   IF NOT EXISTS (SELECT 1 FROM became) THEN
     RETURN NULL;
   END IF;
-  PERFORM pg_advisory_xact_lock(1819307131);
+  PERFORM pg_advisory_xact_lock(1819307131), set_config('longplay.tracks_changed', 'yes', TRUE);
   INSERT INTO heard_sums (user_id, weeks, kind, id, plays, ms)
-    SELECT heard.user_id, heard.weeks, moved.kind, moved.id,
-      CAST(sum(moved.sign * heard.plays) AS BIGINT), CAST(sum(moved.sign * heard.ms) AS BIGINT)
+    SELECT known.user_id, known.weeks, moved.kind, moved.id,
+      CAST(sum(moved.sign * known.plays) AS BIGINT), CAST(sum(moved.sign * known.ms) AS BIGINT)
     FROM (SELECT was.id AS track_id, 'track' AS kind, COALESCE(was.isrc, was.key) AS id, -1 AS sign
             FROM was JOIN became ON became.id = was.id AND became.isrc IS DISTINCT FROM was.isrc
           UNION ALL
@@ -81,18 +82,20 @@ BEGIN
           SELECT became.id, 'album', CAST(became.album_id AS TEXT), 1
             FROM was JOIN became ON became.id = was.id AND became.album_id IS DISTINCT FROM was.album_id
             WHERE became.album_id IS NOT NULL) AS moved
-      JOIN heard ON heard.track_id = moved.track_id
-    GROUP BY heard.user_id, heard.weeks, moved.kind, moved.id
-    ORDER BY heard.user_id, heard.weeks, moved.kind, moved.id
+      CROSS JOIN LATERAL
+        (SELECT user_id, weeks, plays, ms FROM heard WHERE heard.track_id = moved.track_id OFFSET 0) AS known
+    GROUP BY known.user_id, known.weeks, moved.kind, moved.id
+    ORDER BY known.user_id, known.weeks, moved.kind, moved.id
     ON CONFLICT (user_id, weeks, kind, id) DO UPDATE SET
       plays = heard_sums.plays + excluded.plays, ms = heard_sums.ms + excluded.ms;
   DELETE FROM counted WHERE user_id IN
     (SELECT counted.user_id FROM counted
      WHERE counted.user_id IN
-       (SELECT heard.user_id
+       (SELECT known.user_id
         FROM was JOIN became ON became.id = was.id AND became.duration_ms IS DISTINCT FROM was.duration_ms
-          JOIN heard ON heard.track_id = became.id
-        WHERE heard.weeks = 0 AND heard.by_length > 0)
+          CROSS JOIN LATERAL
+            (SELECT user_id FROM heard
+             WHERE heard.track_id = became.id AND heard.weeks = 0 AND heard.by_length > 0 OFFSET 0) AS known)
      ORDER BY counted.user_id FOR UPDATE OF counted);
   RETURN NULL;
 END;
@@ -101,21 +104,26 @@ $$;
 CREATE TRIGGER counted_tracks_updated AFTER UPDATE ON tracks REFERENCING OLD TABLE AS was NEW TABLE AS became
 FOR EACH STATEMENT EXECUTE FUNCTION count_tracks_again();
 
--- A track that this transaction has made is counted by nobody yet, so that most credits need no lock.
+-- A track that this transaction has made is counted by nobody yet, and that is most that are credited: it is known by the
+-- transaction that wrote its row, unless rows were changed too.
 CREATE FUNCTION count_credits_again() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-  IF EXISTS (SELECT 1 FROM touched JOIN tracks ON tracks.id = touched.track_id
-             WHERE tracks.xmin <> CAST(pg_current_xact_id() AS xid))
+  IF COALESCE(current_setting('longplay.tracks_changed', TRUE), '') = ''
+    AND NOT EXISTS (SELECT 1 FROM touched
+                    WHERE (SELECT tracks.xmin FROM tracks WHERE tracks.id = touched.track_id)
+                      <> CAST(pg_current_xact_id() AS xid))
   THEN
-    PERFORM pg_advisory_xact_lock(1819307131);
+    RETURN NULL;
   END IF;
+  PERFORM pg_advisory_xact_lock(1819307131);
   INSERT INTO heard_sums (user_id, weeks, kind, id, plays, ms)
-    SELECT heard.user_id, heard.weeks, 'artist', CAST(touched.artist_id AS TEXT),
-      CAST(sum(CAST(TG_ARGV[0] AS BIGINT) * heard.plays) AS BIGINT),
-      CAST(sum(CAST(TG_ARGV[0] AS BIGINT) * heard.ms) AS BIGINT)
-    FROM touched JOIN heard ON heard.track_id = touched.track_id
-    GROUP BY heard.user_id, heard.weeks, touched.artist_id
-    ORDER BY heard.user_id, heard.weeks, touched.artist_id
+    SELECT known.user_id, known.weeks, 'artist', CAST(touched.artist_id AS TEXT),
+      CAST(sum(CAST(TG_ARGV[0] AS BIGINT) * known.plays) AS BIGINT),
+      CAST(sum(CAST(TG_ARGV[0] AS BIGINT) * known.ms) AS BIGINT)
+    FROM touched CROSS JOIN LATERAL
+      (SELECT user_id, weeks, plays, ms FROM heard WHERE heard.track_id = touched.track_id OFFSET 0) AS known
+    GROUP BY known.user_id, known.weeks, touched.artist_id
+    ORDER BY known.user_id, known.weeks, touched.artist_id
     ON CONFLICT (user_id, weeks, kind, id) DO UPDATE SET
       plays = heard_sums.plays + excluded.plays, ms = heard_sums.ms + excluded.ms;
   RETURN NULL;
