@@ -132,6 +132,9 @@ pub async fn count(session: &mut Session, user: UserId, slot: Duration) -> Resul
             None => sums::sum(session, user, step.weeks).await?,
         }
     }
+    if known.is_none() {
+        sums::analyze(session).await?;
+    }
     let from = known.map_or(i64::MIN, |ready| ready.until);
     weeks::count(session, user, from, until, slot).await?;
     session

@@ -30,13 +30,13 @@ macro_rules! list {
              least AS MATERIALIZED (
                SELECT COALESCE((SELECT heard_sums.plays FROM heard_sums WHERE ",
             summed!($kind),
-            " ORDER BY heard_sums.plays DESC LIMIT 1 OFFSET $7), 1) AS plays),
+            " AND heard_sums.plays > 0 ORDER BY heard_sums.plays DESC LIMIT 1 OFFSET $7), 1) AS plays),
              ranked AS MATERIALIZED (
                SELECT id, CAST(sum(plays) AS BIGINT) AS plays, CAST(sum(ms) AS BIGINT) AS ms, max(track) AS track
                FROM (SELECT heard_sums.id, heard_sums.plays, heard_sums.ms, 0 AS track FROM heard_sums
                      WHERE ",
             summed!($kind),
-            " AND heard_sums.plays >= (SELECT plays FROM least)
+            " AND heard_sums.plays > 0 AND heard_sums.plays >= (SELECT plays FROM least)
                      UNION ALL
                      SELECT around.id,
                        around.plays + COALESCE((SELECT heard_sums.plays ",

@@ -18,7 +18,6 @@ async fn nothing_that_is_read_of_a_long_history_goes_through_all_of_it() {
     (bench.by_hand)(FILL).await;
     let user = UserId(1);
     store.count(user, Duration::from_secs(3_600)).await.unwrap();
-    (bench.by_hand)("ANALYZE").await;
     let mut session = store.writing("asking for plans").await.unwrap();
     for question in questions(&mut session, user).await {
         let sql = String::leak(format!("EXPLAIN ANALYZE {}", question.sql));
@@ -43,6 +42,10 @@ async fn nothing_that_is_read_of_a_long_history_goes_through_all_of_it() {
         let plays = read(" on plays");
         let wanted = if question.sql == WEEKS_READ { 0..1 } else { 1..1_000 };
         assert!(wanted.contains(&plays), "{plays} of 60,000 plays are read: {}", shown());
+        // Where no weeks fit there is nothing to look for.
+        let by_id = ["using heard_sums_pkey on heard_sums", "One-Time Filter: false"];
+        let looks_up = plan.iter().any(|step| by_id.iter().any(|by_id| step.contains(by_id)));
+        assert!(looks_up || !question.sql.contains("heard_sums"), "{}", shown());
         // Of the sums those of what was heard lately too, a row or two each.
         let sums = read(" on heard_sums");
         assert!(sums <= 2 * plays + 60, "{sums} sums are read for ten: {}", shown());

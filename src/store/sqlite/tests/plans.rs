@@ -17,7 +17,6 @@ async fn nothing_that_is_read_of_a_long_history_goes_through_all_of_it() {
     run(&shelf.path(), FILL).await;
     let user = UserId(1);
     store.count(user, Duration::from_secs(3_600)).await.unwrap();
-    run(&shelf.path(), "ANALYZE").await;
     let mut session = store.writing("asking for plans").await.unwrap();
     for question in questions(&mut session, user).await {
         let sql = String::leak(format!("EXPLAIN QUERY PLAN {}", question.sql));
