@@ -74,24 +74,9 @@ impl Archive {
 
     /// Puts it in for the first user, and a little of the same for the others.
     async fn settle(&self, connections: &Connections, users: &[i64]) {
-        let artists = (0..self.artists).map(|n| json!({ "id": n + 1 })).collect();
-        connections
-            .put(
-                "INSERT INTO artists (id, key, uri, name)
-                 SELECT CAST(value ->> 'id' AS BIGINT), 'spotify:artist:' || (value ->> 'id'),
-                   'spotify:artist:' || (value ->> 'id'), 'Artist ' || (value ->> 'id') FROM rows",
-                artists,
-            )
-            .await;
-        let albums = (0..self.tracks.div_ceil(8)).map(|n| json!({ "id": n + 1 })).collect();
-        connections
-            .put(
-                "INSERT INTO albums (id, key, uri, name)
-                 SELECT CAST(value ->> 'id' AS BIGINT), 'spotify:album:' || (value ->> 'id'),
-                   'spotify:album:' || (value ->> 'id'), 'Album ' || (value ->> 'id') FROM rows",
-                albums,
-            )
-            .await;
+        for (sql, rows) in [(ARTISTS, self.artists), (ALBUMS, self.tracks.div_ceil(8))] {
+            connections.put(sql, (0..rows).map(|n| json!({ "id": n + 1 })).collect()).await;
+        }
         for chunk in (0..self.tracks).collect::<Vec<_>>().chunks(AT_ONCE) {
             let tracks = chunk.iter().map(|n| {
                 let ms = 120_000 + n * 7_919 % 180_000;
@@ -138,6 +123,26 @@ impl Archive {
     }
 }
 
+/// What has nothing but a number and a name.
+macro_rules! named {
+    ($table:literal, $kind:literal, $name:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            " (id, key, uri, name)
+             SELECT CAST(value ->> 'id' AS BIGINT), 'spotify:",
+            $kind,
+            ":' || (value ->> 'id'), 'spotify:",
+            $kind,
+            ":' || (value ->> 'id'), '",
+            $name,
+            " ' || (value ->> 'id') FROM rows"
+        )
+    };
+}
+
+const ARTISTS: &str = named!("artists", "artist", "Artist");
+const ALBUMS: &str = named!("albums", "album", "Album");
 const INSERT: &str = "INSERT INTO plays (user_id, played_at, track_id, context_uri, source)
      SELECT CAST(value ->> 'user' AS BIGINT), CAST(value ->> 'at' AS BIGINT), CAST(value ->> 'track' AS BIGINT),
        'spotify:playlist:37i9dQZF1DXcBWIGoYBM5M', 'api' FROM rows

@@ -28,6 +28,25 @@ struct Lagging {
     zone: Tz,
 }
 
+/// Each takes up to some milliseconds: to reckon for thousands at once would let nobody else be answered for seconds.
+async fn reckon(
+    users: &mut [UserStatus],
+    some: &[Lagging],
+    mut habits: HashMap<UserId, Habits>,
+    now: Timestamp,
+) {
+    for lagging in some {
+        tokio::task::yield_now().await;
+        let Some(status) = users.get_mut(lagging.at) else { continue };
+        let habits = habits.remove(&lagging.user).unwrap_or_default();
+        let full = full_at(lagging.since, &habits, lagging.zone);
+        if let Some(left) = countdown(status.state, full, !habits.is_empty(), now) {
+            let reason = status.reason.take().map_or(left.clone(), |reason| format!("{reason}; {left}"));
+            status.reason = Some(reason);
+        }
+    }
+}
+
 impl Service {
     /// How everyone is by name, or one user.
     pub async fn status(&self, only: Option<&UserName>) -> Result<Status, Problem> {
@@ -60,18 +79,8 @@ impl Service {
         let now = self.now();
         for some in lagging.chunks(LAGGING_AT_ONCE) {
             let numbers: Vec<UserId> = some.iter().map(|lagging| lagging.user).collect();
-            let mut habits: HashMap<UserId, Habits> =
-                self.parts().store.habits(&numbers).await?.into_iter().collect();
-            for lagging in some {
-                let Some(status) = users.get_mut(lagging.at) else { continue };
-                let habits = habits.remove(&lagging.user).unwrap_or_default();
-                let full = full_at(lagging.since, &habits, lagging.zone);
-                if let Some(left) = countdown(status.state, full, !habits.is_empty(), now) {
-                    let reason =
-                        status.reason.take().map_or(left.clone(), |reason| format!("{reason}; {left}"));
-                    status.reason = Some(reason);
-                }
-            }
+            let habits = self.parts().store.habits(&numbers).await?.into_iter().collect();
+            reckon(users, some, habits, now).await;
         }
         Ok(())
     }
@@ -165,5 +174,51 @@ impl Service {
         }
         self.show_quotas().await;
         self.parts().metrics.render(&seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn others_have_their_turns_while_it_is_reckoned_how_long_thousands_have() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let user = UserStatus {
+            name: "alice".parse().unwrap(),
+            app: "default".parse().unwrap(),
+            state: UserState::NeedsLogin,
+            reason: Some("why".to_owned()),
+            schedule: "adaptive".to_owned(),
+            timezone: "UTC".to_owned(),
+            plays: 0,
+            gaps: 0,
+            last_run_at: None,
+            last_run_result: None,
+            last_archived_at: Some(now),
+            next_run_at: None,
+            access_expires_at: None,
+            login_at: None,
+            login_expires_at: None,
+        };
+        let mut users = vec![user; LAGGING_AT_ONCE];
+        let lagging = |at| Lagging { user: UserId(1), at, since: now, zone: Tz::UTC };
+        let some: Vec<Lagging> = (0..LAGGING_AT_ONCE).map(lagging).collect();
+        let turns = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&turns);
+        tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        reckon(&mut users, &some, HashMap::new(), now).await;
+        assert!(turns.load(Ordering::Relaxed) >= LAGGING_AT_ONCE / 2);
+        assert!(
+            users.iter().all(|user| user.reason.as_deref().is_some_and(|why| why.starts_with("why; log in")))
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! What was heard, counted beforehand, and how a read is put together from that and from the plays around it. It holds
 //! until a play that it counts comes or goes: triggers see to that. It is moved on once a week.
 
+mod sums;
+mod weeks;
+
 use std::time::Duration;
 
 use super::Result;
@@ -14,6 +17,10 @@ macro_rules! heard_ms {
     };
 }
 pub(super) use heard_ms;
+pub(super) use sums::{id_of, joined};
+#[cfg(test)]
+pub(super) use weeks::WEEKS_READ;
+pub(super) use weeks::{each, read as weeks};
 
 const WEEK: i64 = 7 * 86_400_000;
 /// What is counted ends so long ago at least: most plays that turn up late do so within a day.
@@ -29,6 +36,13 @@ pub(super) struct Ready {
     slot: i64,
     /// When the user's first play ended.
     first: Option<i64>,
+}
+
+impl Ready {
+    /// How long the slots are, in milliseconds.
+    pub fn slot(self) -> i64 {
+        self.slot
+    }
 }
 
 /// Plays to be added to what is counted, or taken away.
@@ -96,33 +110,33 @@ pub async fn count(session: &mut Session, user: UserId, slot: Duration) -> Resul
     if !session.lock_user_to_count(user).await? {
         return Ok(());
     }
+    session.lock_counts().await?;
     let slot = millis(slot);
     let known = ready(session, user).await?.filter(|ready| ready.slot == slot);
     if known.is_some_and(|ready| ready.until >= until) {
         return Ok(());
     }
     if known.is_none() {
-        for sql in ["DELETE FROM heard WHERE user_id = $1", "DELETE FROM heard_slots WHERE user_id = $1"] {
+        for sql in [
+            "DELETE FROM heard WHERE user_id = $1",
+            "DELETE FROM heard_sums WHERE user_id = $1",
+            "DELETE FROM heard_weeks WHERE user_id = $1",
+        ] {
             session.run(sql, params![user]).await?;
         }
     }
     for step in steps(known.map(|ready| ready.until), until) {
         take(session, user, step).await?;
+        match known {
+            Some(_) => sums::step(session, user, step).await?,
+            None => sums::sum(session, user, step.weeks).await?,
+        }
     }
-    session
-        .run(
-            concat!(
-                "INSERT INTO heard_slots (user_id, at, plays, ms)
-                 SELECT $1, slots.at, count(*), CAST(sum(slots.ms) AS BIGINT)
-                 FROM (SELECT plays.played_at - plays.played_at % $4 AS at, ",
-                heard_ms!(),
-                " AS ms FROM plays CROSS JOIN tracks
-                 WHERE tracks.id = plays.track_id AND plays.user_id = $1 AND plays.played_at >= $2 AND plays.played_at < $3) AS slots
-                 GROUP BY slots.at"
-            ),
-            params![user, known.map_or(i64::MIN, |ready| ready.until), until, slot],
-        )
-        .await?;
+    if known.is_none() {
+        sums::analyze(session).await?;
+    }
+    let from = known.map_or(i64::MIN, |ready| ready.until);
+    weeks::count(session, user, from, until, slot).await?;
     session
         .run(
             "INSERT INTO counted (user_id, until, slot) VALUES ($1, $2, $3)
@@ -137,16 +151,17 @@ async fn take(session: &mut Session, user: UserId, step: Step) -> Result<()> {
     session
         .run(
             concat!(
-                "INSERT INTO heard (user_id, weeks, track_id, plays, ms)
+                "INSERT INTO heard (user_id, weeks, track_id, plays, ms, by_length)
                  SELECT $1, $2, plays.track_id, $5 * count(*), $5 * CAST(sum(",
                 heard_ms!(),
-                ") AS BIGINT)
+                ") AS BIGINT), $5 * (count(*) - count(plays.ms_played))
                  FROM plays CROSS JOIN tracks
                  WHERE tracks.id = plays.track_id
                    AND plays.user_id = $1 AND plays.played_at >= $3 AND plays.played_at < $4
                  GROUP BY plays.track_id
                  ON CONFLICT (user_id, weeks, track_id) DO UPDATE SET
-                   plays = heard.plays + excluded.plays, ms = heard.ms + excluded.ms"
+                   plays = heard.plays + excluded.plays, ms = heard.ms + excluded.ms,
+                   by_length = heard.by_length + excluded.by_length"
             ),
             params![user, step.weeks, step.from, step.until, step.sign],
         )

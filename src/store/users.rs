@@ -142,10 +142,12 @@ pub async fn remove(session: &mut Session, user: UserId) -> Result<()> {
 /// Deletes everything of the user. Tracks, albums and artists are everyone's, and stay.
 pub async fn purge(session: &mut Session, user: UserId) -> Result<()> {
     session.lock_user_to_delete(user).await?;
+    session.lock_counts().await?;
     for sql in [
         "DELETE FROM counted WHERE user_id = $1",
         "DELETE FROM heard WHERE user_id = $1",
-        "DELETE FROM heard_slots WHERE user_id = $1",
+        "DELETE FROM heard_sums WHERE user_id = $1",
+        "DELETE FROM heard_weeks WHERE user_id = $1",
         "DELETE FROM import_changes WHERE user_id = $1",
         "DELETE FROM imports WHERE user_id = $1",
         "DELETE FROM short_plays WHERE user_id = $1",

@@ -204,7 +204,9 @@ macro_rules! every_behaviour_of_a_place {
                 seals_are_replaced_where_the_old_one_still_is,
                 the_probe_is_replaced_by_whoever_has_the_new_key,
                 daemons_at_work_are_known_with_their_keys;
-            reading: a_play_that_is_removed_or_moved_by_hand_is_counted_no_more;
+            reading: a_play_that_is_removed_or_moved_by_hand_is_counted_no_more,
+                what_is_learnt_of_a_track_changes_what_is_counted_of_it,
+                tracks_that_become_one_recording_count_together_and_those_that_part_do_not;
         }
     };
 }

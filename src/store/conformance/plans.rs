@@ -2,10 +2,11 @@
 //! asked for, and never through plays that are counted.
 
 use crate::domain::{Timestamp, TopKind, UserId};
-use crate::store::sql::{Bind as _, Session, Value, params, table};
+use crate::store::sql::{Bind as _, Session, Value, params};
 use crate::store::{heard, plays, top};
 
-/// Ten years of the first user's plays, and fewer of forty others. Years begin with 2016.
+/// Ten years of the first user's plays, of some tracks far more than of others, and fewer of forty others. Years begin with
+/// 2016.
 pub const FILL: &str = "
     CREATE TABLE numbers AS
       WITH RECURSIVE numbers(n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < 60000) SELECT n FROM numbers;
@@ -16,7 +17,8 @@ pub const FILL: &str = "
     INSERT INTO track_artists (track_id, position, artist_id) SELECT n, 0, 1 + n % 200 FROM numbers WHERE n <= 4000;
     INSERT INTO users (name) SELECT 'user' || n FROM numbers WHERE n <= 41;
     INSERT INTO plays (user_id, played_at, track_id, source)
-      SELECT (SELECT min(id) FROM users), 1451606400000 + n * 5259600, 1 + n * 7919 % 4000, 'api' FROM numbers;
+      SELECT (SELECT min(id) FROM users), 1451606400000 + n * 5259600,
+        1 + (n * 7919 % 4001) * (n * 7919 % 4001) / 4003, 'api' FROM numbers;
     INSERT INTO plays (user_id, played_at, track_id, source)
       SELECT id, 1451606400000 + n * 631152000, 1 + n * 7919 % 4000, 'api' FROM users, numbers
       WHERE n <= 500 AND id > (SELECT min(id) FROM users);
@@ -60,14 +62,9 @@ pub async fn questions(session: &mut Session, user: UserId) -> Vec<Question> {
     );
     for (name, sql) in [("by day", top::BY_DAY), ("by hour", top::BY_HOUR)] {
         let pieces = heard::pieces(ready, &shifts);
-        let table = table![
-            pieces;
-            |piece| i64::from(piece.ready),
-            |piece| piece.begins,
-            |piece| piece.ends,
-            |piece| piece.shift
-        ];
-        questions.push(Question { name, sql, params: vec![user.bind(), table] });
+        let params = vec![user.bind(), top::one_by_one(&pieces)];
+        questions.push(Question { name, sql, params });
     }
+    questions.push(Question { name: "the weeks", sql: heard::WEEKS_READ, params: params![user, begin, end] });
     questions
 }

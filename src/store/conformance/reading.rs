@@ -59,6 +59,13 @@ impl Bench {
                 let top = self.store.top(user, kind, since, 1_000).await.unwrap();
                 let top: Vec<_> = top.into_iter().map(|top| (top.name, top.plays, top.ms_played)).collect();
                 assert_eq!(top, expected, "{kind:?} since {since:?}");
+                for limit in [1, 4, 30] {
+                    let first = self.store.top(user, kind, since, limit).await.unwrap();
+                    let first: Vec<_> =
+                        first.into_iter().map(|top| (top.name, top.plays, top.ms_played)).collect();
+                    let limit = expected.len().min(usize::try_from(limit).unwrap());
+                    assert_eq!(first, expected[..limit], "{kind:?} since {since:?}");
+                }
             }
             let from = since.unwrap_or(START - Duration::from_secs(DAY));
             let shifts = india(from, later(900));
@@ -215,4 +222,59 @@ pub async fn a_play_that_is_removed_or_moved_by_hand_is_counted_no_more(bench: &
         bench.count(alice).await;
         bench.is_counted_right(alice).await;
     }
+}
+
+pub async fn what_is_learnt_of_a_track_changes_what_is_counted_of_it(bench: &Bench) {
+    let (alice, bob) = (bench.add("alice").await.id, bench.add("bob").await.id);
+    bench.store_page(alice, &bench.plays_of(0..400)).await;
+    bench.store_page(bob, &bench.plays_of(0..400)).await;
+    bench.reach(400);
+    bench.count(alice).await;
+    bench.count(bob).await;
+    // Names tell albums and artists apart, and each track has a name of its own.
+    for sql in [
+        "UPDATE tracks SET album_id = (SELECT min(id) FROM albums)
+         WHERE album_id <> (SELECT min(id) FROM albums) AND id % 3 = 0",
+        "UPDATE tracks SET album_id = NULL WHERE id % 5 = 0",
+        "UPDATE tracks SET album_id = (SELECT max(id) FROM albums), duration_ms = duration_ms + id WHERE id % 4 = 0",
+        "UPDATE track_artists SET artist_id = (SELECT max(id) FROM artists) WHERE track_id % 3 = 0 AND position = 0",
+        "INSERT INTO track_artists (track_id, position, artist_id)
+         SELECT id, 7, (SELECT min(id) FROM artists WHERE name = 'Artist 1') FROM tracks WHERE id NOT IN
+           (SELECT track_id FROM track_artists WHERE artist_id = (SELECT min(id) FROM artists WHERE name = 'Artist 1'))",
+        "DELETE FROM track_artists WHERE track_id % 2 = 0 AND position > 0",
+        "UPDATE tracks SET isrc = NULL WHERE id % 2 = 0",
+        "UPDATE tracks SET isrc = 'ISRC of ' || id",
+    ] {
+        (bench.by_hand)(sql).await;
+        bench.is_counted_right(alice).await;
+        bench.is_counted_right(bob).await;
+    }
+    // What leaves and what comes is summed as it belongs now.
+    bench.store_page(alice, &bench.plays_of(400..640)).await;
+    bench.reach(640);
+    bench.count(alice).await;
+    bench.is_counted_right(alice).await;
+    bench.count(bob).await;
+    bench.is_counted_right(bob).await;
+}
+
+pub async fn tracks_that_become_one_recording_count_together_and_those_that_part_do_not(bench: &Bench) {
+    let alice = bench.add("alice").await.id;
+    bench.store_page(alice, &[bench.play(1, 1), bench.play(2, 5), bench.play(3, 5), bench.play(4, 2)]).await;
+    bench.reach(30);
+    bench.count(alice).await;
+    bench.store_page(alice, &[bench.play(30 * 1_440, 2)]).await;
+    let counts = async |limit| -> Vec<(String, i64)> {
+        let top = bench.store.top(alice, TopKind::Tracks, None, limit).await.unwrap();
+        top.into_iter().map(|top| (top.name, top.plays)).collect()
+    };
+    let track = |n: u32, plays: i64| (format!("Track {n}"), plays);
+    assert_eq!(counts(9).await, [track(2, 2), track(5, 2), track(1, 1)]);
+    (bench.by_hand)("UPDATE tracks SET isrc = 'one' WHERE name IN ('Track 1', 'Track 5')").await;
+    assert_eq!(counts(9).await, [track(5, 3), track(2, 2)]);
+    assert_eq!(counts(1).await, [track(5, 3)]);
+    (bench.by_hand)("UPDATE tracks SET isrc = 'one' WHERE name = 'Track 2'").await;
+    assert_eq!(counts(9).await, [track(5, 5)]);
+    (bench.by_hand)("UPDATE tracks SET isrc = NULL").await;
+    assert_eq!(counts(9).await, [track(2, 2), track(5, 2), track(1, 1)]);
 }

@@ -172,6 +172,17 @@ impl Session {
         Ok(self.first(sql, params![user], |row| row.get::<i64>("id")).await?.is_some())
     }
 
+    /// Keeps what is counted beforehand to this transaction: whoever counts, and whoever changes tracks that may be counted
+    /// (triggers see to that), comes before or after. It is taken after the user's row and those of tracks.
+    pub async fn lock_counts(&mut self) -> Result<()> {
+        match self.connection.dialect() {
+            Dialect::Sqlite => Ok(()),
+            Dialect::Postgres => {
+                self.run("SELECT pg_advisory_xact_lock(1819307131)", params![]).await.map(drop)
+            }
+        }
+    }
+
     /// Keeps every other transaction that changes many users from running at the same time: two that meet the same rows in
     /// another order would wait for each other. It is not the lock of the triggers, which another program may hold for long.
     pub async fn lock_many(&mut self) -> Result<()> {

@@ -11,7 +11,7 @@ use super::row::{Cell, Kind, Table, quoted};
 use super::{postgres, sqlite};
 
 /// What readers count beforehand: `store/heard.rs` makes it again.
-const MADE_AGAIN: [&str; 3] = ["counted", "heard", "heard_slots"];
+const MADE_AGAIN: [&str; 4] = ["counted", "heard", "heard_sums", "heard_weeks"];
 
 pub enum Side {
     Sqlite(SqliteConnection),
