@@ -101,3 +101,36 @@ async fn what_an_import_tells_of_known_tracks_is_told_in_the_order_of_their_keys
         .unwrap();
     assert_eq!(lengths, [1_000, 2_000]);
 }
+
+#[tokio::test]
+async fn what_an_import_has_found_holds_only_in_the_database_that_it_was_found_in() {
+    let url = server::shared().database();
+    let bench = bench_on(url.clone());
+    let (alice, import) = importing(&bench, "alice").await;
+    let lost = batch(alice, import, 0, vec![track("a", None)]);
+    bench.store.import_rows(&lost).await.unwrap().unwrap();
+    // A replica took over that had not seen the batch.
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    other.execute("DELETE FROM plays; DELETE FROM tracks; UPDATE imports SET rows_read = 0").await.unwrap();
+    let next = batch(alice, import, 9, vec![track("a", None), track("b", None)]);
+    assert_eq!(bench.store.import_rows(&next).await.unwrap().unwrap().imported, 2);
+    let named = "SELECT count(*) FROM plays JOIN tracks ON tracks.id = plays.track_id";
+    let named: i64 = sqlx::query_scalar(named).fetch_one(&mut other).await.unwrap();
+    assert_eq!(named, 2);
+}
+
+#[tokio::test]
+async fn the_batches_of_one_import_may_come_at_the_same_time() {
+    let bench = bench_on(server::shared().database());
+    let (alice, import) = importing(&bench, "alice").await;
+    let tasks: Vec<_> = (0..8)
+        .map(|n| {
+            let (store, batch) =
+                (bench.store.clone(), batch(alice, import, 10 * n, vec![track("a", None), track("b", None)]));
+            tokio::spawn(async move { store.import_rows(&batch).await })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap().unwrap().unwrap().imported, 2);
+    }
+}
