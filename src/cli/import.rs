@@ -6,6 +6,8 @@ mod receipt;
 use std::path::PathBuf;
 
 use clap::Args;
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::connect::{Needs, connect};
@@ -21,7 +23,9 @@ use progress::Progress;
 use receipt::Receipt;
 
 /// How many batches are read ahead of what is being stored.
-const AHEAD: usize = 2;
+const AHEAD: usize = 1;
+/// How many batches are on their way: while one is stored, the next is taken apart.
+const AT_ONCE: usize = 2;
 
 /// Import a listening history that Spotify has sent
 ///
@@ -130,15 +134,24 @@ impl Work {
         let reader = tokio::task::spawn_blocking(move || {
             read(&plan, import, SystemClock.now(), &mut |step| send.blocking_send(step).is_ok())
         });
-        while let Some(step) = steps.recv().await {
-            match step {
-                Step::Read(bytes) => progress.read(bytes),
-                Step::Sorted(rows) => progress.sorted(rows),
-                Step::Batch(body, rows) => {
-                    let answer = self.client.import_rows(&self.user, body).await;
+        let (mut storing, mut reading) = (FuturesOrdered::new(), true);
+        loop {
+            tokio::select! {
+                Some((answer, rows)) = storing.next(), if !storing.is_empty() => {
+                    let answer: Result<Taken, ClientError> = answer;
                     taken += answer.map_err(|e| broken_off(e, import, &taken))?;
                     progress.stored(rows);
                 }
+                step = steps.recv(), if reading && storing.len() < AT_ONCE => match step {
+                    Some(Step::Read(bytes)) => progress.read(bytes),
+                    Some(Step::Sorted(rows)) => progress.sorted(rows),
+                    Some(Step::Batch(body, rows)) => {
+                        let answer = self.client.import_rows(&self.user, body);
+                        storing.push_back(answer.map(move |answer| (answer, rows)));
+                    }
+                    None => reading = false,
+                },
+                else => break,
             }
         }
         let broken = |_| CliError::failed("reading the files broke off: this is a fault of longplay");

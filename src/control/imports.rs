@@ -1,6 +1,9 @@
 //! Imports: what a command has read of a user's own data is kept, so many rows at a time.
 
-use crate::domain::{ImportId, ImportRow, OLDEST_PLAY, Taken, Timestamp, Undone, UserName};
+use crate::domain::{
+    ImportId, ImportRow, ImportedTrack, LONGEST_NAMES, OLDEST_PLAY, Taken, Timestamp, Undone, UserName,
+    leave_out_nul,
+};
 use crate::store::{ImportBatch, ImportEnd};
 
 use super::api::{
@@ -32,11 +35,11 @@ impl Service {
     }
 
     /// Keeps rows, or says what would become of them.
-    pub async fn import_rows(&self, name: &UserName, sent: ImportRows) -> Result<Taken, Problem> {
+    pub async fn import_rows(&self, name: &UserName, mut sent: ImportRows) -> Result<Taken, Problem> {
         self.unless_moving()?;
         let user = self.any_user(name).await?;
         let latest = self.now().offset_millis(AHEAD);
-        check(&sent, latest)?;
+        check(&mut sent, latest)?;
         let import = sent.import;
         let batch = ImportBatch {
             user,
@@ -60,12 +63,15 @@ impl Service {
         let counts = self.parts().store.end_import(&end).await?.ok_or_else(|| not_open(import))?;
         if let Some(import) = import {
             tracing::info!(user = %name, "import {} of {name} added {} plays", import.0, counts.imported);
-            let (service, name) = (self.clone(), name.clone());
-            self.spawn(async move {
-                if let Err(problem) = service.count_for_readers(&name).await {
-                    tracing::debug!(user = %name, "the next reader counts: {}", problem.detail);
-                }
-            });
+            // A command without a daemon would have to wait for it.
+            if self.parts().scheduler.is_some() {
+                let (service, name) = (self.clone(), name.clone());
+                self.spawn(async move {
+                    if let Err(problem) = service.count_for_readers(&name).await {
+                        tracing::debug!(user = %name, "the next reader counts: {}", problem.detail);
+                    }
+                });
+            }
         }
         Ok(ImportDone { import, counts })
     }
@@ -81,9 +87,17 @@ impl Service {
     }
 }
 
-fn check(sent: &ImportRows, latest: Timestamp) -> Result<(), Problem> {
+/// What no file reader hands on is refused, or left out as by them.
+fn check(sent: &mut ImportRows, latest: Timestamp) -> Result<(), Problem> {
     if sent.rows.len() > MOST_ROWS {
         return Err(Problem::bad_request(format!("rows: {MOST_ROWS} at most")));
+    }
+    sent.tracks.iter_mut().for_each(ImportedTrack::leave_out_nul);
+    sent.rows.iter_mut().filter_map(|row| row.context_uri.as_mut()).for_each(leave_out_nul);
+    if let Some(n) = sent.tracks.iter().position(|track| !track.is_findable()) {
+        return Err(Problem::bad_request(format!(
+            "tracks[{n}]: names of {LONGEST_NAMES} bytes together and URIs of as many each are the longest"
+        )));
     }
     let fits = |row: &ImportRow| {
         row.track < sent.tracks.len()
@@ -105,4 +119,43 @@ fn not_open(import: Option<ImportId>) -> Problem {
         404,
         format!("import {which} is not open: it has ended, or was taken back"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sent(track: &serde_json::Value) -> ImportRows {
+        let all =
+            json!({"import":1,"tracks":[{"track":track}],"rows":[{"at":1_600_000_000_000_i64,"track":0}]});
+        serde_json::from_value(all).unwrap()
+    }
+
+    #[test]
+    fn a_nul_is_left_out_of_every_text() {
+        let thing = |name: &str| json!({"uri":"u\0","name":name});
+        let mut sent = sent(&json!({"uri":"t\0","name":"a\0b","artists":[thing("\0c")],"album":thing("d\0"),
+            "isrc":"\0i","duration_ms":null}));
+        sent.rows[0].context_uri = Some("x\0y".to_owned());
+        check(&mut sent, Timestamp::from_millis(1_700_000_000_000)).unwrap();
+        let text = format!("{:?} {:?}", sent.tracks, sent.rows);
+        assert!(!text.contains("\\0"), "{text}");
+        assert_eq!(
+            (sent.tracks[0].track.name.as_str(), sent.rows[0].context_uri.as_deref()),
+            ("ab", Some("xy"))
+        );
+    }
+
+    #[test]
+    fn names_that_no_index_holds_are_refused() {
+        let of = |name: usize, artist: usize, uri: usize| {
+            let mut sent = sent(&json!({"uri":"u".repeat(uri),"name":"n".repeat(name),
+                "artists":[{"uri":null,"name":"a".repeat(artist)}],"album":null,"isrc":null,"duration_ms":null}));
+            check(&mut sent, Timestamp::from_millis(1_700_000_000_000)).is_ok()
+        };
+        assert!(of(1_000, 1_498, 2_500));
+        assert!(!of(1_000, 1_499, 0) && !of(2_600, 0, 0) && !of(1, 1, 2_501));
+    }
 }

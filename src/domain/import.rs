@@ -8,6 +8,10 @@ use super::{Source, Timestamp, Track};
 /// 2006-01-01: Spotify is no older.
 pub const OLDEST_PLAY: Timestamp = Timestamp::from_millis(1_136_073_600_000);
 
+/// The names of one track, its artists' and its album's among them, have so many bytes together at most, and so has each
+/// of its URIs: they are found by indexes, and PostgreSQL's hold no text of more than a third of a page of 8 KiB.
+pub const LONGEST_NAMES: usize = 2_500;
+
 /// The number of an import, over all users.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
@@ -16,13 +20,55 @@ pub const OLDEST_PLAY: Timestamp = Timestamp::from_millis(1_136_073_600_000);
 pub struct ImportId(pub i64);
 
 /// A track that rows are of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ImportedTrack {
     /// All that the file tells of it.
     pub track: Track,
     /// Whether longplay itself wrote the file: it is kept as it stands there, and nothing is added.
     #[serde(default, skip_serializing_if = "is_false")]
     pub exact: bool,
+}
+
+impl ImportedTrack {
+    /// Whether every database can find it: see [`findable`].
+    pub fn is_findable(&self) -> bool {
+        let Track { uri, name, artists, album, .. } = &self.track;
+        let artists = artists.iter().map(|artist| (artist.uri.as_deref(), artist.name.as_str()));
+        let album = album.iter().map(|album| (album.uri.as_deref(), album.name.as_str()));
+        findable(artists.chain(album).chain([(uri.as_deref(), name.as_str())]))
+    }
+
+    /// Leaves out every NUL.
+    pub fn leave_out_nul(&mut self) {
+        let Track { uri, name, artists, album, isrc, .. } = &mut self.track;
+        let artists = artists.iter_mut().map(|artist| (&mut artist.uri, &mut artist.name));
+        let album = album.iter_mut().map(|album| (&mut album.uri, &mut album.name));
+        for (uri, name) in artists.chain(album).chain([(uri, name)]) {
+            uri.iter_mut().for_each(leave_out_nul);
+            leave_out_nul(name);
+        }
+        isrc.iter_mut().for_each(leave_out_nul);
+    }
+}
+
+/// Whether the URIs and names of a track, its artists and its album are short enough: see [`LONGEST_NAMES`].
+pub fn findable<'a>(all: impl Iterator<Item = (Option<&'a str>, &'a str)>) -> bool {
+    let mut bytes = 0;
+    for (uri, name) in all {
+        // What stands between two names counts too.
+        bytes += name.len() + 1;
+        if uri.is_some_and(|uri| uri.len() > LONGEST_NAMES) {
+            return false;
+        }
+    }
+    bytes <= LONGEST_NAMES
+}
+
+/// Leaves out every NUL of a text: PostgreSQL keeps none, and SQLite takes it for the end.
+pub fn leave_out_nul(text: &mut String) {
+    if text.contains('\0') {
+        text.retain(|c| c != '\0');
+    }
 }
 
 /// A row: one play, as the file has it.

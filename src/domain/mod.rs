@@ -28,7 +28,10 @@ pub use grant::{
     Sealed,
 };
 pub use habits::Habits;
-pub use import::{Covered, ImportCounts, ImportId, ImportRow, ImportedTrack, OLDEST_PLAY, Taken, Undone};
+pub use import::{
+    Covered, ImportCounts, ImportId, ImportRow, ImportedTrack, LONGEST_NAMES, OLDEST_PLAY, Taken, Undone,
+    findable, leave_out_nul,
+};
 pub use moment::{Moment, Range};
 pub use name::{AppName, NameError, UserName};
 pub use play::{Album, Artist, Play, PlayCursor, Source, StoredPlay, TopArtist, TopEntry, TopKind, Track};

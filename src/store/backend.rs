@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::imports::Importing;
 use super::postgres::Server;
 use super::sql::{Pool, Session, Time, Trouble};
 use super::sqlite::SqliteFile;
@@ -50,12 +51,13 @@ pub(super) struct SqlStore {
     pub(super) database: Database,
     time: Time,
     trouble: Arc<Trouble>,
+    importing: Importing,
 }
 
 impl SqlStore {
     /// `time`: whose clock decides about leases.
     pub fn new(database: Database, time: Time) -> Self {
-        Self { database, time, trouble: Arc::default() }
+        Self { database, time, trouble: Arc::default(), importing: Importing::default() }
     }
 
     pub(super) async fn reading(&self, doing: impl Into<String>) -> Result<Session> {
@@ -75,6 +77,12 @@ impl SqlStore {
     pub(super) async fn noting(&self, doing: impl Into<String>) -> Result<Session> {
         let pool = self.writer().await?;
         Session::noting(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
+    }
+
+    /// For one transaction of many that are repeated where the last is missing.
+    pub(super) async fn repeatable(&self, doing: impl Into<String>) -> Result<Session> {
+        let pool = self.writer().await?;
+        Session::repeatable(pool, &self.time, doing.into(), Arc::clone(&self.trouble)).await
     }
 
     async fn writer(&self) -> Result<Pool> {

@@ -2,6 +2,7 @@
 
 mod meet;
 mod rows;
+mod seen;
 mod tracks;
 mod undo;
 
@@ -10,7 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use meet::meet;
-pub use rows::take;
+pub use rows::{Took, take};
+pub use seen::{Importing, Seen};
 pub use undo::{delete_some, restore};
 
 use super::sql::{Row, Session, params};
@@ -71,6 +73,24 @@ pub async fn state(session: &mut Session, import: ImportId) -> Result<Option<(Us
         .first("SELECT user_id, state FROM imports WHERE id = $1", params![import], |row| {
             Ok((row.get("user_id")?, row.get("state")?))
         })
+        .await
+}
+
+/// Counts the rows of a batch to an open import of this user's; how many it has had before. `None`: it is not open.
+pub async fn counted(
+    session: &mut Session,
+    user: UserId,
+    import: ImportId,
+    rows: usize,
+) -> Result<Option<i64>> {
+    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    session
+        .first(
+            "UPDATE imports SET rows_read = rows_read + $3 WHERE id = $1 AND user_id = $2 AND state = 'open'
+             RETURNING rows_read",
+            params![import, user, rows],
+            |row| Ok(row.get::<i64>("rows_read")? - rows),
+        )
         .await
 }
 

@@ -2,10 +2,11 @@
 //! batch, whichever file it stands in. What is held at once is bounded, however long the files are.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::frame::Position;
 use super::lines::{Line, read as read_lines};
@@ -73,7 +74,8 @@ pub fn read(
 ) -> Collected {
     let mut collector = Collector { import, ..Collector::default() };
     let (mut done, mut goes_on) = (0, true);
-    for input in &plan.inputs {
+    let inputs = in_order(plan);
+    for (n, (input, _)) in inputs.iter().enumerate() {
         if !goes_on {
             break;
         }
@@ -86,7 +88,7 @@ pub fn read(
                     told = read;
                     goes_on = step(Step::Read(done + read));
                 }
-                goes_on && (!collector.is_full() || collector.hand_on(step, &mut goes_on))
+                goes_on && (!collector.is_full() || collector.hand_on(None, step, &mut goes_on))
             })
         });
         if let Err(why) = read {
@@ -94,11 +96,27 @@ pub fn read(
         }
         done += input.size;
         goes_on = goes_on && step(Step::Read(done));
+        if let (true, Some((_, Some(next)))) = (goes_on, inputs.get(n + 1)) {
+            collector.hand_on(Some(*next), step, &mut goes_on);
+        }
     }
     if goes_on {
-        collector.hand_on(step, &mut goes_on);
+        collector.hand_on(None, step, &mut goes_on);
     }
     collector.end()
+}
+
+/// The files of a plan, each with the time before which neither it nor the later ones have rows, as far as their
+/// beginnings show. That is known of extended histories alone, whose rows may come late too: to the second it makes no
+/// difference whether two rows of one play meet in a batch or in the archive.
+fn in_order(plan: &Plan) -> Vec<(&Input, Option<Timestamp>)> {
+    let mut inputs: Vec<(&Input, Option<Timestamp>)> =
+        plan.inputs.iter().map(|input| (input, input.begins)).collect();
+    match inputs.iter().all(|(_, begins)| begins.is_some()) {
+        true => inputs.sort_by_key(|(_, begins)| *begins),
+        false => inputs.iter_mut().for_each(|(_, begins)| *begins = None),
+    }
+    inputs
 }
 
 /// A row, small: half a million of them are held at once.
@@ -125,12 +143,11 @@ struct Collector {
     collected: Collected,
     rows: Vec<Small>,
     /// Each track's JSON, once.
-    tracks: Words,
-    contexts: Words,
+    tracks: Words<Box<RawValue>>,
+    contexts: Words<Box<str>>,
     parts: HashMap<Part, (u16, Stretch)>,
     folder: Arc<str>,
     file: String,
-    heading: Vec<u8>,
 }
 
 /// What a part covers.
@@ -143,24 +160,26 @@ struct Stretch {
 
 /// Texts, each kept once, by number.
 #[derive(Default)]
-struct Words {
-    numbers: HashMap<Arc<str>, u32>,
-    texts: Vec<Arc<str>>,
+struct Words<T> {
+    /// By two hashes of what they are made of, which nobody can foresee.
+    numbers: HashMap<(u64, u64), u32>,
+    keys: (RandomState, RandomState),
+    texts: Vec<T>,
     bytes: usize,
 }
 
-impl Words {
-    fn number(&mut self, text: &str) -> u32 {
-        if let Some(number) = self.numbers.get(text) {
-            return *number;
-        }
-        let (text, number): (Arc<str>, _) =
-            (text.into(), u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
-        // The text, its counts, and its places in the table and the list.
-        self.bytes += text.len() + 80;
-        self.texts.push(Arc::clone(&text));
-        self.numbers.insert(text, number);
-        number
+impl<T> Words<T> {
+    /// The number of what `write` makes of these parts: the text, and how many bytes it has.
+    fn number(&mut self, parts: impl Hash, write: impl FnOnce() -> (T, usize)) -> u32 {
+        let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        let key = (self.keys.0.hash_one(&parts), self.keys.1.hash_one(&parts));
+        *self.numbers.entry(key).or_insert_with(|| {
+            let (text, bytes) = write();
+            // The text, and its places in the table and the list.
+            self.bytes += bytes + 60;
+            self.texts.push(text);
+            next
+        })
     }
 }
 
@@ -250,15 +269,20 @@ impl Collector {
     }
 
     fn played(&mut self, played: &Played<'_>, part: u16) {
-        self.heading.clear();
-        // Texts and numbers are always JSON.
-        let written = serde_json::to_writer(&mut self.heading, &SentTrack::of(&played.track, played.exact));
-        let heading = written.ok().and_then(|()| std::str::from_utf8(&self.heading).ok()).unwrap_or("null");
+        let track = self.tracks.number((&played.track, played.exact), || {
+            // Texts and numbers are always JSON.
+            let json = to_raw_value(&SentTrack::of(&played.track, played.exact)).unwrap_or_default();
+            let bytes = json.get().len();
+            (json, bytes)
+        });
         self.rows.push(Small {
             at: played.at.as_millis(),
-            track: self.tracks.number(heading),
+            track,
             ms_played: played.ms_played.and_then(|ms| u32::try_from(ms).ok()).unwrap_or(u32::MAX),
-            context: played.context_uri.as_ref().map_or(u32::MAX, |uri| self.contexts.number(uri)),
+            context: played
+                .context_uri
+                .as_ref()
+                .map_or(u32::MAX, |uri| self.contexts.number(uri, || (uri.as_ref().into(), uri.len()))),
             part,
             precision: played.precision,
             source: played.source,
@@ -298,36 +322,51 @@ impl Collector {
         self.rows.len() >= MOST_ROWS || self.tracks.bytes + self.contexts.bytes >= MOST_TRACKS
     }
 
-    /// Hands on everything that is held; false where nobody wants more.
-    fn hand_on(&mut self, step: &mut dyn FnMut(Step) -> bool, goes_on: &mut bool) -> bool {
+    /// Hands on what is held; false where nobody wants more. `before`: only what needs no later row, and comes to a batch.
+    fn hand_on(
+        &mut self,
+        before: Option<Timestamp>,
+        step: &mut dyn FnMut(Step) -> bool,
+        goes_on: &mut bool,
+    ) -> bool {
         self.rows.sort_by_key(|row| row.at);
-        *goes_on = *goes_on && step(Step::Sorted(self.rows.len()));
+        let end = match before {
+            Some(before) => self.rows.partition_point(|row| row.at < before.as_millis()),
+            None => self.rows.len(),
+        };
+        if before.is_none() {
+            *goes_on = *goes_on && step(Step::Sorted(self.rows.len()));
+        }
         let mut places: Vec<Option<usize>> = vec![None; self.tracks.texts.len()];
         let mut from = 0;
-        while *goes_on && from < self.rows.len() {
-            let to = self.end_of_batch(from);
+        while *goes_on && from < end {
+            let to = match self.end_of_batch(from, end) {
+                Some(to) => to,
+                None if before.is_some() => break,
+                None => end,
+            };
             let batch = self.batch(&self.rows[from..to], &mut places);
             *goes_on = step(Step::Batch(batch, to - from));
             from = to;
         }
-        self.rows.clear();
-        self.tracks = Words::default();
-        self.contexts = Words::default();
+        self.rows.drain(..from);
+        if before.is_none() {
+            self.rows.clear();
+            self.tracks = Words::default();
+            self.contexts = Words::default();
+        }
         *goes_on
     }
 
-    /// Where the next row is further off than two sides can disagree about one play.
-    fn end_of_batch(&self, from: usize) -> usize {
+    /// Where enough rows have come, and the next, before `end`, is further off than two sides can disagree about one play.
+    fn end_of_batch(&self, from: usize, end: usize) -> Option<usize> {
         let mut bytes = 0;
-        for to in from + 1..self.rows.len() {
-            bytes += self.tracks.texts[self.rows[to].track as usize].len();
+        (from + 1..end).find(|to| {
+            bytes += self.tracks.texts[self.rows[*to].track as usize].get().len();
             let enough = to - from >= BATCH || bytes >= BATCH_BYTES / 2;
-            let far = self.rows[to].at - self.rows[to - 1].at > 2 * REACH;
-            if (enough && far) || to - from >= LONGEST_BATCH || bytes >= BATCH_BYTES {
-                return to;
-            }
-        }
-        self.rows.len()
+            let far = self.rows[*to].at - self.rows[to - 1].at > 2 * REACH;
+            (enough && far) || to - from >= LONGEST_BATCH || bytes >= BATCH_BYTES
+        })
     }
 
     fn batch(&self, rows: &[Small], places: &mut [Option<usize>]) -> Vec<u8> {
@@ -354,8 +393,7 @@ impl Collector {
         for track in &named {
             places[*track as usize] = None;
         }
-        let texts = named.iter().map(|track| &*self.tracks.texts[*track as usize]);
-        let tracks = texts.map(|text| serde_json::from_str(text).unwrap_or(RawValue::NULL)).collect();
+        let tracks = named.iter().map(|track| &*self.tracks.texts[*track as usize]).collect();
         let batch = SentBatch { import: self.import, tracks, rows: sent };
         // Texts and numbers are always JSON; an empty body would be an empty batch.
         serde_json::to_vec(&batch).unwrap_or_default()

@@ -91,7 +91,7 @@ impl<R: Read> Table<R> {
             ms_played: number("ms_played")?,
             ..Wire::default()
         };
-        wire.own(present).map_err(str::to_owned)
+        wire.row(present).map_err(str::to_owned)
     }
 }
 

@@ -14,8 +14,8 @@ const LOOKED_AT: usize = 64 * 1024;
 /// What a file is, as far as its beginning shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sniffed {
-    /// An export.
-    Export,
+    /// An export. Of an extended history also when its first row is of.
+    Export(Option<Timestamp>),
     /// JSON that is an empty list.
     Empty,
     /// Something else.
@@ -28,7 +28,7 @@ pub fn sniff(from: impl Read) -> io::Result<Sniffed> {
     from.take(LOOKED_AT as u64).read_to_end(&mut begin)?;
     let bare = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&begin);
     if bare.starts_with(csv::BEGINS) {
-        return Ok(Sniffed::Export);
+        return Ok(Sniffed::Export(None));
     }
     if !matches!(bare.trim_ascii_start().first(), Some(b'[' | b'{')) {
         return Ok(Sniffed::Other);
@@ -36,8 +36,9 @@ pub fn sniff(from: impl Read) -> io::Result<Sniffed> {
     let mut frames = Frames::new(bare);
     while let Next::Row(row, _) = frames.next() {
         // One row may be broken.
-        if Wire::read(row).is_ok_and(|wire| wire.kind().is_some()) {
-            return Ok(Sniffed::Export);
+        let Ok(wire) = Wire::read(row) else { continue };
+        if let Some(kind) = wire.kind() {
+            return Ok(Sniffed::Export(wire.ended().filter(|_| kind == Kind::Extended)));
         }
     }
     Ok(if bare.trim_ascii() == b"[]" { Sniffed::Empty } else { Sniffed::Other })

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::domain::merge::Precision;
-use crate::domain::{OLDEST_PLAY, Source, Timestamp};
+use crate::domain::{OLDEST_PLAY, Source, Timestamp, findable};
 
 /// How far ahead of the present a play may lie, in milliseconds: a day.
 const AHEAD: i64 = 24 * 3600 * 1_000;
@@ -51,7 +51,7 @@ pub struct Played<'a> {
 }
 
 /// What is told of the track.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, Hash)]
 pub struct Heading<'a> {
     pub uri: Option<Cow<'a, str>>,
     pub name: Cow<'a, str>,
@@ -62,7 +62,27 @@ pub struct Heading<'a> {
     pub duration_ms: Option<i64>,
 }
 
+impl Heading<'_> {
+    /// Whether the archive can keep it.
+    pub fn is_findable(&self) -> bool {
+        let others = self.artists.iter().chain(&self.album);
+        let others = others.map(|(uri, name)| (uri.as_deref(), name.as_ref()));
+        findable(others.chain([(self.uri.as_deref(), self.name.as_ref())]))
+    }
+}
+
 impl Row<'_> {
+    /// As it is, if it can be kept.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn findable(self) -> Result<Self, &'static str> {
+        match &self {
+            Self::Played(played) if !played.track.is_findable() => Err("its names are too long"),
+            _ => Ok(self),
+        }
+    }
+
     pub fn at(&self) -> Timestamp {
         match self {
             Self::Played(played) => played.at,

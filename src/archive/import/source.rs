@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use zip::ZipArchive;
 
 use super::lines::{Sniffed, sniff};
+use crate::domain::Timestamp;
 
 /// How deep folders are looked into.
 const DEPTH: usize = 8;
@@ -37,6 +38,8 @@ pub struct Input {
     pub folder: String,
     /// How long it is.
     pub size: u64,
+    /// When the first row of an extended history is of. The files of one mostly follow each other.
+    pub begins: Option<Timestamp>,
     place: Place,
 }
 
@@ -252,9 +255,14 @@ fn file(plan: &mut Plan, path: &Path, size: u64, asked: bool) -> Result<(), Refu
     }
     file.seek(SeekFrom::Start(0)).map_err(|e| cant_read(path, &e))?;
     let sniffed = sniff(file).map_err(|e| cant_read(path, &e))?;
-    if sniffed == Sniffed::Export || is_export_name(&name) || (asked && sniffed == Sniffed::Empty) {
+    let (is_export, begins) = match sniffed {
+        Sniffed::Export(begins) => (true, begins),
+        Sniffed::Empty => (asked, None),
+        Sniffed::Other => (false, None),
+    };
+    if is_export || is_export_name(&name) {
         let folder = path.parent().unwrap_or(path).display().to_string();
-        plan.inputs.push(Input { name, folder, size, place: Place::File(path.to_owned()) });
+        plan.inputs.push(Input { name, folder, size, begins, place: Place::File(path.to_owned()) });
         return Ok(());
     }
     if asked {
@@ -300,13 +308,18 @@ fn zip(plan: &mut Plan, path: &Path, asked: bool) -> Result<(), Refused> {
                 "{name} in it unpacks to far more than an export does: it was made to harm"
             ));
         }
-        if sniff(file).is_ok_and(|sniffed| sniffed == Sniffed::Export) || is_export_name(&name) {
+        let (is_export, begins) = match sniff(file) {
+            Ok(Sniffed::Export(begins)) => (true, begins),
+            _ => (false, None),
+        };
+        if is_export || is_export_name(&name) {
             total = total.saturating_add(size);
             let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
             found.push(Input {
                 name: format!("{shown}/{name}"),
                 folder: format!("{shown}/{folder}"),
                 size,
+                begins,
                 place: Place::Zip { path: path.to_owned(), entry },
             });
         } else {

@@ -222,3 +222,88 @@ fn the_same_files_have_the_same_digest_wherever_they_lie() {
     assert_ne!(first.digest().unwrap(), third.digest().unwrap());
     assert_eq!((second.inputs.len(), second.passed_over), (1, 1));
 }
+
+/// A file of an extended history, a row a minute.
+fn history(range: std::ops::Range<i64>) -> String {
+    // Every hundredth row an hour's silence follows.
+    format!("[{}]", range.map(|n| minute(n + n / 100 * 60)).collect::<Vec<_>>().join(","))
+}
+
+#[test]
+fn rows_before_the_next_file_begins_are_handed_on_before_it_is_read() {
+    let (_folder, plan) = written(&[
+        ("endsong_0.json", history(6_000..12_000)),
+        ("endsong_1.json", history(0..6_000)),
+        ("endsong_2.json", history(12_000..13_000)),
+    ]);
+    let (mut steps, mut times) = (Vec::new(), Vec::new());
+    read(&plan, None, NOW, &mut |step| {
+        steps.push(match step {
+            Step::Read(_) => "file",
+            Step::Sorted(rows) => {
+                if rows < 6_000 {
+                    "the rest"
+                } else {
+                    "everything"
+                }
+            }
+            Step::Batch(body, _) => {
+                let batch: Value = serde_json::from_slice(&body).unwrap();
+                times.extend(batch["rows"].as_array().unwrap().iter().map(|row| row["at"].as_i64().unwrap()));
+                "batch"
+            }
+        });
+        true
+    });
+    assert_eq!(steps, ["file", "batch", "file", "batch", "file", "the rest", "batch", "batch"]);
+    assert_eq!(times.len(), 13_000);
+    assert!(times.is_sorted(), "however the files are named");
+}
+
+#[test]
+fn rows_of_account_data_wait_for_every_file() {
+    let account = |range: std::ops::Range<i64>| {
+        let row = |n: i64| {
+            let at = Timestamp::from_millis(1_600_000_000_000 + n * 3_600_000);
+            format!(
+                r#"{{"endTime":"{}","artistName":"A","trackName":"T","msPlayed":5}}"#,
+                at.utc().format("%F %R")
+            )
+        };
+        format!("[{}]", range.map(row).collect::<Vec<_>>().join(","))
+    };
+    let (_folder, plan) = written(&[
+        ("StreamingHistory_music_0.json", account(0..6_000)),
+        ("endsong_0.json", history(400_000..406_000)),
+    ]);
+    let mut held = None;
+    read(&plan, None, NOW, &mut |step| {
+        match step {
+            Step::Sorted(rows) => held = Some(rows),
+            Step::Batch(..) => assert_eq!(held, Some(12_000), "they met"),
+            Step::Read(_) => {}
+        }
+        true
+    });
+    assert_eq!(held, Some(12_000));
+}
+
+#[test]
+fn a_row_whose_names_are_too_long_is_unreadable_where_it_stands() {
+    let row = |name: usize| {
+        format!(
+            r#"{{"ts":"2020-05-06T18:43:21Z","ms_played":40000,"master_metadata_track_name":"{}"}}"#,
+            "n".repeat(name)
+        )
+    };
+    let csv = |name: usize| {
+        format!("played_at,track,artists,artist_uris\n2020-05-06T18:43:21Z,{},[],[]\n", "n".repeat(name))
+    };
+    let (_folder, plan) =
+        written(&[("endsong_0.json", format!("[{},\n{}]", row(2_499), row(2_500))), ("own.csv", csv(2_500))]);
+    let (batches, collected) = batches(&plan);
+    assert_eq!((collected.counts.read, collected.counts.unreadable), (3, 2));
+    assert_eq!(batches[0]["rows"].as_array().unwrap().len(), 1);
+    let troubles: Vec<_> = collected.troubles.iter().map(|it| (it.row, it.why.as_str())).collect();
+    assert_eq!(troubles, [(2, "its names are too long"), (1, "its names are too long")]);
+}

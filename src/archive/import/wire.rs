@@ -167,7 +167,12 @@ impl<'a> Wire<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn read(bytes: &'a [u8]) -> Result<Self, String> {
-        serde_json::from_slice(bytes).map_err(|e| match e.classify() {
+        // Looked at as a whole it is faster than text by text, and mostly it is UTF-8.
+        let read = match std::str::from_utf8(bytes) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(bytes),
+        };
+        read.map_err(|e| match e.classify() {
             serde_json::error::Category::Data => "a field has another type than it should".to_owned(),
             _ => "it is no JSON object".to_owned(),
         })
@@ -188,25 +193,28 @@ impl<'a> Wire<'a> {
         (self.ts.is_some() && told).then_some(Kind::Extended)
     }
 
+    /// When a row of the extended history ended.
+    pub fn ended(&self) -> Option<Timestamp> {
+        self.ts.as_ref().and_then(|Text(ts)| Timestamp::parse(ts))
+    }
+
     /// What the row says. `present`: nothing is played after that.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn row(self, present: Timestamp) -> Result<Row<'a>, &'static str> {
-        if self.played_at.is_some() {
-            return self.own(present);
-        }
-        if self.listened_at.is_some() {
-            return self.listen(present);
-        }
-        if self.end_time.is_some() {
-            return self.account(present);
-        }
-        if self.ts.is_some() { self.extended(present) } else { Err("it has no time") }
+        let row = match () {
+            () if self.played_at.is_some() => self.own(present)?,
+            () if self.listened_at.is_some() => self.listen(present)?,
+            () if self.end_time.is_some() => self.account(present)?,
+            () if self.ts.is_some() => self.extended(present)?,
+            () => return Err("it has no time"),
+        };
+        row.findable()
     }
 
     fn extended(self, present: Timestamp) -> Result<Row<'a>, &'static str> {
-        let at = possible(self.ts.as_ref().and_then(|Text(ts)| Timestamp::parse(ts)), present)?;
+        let at = possible(self.ended(), present)?;
         let ms_played = length(self.ms_played)?;
         let (uri, name) = (text(self.spotify_track_uri), text(self.master_metadata_track_name));
         if uri.is_none() && name.is_none() {
@@ -271,7 +279,7 @@ impl<'a> Wire<'a> {
     }
 
     /// Longplay's own, kept as it was.
-    pub(super) fn own(self, present: Timestamp) -> Result<Row<'a>, &'static str> {
+    fn own(self, present: Timestamp) -> Result<Row<'a>, &'static str> {
         let at = possible(self.played_at.as_ref().and_then(|Text(at)| Timestamp::parse(at)), present)?;
         let ms_played = length(self.ms_played)?;
         let source = self.source.unwrap_or(Source::Import);

@@ -10,6 +10,8 @@ use crate::archive::import::Plan;
 pub struct Progress {
     bar: ProgressBar,
     size: u64,
+    /// Whether the files are read; what is stored before that doesn't show.
+    storing: bool,
 }
 
 impl Progress {
@@ -22,20 +24,21 @@ impl Progress {
         let size = plan.size();
         let bar = ProgressBar::with_draw_target(Some(size), target);
         bar.set_style(style("reading {bar:30} {bytes} of {total_bytes}"));
-        Self { bar, size }
+        Self { bar, size, storing: false }
     }
 
     /// So many bytes were read.
-    pub fn read(&self, bytes: u64) {
-        if self.bar.length() != Some(self.size) {
+    pub fn read(&mut self, bytes: u64) {
+        if std::mem::take(&mut self.storing) {
             self.bar.set_length(self.size);
             self.bar.set_style(style("reading {bar:30} {bytes} of {total_bytes}"));
         }
         self.bar.set_position(bytes);
     }
 
-    /// So many rows come next.
+    /// So many rows come before more is read.
     pub fn sorted(&mut self, rows: usize) {
+        self.storing = true;
         self.bar.set_style(style("storing {bar:30} {pos} of {len} rows, {eta} left"));
         self.bar.reset();
         self.bar.set_length(rows as u64);
@@ -43,7 +46,9 @@ impl Progress {
 
     /// So many more rows were stored.
     pub fn stored(&self, rows: usize) {
-        self.bar.inc(rows as u64);
+        if self.storing {
+            self.bar.inc(rows as u64);
+        }
     }
 
     /// Takes the bar away.

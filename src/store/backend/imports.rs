@@ -2,9 +2,25 @@
 
 use async_trait::async_trait;
 
-use super::super::{ImportBatch, ImportEnd, ImportStore, Result, imports};
+use super::super::imports::{self, Seen, Took};
+use super::super::sql::met_another;
+use super::super::{ImportBatch, ImportEnd, ImportStore, Result};
 use super::SqlStore;
 use crate::domain::{ImportCounts, ImportId, Taken, Timestamp, Undone, UserId};
+
+fn importing(batch: &ImportBatch) -> String {
+    format!("importing plays of user {}", batch.user.0)
+}
+
+impl SqlStore {
+    async fn take_rows(&self, batch: &ImportBatch, seen: &mut Seen) -> Result<Option<Taken>> {
+        let mut session = self.repeatable(importing(batch)).await?;
+        let took = imports::take(&mut session, batch, seen).await?;
+        let Some(Took { taken, found, rows }) = session.commit(took).await? else { return Ok(None) };
+        seen.keep(rows, found.into_iter().map(|(n, number)| (&batch.tracks[n], number)));
+        Ok(Some(taken))
+    }
+}
 
 #[async_trait]
 impl ImportStore for SqlStore {
@@ -15,20 +31,26 @@ impl ImportStore for SqlStore {
     }
 
     async fn import_rows(&self, batch: &ImportBatch) -> Result<Option<Taken>> {
-        let doing = format!("importing plays of user {}", batch.user.0);
-        if batch.import.is_none() {
-            return imports::take(&mut self.reading(doing).await?, batch).await;
+        let Some(import) = batch.import else {
+            let mut session = self.reading(importing(batch)).await?;
+            let took = imports::take(&mut session, batch, &mut Seen::default()).await?;
+            return Ok(took.map(|took| took.taken));
+        };
+        let seen = self.importing.of(import);
+        let mut seen = seen.lock().await;
+        match self.take_rows(batch, &mut seen).await {
+            // One of two had to give way, and the other is through: of two imports of the same tracks, say.
+            Err(error) if met_another(&error) => self.take_rows(batch, &mut seen).await,
+            taken => taken,
         }
-        let mut session = self.writing(doing).await?;
-        let taken = imports::take(&mut session, batch).await?;
-        session.commit(taken).await
     }
 
     async fn end_import(&self, end: &ImportEnd) -> Result<Option<ImportCounts>> {
         let doing = format!("ending an import of user {}", end.user.0);
-        if end.import.is_none() {
+        let Some(import) = end.import else {
             return imports::end(&mut self.reading(doing).await?, end).await;
-        }
+        };
+        self.importing.forget(import);
         let mut session = self.writing(doing).await?;
         let counts = imports::end(&mut session, end).await?;
         session.commit(counts).await
@@ -36,6 +58,7 @@ impl ImportStore for SqlStore {
 
     async fn undo_import(&self, import: ImportId) -> Result<Option<Undone>> {
         let doing = format!("taking back import {}", import.0);
+        self.importing.forget(import);
         let mut session = self.writing(doing.clone()).await?;
         let restored = imports::restore(&mut session, import).await?;
         let Some((user, mut undone)) = session.commit(restored).await? else { return Ok(None) };

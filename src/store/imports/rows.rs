@@ -1,12 +1,14 @@
 //! What becomes of a batch of rows: matched with what is known around their times, and written with few statements.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
 use super::super::Result;
 use super::super::sql::{Bind as _, Session, params, table};
-use super::{ImportBatch, state, tracks};
+use super::{ImportBatch, Seen, counted, tracks};
 use crate::domain::merge::{Heard, Merged, Precision, REACH, Recording, merge};
-use crate::domain::{ImportId, ImportRow, Taken, Timestamp, UserId};
+use crate::domain::{ImportId, ImportRow, Source, Taken, Timestamp, Track, UserId};
 
 /// Which rows are matched and kept together.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,45 +18,57 @@ enum Kept {
     Apart,
 }
 
-/// Answers what became of the rows; `None`: the import is not open.
-pub async fn take(session: &mut Session, batch: &ImportBatch) -> Result<Option<Taken>> {
+/// What became of a batch, and what was found on the way.
+pub struct Took {
+    /// What became of the rows.
+    pub taken: Taken,
+    /// The numbers of those tracks of the batch that were looked up, by their places in it.
+    pub found: Vec<(usize, i64)>,
+    /// How many rows the import has had.
+    pub rows: i64,
+}
+
+/// Keeps the rows; `seen` is what the batches before have found. `None`: the import is not open.
+pub async fn take(session: &mut Session, batch: &ImportBatch, seen: &mut Seen) -> Result<Option<Took>> {
+    let mut rows = 0;
     if let Some(import) = batch.import {
         session.lock_user(batch.user).await?;
-        if state(session, import).await? != Some((batch.user, "open".to_owned())) {
+        let Some(before) = counted(session, batch.user, import, batch.rows.len()).await? else {
             return Ok(None);
-        }
+        };
+        seen.must_be_after(before);
+        rows = before + i64::try_from(batch.rows.len()).unwrap_or(i64::MAX);
     }
-    let numbers = tracks::numbers(session, &batch.tracks, batch.import.is_some()).await?;
+    let (numbers, unseen) = tracks::numbers(session, &batch.tracks, seen, batch.import.is_some()).await?;
     let least = i64::try_from(batch.threshold.as_millis()).unwrap_or(i64::MAX);
     let is_short = |row: &&ImportRow| !row.play && row.ms_played.is_some_and(|ms| ms < least);
     let (short, plays): (Vec<&ImportRow>, Vec<&ImportRow>) = batch.rows.iter().partition(is_short);
     let mut words = Words {
         of: HashMap::new(),
-        here: numbers
-            .iter()
-            .zip(&batch.tracks)
-            .map(|(id, track)| (*id, Recording::of(&track.track)))
-            .collect(),
+        here: numbers.iter().copied().zip(batch.tracks.iter().map(|track| &track.track)).collect(),
     };
     let imported = keep(session, batch, &plays, &numbers, &mut words, Kept::Plays).await?;
     keep(session, batch, &short, &numbers, &mut words, Kept::Apart).await?;
     let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
-    Ok(Some(Taken {
+    let taken = Taken {
         imported: count(imported),
         already_there: count(plays.len() - imported),
         below_threshold: count(short.len()),
-    }))
+    };
+    let found = unseen.into_iter().map(|n| (n, numbers[n])).collect();
+    Ok(Some(Took { taken, found, rows }))
 }
 
 /// By what tracks are recognised, those of the archive and those of the batch.
-struct Words {
+struct Words<'b> {
     of: HashMap<i64, Recording>,
-    here: HashMap<i64, Recording>,
+    here: HashMap<i64, &'b Track>,
 }
 
-impl Words {
-    fn get(&self, track: i64) -> Option<&Recording> {
-        self.of.get(&track).or_else(|| self.here.get(&track))
+impl Words<'_> {
+    fn get(&self, track: i64) -> Option<Cow<'_, Recording>> {
+        let here = || self.here.get(&track).map(|track| Cow::Owned(Recording::of(track)));
+        self.of.get(&track).map(Cow::Borrowed).or_else(here)
     }
 }
 
@@ -64,7 +78,7 @@ async fn keep(
     batch: &ImportBatch,
     rows: &[&ImportRow],
     numbers: &[i64],
-    words: &mut Words,
+    words: &mut Words<'_>,
     kept: Kept,
 ) -> Result<usize> {
     let (Some(first), Some(last)) =
@@ -73,8 +87,8 @@ async fn keep(
         return Ok(0);
     };
     let known = known(session, batch.user, first - REACH, last + REACH, kept).await?;
-    let ids: Vec<i64> = known.iter().map(|(track, _)| *track).collect();
-    let unread: HashSet<i64> = ids.iter().copied().filter(|id| !words.of.contains_key(id)).collect();
+    let unread: HashSet<i64> =
+        known.iter().map(|(track, _)| *track).filter(|id| !words.of.contains_key(id)).collect();
     let unread: Vec<i64> = unread.into_iter().collect();
     words.of.extend(tracks::recordings(session, &unread).await?);
 
@@ -99,12 +113,12 @@ async fn keep(
             part: row.part,
         })
         .collect();
-    let recordings: Vec<Option<&Recording>> = listed.iter().map(|id| words.get(*id)).collect();
-    let same = |a: usize, b: usize| match (recordings[a], recordings[b]) {
-        (Some(a), Some(b)) => a.is(b),
-        _ => false,
+    let (merged, new) = {
+        // Few are near enough to be compared.
+        let compared: Vec<OnceCell<Option<Cow<'_, Recording>>>> = vec![OnceCell::new(); listed.len()];
+        let recording = |track: usize| compared[track].get_or_init(|| words.get(listed[track])).as_ref();
+        merge(&known, &heard, |a, b| recording(a).zip(recording(b)).is_some_and(|(a, b)| a.is(b)))
     };
-    let (merged, new) = merge(&known, &heard, same);
     if let Some(import) = batch.import {
         let writing = Writing { user: batch.user, import, known: &known, listed: &listed, rows, kept };
         writing.all(session, &merged).await?;
@@ -286,21 +300,27 @@ impl Writing<'_> {
     /// Nothing of these is there: all that is known around them was read in this transaction.
     async fn insert(&self, session: &mut Session, added: &[(&Heard, &ImportRow)]) -> Result<()> {
         let sql = match self.kept {
-            Kept::Plays => {
-                "INSERT INTO plays
-                   (user_id, import_id, played_at, track_id, ms_played, precision_ms, source, context_uri)
-                 SELECT $1, $2, listed.at, listed.track, listed.ms, listed.precision, listed.source, listed.context
-                 FROM rows($3 AS listed: at BIGINT, track BIGINT, ms BIGINT, precision BIGINT, source TEXT, context TEXT)"
-            }
-            Kept::Apart => {
-                "INSERT INTO short_plays
-                   (user_id, import_id, played_at, track_id, ms_played, precision_ms, source, context_uri)
-                 SELECT $1, $2, listed.at, listed.track, listed.ms, listed.precision, listed.source, listed.context
-                 FROM rows($3 AS listed: at BIGINT, track BIGINT, ms BIGINT, precision BIGINT, source TEXT, context TEXT)"
-            }
+            Kept::Plays => INSERT_PLAYS,
+            Kept::Apart => INSERT_SHORT_PLAYS,
         };
-        let coarse =
-            |heard: &Heard| (heard.precision > Precision::Millisecond).then_some(heard.precision.millis());
+        let (user, import) = (self.user.bind(), self.import.bind());
+        // Most batches are of one privacy export, which says little of each play.
+        let alike = |(heard, row): &(&Heard, &ImportRow)| {
+            row.source == Source::Import
+                && row.context_uri.is_none()
+                && heard.precision == added[0].0.precision
+        };
+        if added.iter().all(alike) {
+            let (precision, source) = (coarse(added[0].0).bind(), Source::Import.bind());
+            let rows = table![
+                added;
+                |(heard, _)| heard.at,
+                |(heard, _)| self.track(heard),
+                |(heard, _)| heard.ms_played
+            ];
+            session.run(sql.alike, vec![user, import, precision, source, rows]).await?;
+            return Ok(());
+        }
         let rows = table![
             added;
             |(heard, _)| heard.at,
@@ -310,7 +330,7 @@ impl Writing<'_> {
             |(_, row)| row.source,
             |(_, row)| row.context_uri.as_deref()
         ];
-        session.run(sql, vec![self.user.bind(), self.import.bind(), rows]).await?;
+        session.run(sql.each, vec![user, import, rows]).await?;
         Ok(())
     }
 
@@ -329,3 +349,37 @@ impl Writing<'_> {
         Ok(())
     }
 }
+
+/// What is kept of the precision.
+fn coarse(heard: &Heard) -> Option<i64> {
+    (heard.precision > Precision::Millisecond).then_some(heard.precision.millis())
+}
+
+/// Inserts plays into one of the tables.
+struct Insert {
+    /// Of one precision and source, and without a context.
+    alike: &'static str,
+    each: &'static str,
+}
+
+macro_rules! insert {
+    ($table:literal) => {
+        Insert {
+            alike: concat!(
+                "INSERT INTO ", $table, "
+                   (user_id, import_id, precision_ms, source, played_at, track_id, ms_played)
+                 SELECT $1, $2, $3, $4, listed.at, listed.track, listed.ms
+                 FROM rows($5 AS listed: at BIGINT, track BIGINT, ms BIGINT)"
+            ),
+            each: concat!(
+                "INSERT INTO ", $table, "
+                   (user_id, import_id, played_at, track_id, ms_played, precision_ms, source, context_uri)
+                 SELECT $1, $2, listed.at, listed.track, listed.ms, listed.precision, listed.source, listed.context
+                 FROM rows($3 AS listed: at BIGINT, track BIGINT, ms BIGINT, precision BIGINT, source TEXT, context TEXT)"
+            ),
+        }
+    };
+}
+
+const INSERT_PLAYS: Insert = insert!("plays");
+const INSERT_SHORT_PLAYS: Insert = insert!("short_plays");

@@ -4,35 +4,63 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::super::catalogue::artist_key;
-use super::super::sql::{Session, table};
+use super::super::sql::{Dialect, Session, table};
 use super::super::{Result, StoreError};
+use super::Seen;
 use crate::domain::merge::Recording;
 use crate::domain::{Album, Artist, ImportedTrack, Track};
 
-/// The numbers of these tracks. Where `keep` is false, those that are not there have negative ones.
-pub async fn numbers(session: &mut Session, tracks: &[ImportedTrack], keep: bool) -> Result<Vec<i64>> {
-    let keys: Vec<String> = tracks.iter().map(|track| track.track.key()).collect();
-    let mut known = found(session, keys.iter().map(String::as_str)).await?;
-    let missing: BTreeMap<&str, &ImportedTrack> =
-        keys.iter().map(String::as_str).zip(tracks).filter(|(key, _)| !known.contains_key(*key)).collect();
+/// The numbers of these tracks, and which of them were looked up. Where `keep` is false, those that are not there have
+/// negative ones.
+pub async fn numbers(
+    session: &mut Session,
+    tracks: &[ImportedTrack],
+    seen: &Seen,
+    keep: bool,
+) -> Result<(Vec<i64>, Vec<usize>)> {
+    let mut numbers: Vec<Option<i64>> = tracks.iter().map(|track| seen.number(track)).collect();
+    let unseen: Vec<usize> = (0..tracks.len()).filter(|n| numbers[*n].is_none()).collect();
+    if !unseen.is_empty() {
+        let keyed: Vec<(String, &ImportedTrack)> =
+            unseen.iter().map(|n| (tracks[*n].track.key(), &tracks[*n])).collect();
+        let found = look_up(session, &keyed, keep).await?;
+        for (n, (key, _)) in unseen.iter().zip(&keyed) {
+            numbers[*n] = found.get(key).copied();
+        }
+    }
+    // A track too few would give all that follow to others.
+    let number = |(number, track): (Option<i64>, &ImportedTrack)| {
+        number.ok_or_else(|| StoreError::Broken {
+            doing: "keeping the tracks of an import".to_owned(),
+            source: format!("the database has {:?} under another key", track.track.key()).into(),
+        })
+    };
+    let numbers = numbers.into_iter().zip(tracks).map(number).collect::<Result<_>>()?;
+    Ok((numbers, unseen))
+}
+
+/// The numbers of tracks by their keys; those that are not there are kept, or told apart.
+async fn look_up(
+    session: &mut Session,
+    tracks: &[(String, &ImportedTrack)],
+    keep: bool,
+) -> Result<HashMap<String, i64>> {
+    let mut known = found(session, tracks.iter().map(|(key, _)| key.as_str())).await?;
+    let missing: BTreeMap<&str, &ImportedTrack> = tracks
+        .iter()
+        .filter(|(key, _)| !known.contains_key(key))
+        .map(|(key, track)| (key.as_str(), *track))
+        .collect();
     if keep {
         if !missing.is_empty() {
             insert(session, &missing).await?;
             known.extend(found(session, missing.keys().copied()).await?);
         }
-        fill(session, tracks.iter().zip(&keys).filter(|(_, key)| !missing.contains_key(key.as_str())))
-            .await?;
+        fill(session, tracks.iter().filter(|(key, _)| !missing.contains_key(key.as_str()))).await?;
     } else {
         known.extend((1..).zip(missing.keys()).map(|(n, key)| ((*key).to_owned(), -n)));
     }
-    // A track too few would give all that follow to others.
-    let number = |key: &String| {
-        known.get(key).copied().ok_or_else(|| StoreError::Broken {
-            doing: "keeping the tracks of an import".to_owned(),
-            source: format!("the database has {key:?} under another key").into(),
-        })
-    };
-    keys.iter().map(number).collect()
+    Ok(known)
 }
 
 async fn found(session: &mut Session, keys: impl Iterator<Item = &str>) -> Result<HashMap<String, i64>> {
@@ -176,16 +204,29 @@ async fn credits<'t>(
 }
 
 /// What longplay's own files tell of known tracks, where nobody has told it yet.
-async fn fill(session: &mut Session, known: impl Iterator<Item = (&ImportedTrack, &String)>) -> Result<()> {
+async fn fill<'t>(
+    session: &mut Session,
+    known: impl Iterator<Item = &'t (String, &'t ImportedTrack)>,
+) -> Result<()> {
     let told = |track: &ImportedTrack| track.track.isrc.is_some() || track.track.duration_ms.is_some();
     let rows: BTreeMap<&str, &Track> = known
-        .filter(|(track, _)| track.exact && told(track))
-        .map(|(track, key)| (key.as_str(), &track.track))
+        .filter(|(_, track)| track.exact && told(track))
+        .map(|(key, track)| (key.as_str(), &track.track))
         .collect();
     if rows.is_empty() {
         return Ok(());
     }
     let rows: Vec<_> = rows.into_iter().collect();
+    if session.dialect() == Dialect::Postgres {
+        // In the order of their keys, which an UPDATE has not.
+        session
+            .run(
+                "SELECT tracks.id FROM rows($1 AS listed: key TEXT) JOIN tracks ON tracks.key = listed.key
+                 ORDER BY tracks.key FOR NO KEY UPDATE OF tracks",
+                vec![table![rows; |(key, _)| *key]],
+            )
+            .await?;
+    }
     session
         .run(
             "UPDATE tracks SET isrc = COALESCE(tracks.isrc, listed.isrc),

@@ -3,6 +3,7 @@
 #[path = "../../../tests/fixture/postgres.rs"]
 pub mod server;
 
+mod importing;
 mod opening;
 mod plans;
 mod reading;

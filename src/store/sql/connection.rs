@@ -74,6 +74,22 @@ impl Connection {
         self.plainly("COMMIT; PRAGMA synchronous = FULL", "").await
     }
 
+    /// Begins what [`Connection::commit_repeatable`] ends.
+    pub async fn begin_repeatable(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(_) => self.begin_unsynced().await,
+            Self::Postgres(connection) => {
+                let begin = sqlx::raw_sql("BEGIN; SET LOCAL synchronous_commit = off");
+                in_time(begin.execute(&mut **connection)).await.map(drop)
+            }
+        }
+    }
+
+    /// The log is synced by the next commit that is durable, which no database can have without what came before.
+    pub async fn commit_repeatable(&mut self) -> Result<(), Error> {
+        self.plainly("COMMIT; PRAGMA synchronous = FULL", "COMMIT").await
+    }
+
     async fn plainly(&mut self, sqlite: &'static str, postgres: &'static str) -> Result<(), Error> {
         match self {
             Self::Sqlite(connection) => sqlx::query(sqlite).execute(&mut **connection).await.map(drop),

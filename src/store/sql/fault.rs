@@ -45,6 +45,12 @@ pub fn clashed(e: &sqlx::Error) -> bool {
     sqlstate(e).is_some_and(|state| ["40001", "40P01"].contains(&state.as_str()))
 }
 
+/// The same of the store's error.
+pub fn met_another(error: &StoreError) -> bool {
+    let StoreError::Unavailable { source, .. } = error else { return false };
+    source.downcast_ref::<sqlx::Error>().is_some_and(clashed)
+}
+
 /// PostgreSQL's code, its SQLSTATE.
 pub fn sqlstate(e: &sqlx::Error) -> Option<String> {
     let error = e.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;

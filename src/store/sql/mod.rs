@@ -9,7 +9,7 @@ mod value;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use connection::{Pool, Row, in_time};
-pub(super) use fault::{primary_code, sqlstate, store_error};
+pub(super) use fault::{met_another, primary_code, sqlstate, store_error};
 pub(super) use text::Dialect;
 pub(super) use value::{Bind, Column, Value};
 
@@ -64,14 +64,23 @@ impl Trouble {
     }
 }
 
+/// What a power failure may take of what was committed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Nothing,
+    /// It means nothing then.
+    Passing,
+    /// It is written again then.
+    Repeatable,
+}
+
 /// One connection while one method of the store works: a reader, or a transaction. A transaction that is not committed
 /// ends with its connection: after a failure (a full disk, say) nobody can tell whether it is rolled back already.
 pub(super) struct Session {
     connection: Connection,
     /// Set while something is not committed.
     writing: Option<Arc<Trouble>>,
-    /// Whether its commit may be lost in a power failure.
-    passing: bool,
+    ending: Ending,
     doing: String,
     time: Time,
     now: Option<Timestamp>,
@@ -96,8 +105,18 @@ impl Session {
     /// may take it: it costs no sync. On PostgreSQL, which others see, each statement is a durable commit of its own.
     pub async fn noting(pool: Pool, time: &Time, doing: String, trouble: Arc<Trouble>) -> Result<Self> {
         let mut session = Self::to_write(pool, time, doing, trouble).await?;
-        session.passing = true;
+        session.ending = Ending::Passing;
         let begun = session.connection.begin_unsynced().await;
+        begun.map_err(|e| session.error(e))?;
+        Ok(session)
+    }
+
+    /// For a transaction of many that come to nothing before a last one, which is durable, and they with it: whoever
+    /// finds that one missing repeats them. A power failure may take them; the end of this process doesn't.
+    pub async fn repeatable(pool: Pool, time: &Time, doing: String, trouble: Arc<Trouble>) -> Result<Self> {
+        let mut session = Self::to_write(pool, time, doing, trouble).await?;
+        session.ending = Ending::Repeatable;
+        let begun = session.connection.begin_repeatable().await;
         begun.map_err(|e| session.error(e))?;
         Ok(session)
     }
@@ -111,7 +130,7 @@ impl Session {
 
     fn new(connection: Connection, time: &Time, doing: String) -> Self {
         let time = time.clone();
-        Self { connection, writing: None, passing: false, doing, time, now: None, statements: 0 }
+        Self { connection, writing: None, ending: Ending::Nothing, doing, time, now: None, statements: 0 }
     }
 
     /// Whose SQL is understood.
@@ -261,9 +280,10 @@ impl Session {
     /// Makes what was written durable, and answers `outcome`.
     pub async fn commit<T>(mut self, outcome: T) -> Result<T> {
         if self.writing.is_some() {
-            let committed = match self.passing {
-                true => self.connection.commit_unsynced().await,
-                false => self.connection.commit().await,
+            let committed = match self.ending {
+                Ending::Nothing => self.connection.commit().await,
+                Ending::Passing => self.connection.commit_unsynced().await,
+                Ending::Repeatable => self.connection.commit_repeatable().await,
             };
             committed.map_err(|e| self.error(e))?;
         }

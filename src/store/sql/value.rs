@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer, value::Error as WordError};
+use serde::ser::{SerializeSeq as _, Serializer};
 use sqlx::error::BoxDynError;
 use sqlx::{Decode, Postgres, Sqlite, Type};
 use uuid::Uuid;
@@ -43,12 +44,30 @@ impl Column {
             Self::Ints(cells) => cells.len(),
             Self::Texts(cells) => cells.len(),
         });
-        let cell = |column: &Self, n: usize| match column {
-            Self::Ints(cells) => serde_json::Value::from(cells[n]),
-            Self::Texts(cells) => serde_json::Value::from(cells[n].as_deref()),
-        };
-        let row = |n| columns.iter().map(|column| cell(column, n)).collect::<serde_json::Value>();
-        (0..height).map(row).collect::<serde_json::Value>().to_string()
+        let rows = (0..height).map(|row| Cells { columns, row });
+        let mut json = Vec::with_capacity(height * columns.len() * 16);
+        // Numbers and texts are always JSON, and JSON is always UTF-8.
+        let written = (&mut serde_json::Serializer::new(&mut json)).collect_seq(rows);
+        written.ok().and_then(|()| String::from_utf8(json).ok()).unwrap_or_default()
+    }
+}
+
+/// One row of a table.
+struct Cells<'c> {
+    columns: &'c [Column],
+    row: usize,
+}
+
+impl Serialize for Cells<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut row = serializer.serialize_seq(Some(self.columns.len()))?;
+        for column in self.columns {
+            match column {
+                Column::Ints(cells) => row.serialize_element(&cells[self.row])?,
+                Column::Texts(cells) => row.serialize_element(&cells[self.row])?,
+            }
+        }
+        row.end()
     }
 }
 
