@@ -1,5 +1,7 @@
-//! Imports: begun, ended and undone. What a batch of rows becomes is in `rows.rs`, the tracks it names in `tracks.rs`.
+//! Imports: begun, ended and undone. What a batch of rows becomes is in `rows.rs`, the tracks it names in `tracks.rs`, what
+//! becomes of gaps in `covered.rs`.
 
+mod covered;
 mod meet;
 mod rows;
 mod tracks;
@@ -9,12 +11,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use meet::meet;
+pub use covered::narrow;
+pub use meet::{adopt, meet};
 pub use rows::take;
 pub use undo::{delete_some, restore};
 
+use super::Result;
 use super::sql::{Row, Session, params};
-use super::{Result, gaps};
 use crate::domain::{
     Covered, ImportCounts, ImportId, ImportRow, ImportedTrack, Taken, Timestamp, Undone, UserId,
 };
@@ -58,7 +61,7 @@ pub trait ImportStore: Send + Sync + 'static {
     /// Keeps the rows whose plays are not there yet, in one transaction; the same batch again changes nothing. `None`:
     /// the import is not open.
     async fn import_rows(&self, batch: &ImportBatch) -> Result<Option<Taken>>;
-    /// Counts what came of it and closes the gaps that it covers. Repeated, it answers the same. `None`: there is no such
+    /// Counts what came of it, and closes or narrows the gaps that it covers. Repeated, it answers the same. `None`: there is no such
     /// import, or it was undone.
     async fn end_import(&self, end: &ImportEnd) -> Result<Option<ImportCounts>>;
     /// Takes back what an import has added and changed. `None`: there is no such import, or it was undone before.
@@ -104,7 +107,8 @@ pub async fn begin(
 pub async fn end(session: &mut Session, end: &ImportEnd) -> Result<Option<ImportCounts>> {
     let mut counts = end.counts;
     let Some(import) = end.import else {
-        counts.gaps_closed = closable(session, end).await?;
+        let gaps = covered::asked(session, end).await?;
+        (counts.gaps_closed, counts.gaps_narrowed) = (gaps.closed, gaps.narrowed);
         return Ok(Some(counts));
     };
     session.lock_user(end.user).await?;
@@ -119,12 +123,13 @@ pub async fn end(session: &mut Session, end: &ImportEnd) -> Result<Option<Import
     let imported = added(session, end.user, import).await?;
     counts.already_there += counts.imported - imported;
     counts.imported = imported;
-    counts.gaps_closed = close_gaps(session, end, import).await?;
+    let gaps = covered::keep(session, end, import).await?;
+    (counts.gaps_closed, counts.gaps_narrowed) = (gaps.closed, gaps.narrowed);
     session
         .run(
             "UPDATE imports SET state = 'done', ended_at = $2, rows_read = $3, imported = $4, already_there = $5,
                below_threshold = $6, podcasts = $7, audiobooks = $8, without_track = $9, unreadable = $10,
-               gaps_closed = $11
+               gaps_closed = $11, gaps_narrowed = $12
              WHERE id = $1",
             params![
                 import,
@@ -138,6 +143,7 @@ pub async fn end(session: &mut Session, end: &ImportEnd) -> Result<Option<Import
                 counts.without_track,
                 counts.unreadable,
                 counts.gaps_closed,
+                counts.gaps_narrowed,
             ],
         )
         .await?;
@@ -164,7 +170,7 @@ async fn counts_of(session: &mut Session, import: ImportId) -> Result<Option<Imp
     session
         .first(
             "SELECT rows_read, imported, already_there, below_threshold, podcasts, audiobooks, without_track,
-               unreadable, gaps_closed
+               unreadable, gaps_closed, gaps_narrowed
              FROM imports WHERE id = $1",
             params![import],
             |row: &Row| {
@@ -178,46 +184,9 @@ async fn counts_of(session: &mut Session, import: ImportId) -> Result<Option<Imp
                     without_track: row.get("without_track")?,
                     unreadable: row.get("unreadable")?,
                     gaps_closed: row.get("gaps_closed")?,
+                    gaps_narrowed: row.get("gaps_narrowed")?,
                 })
             },
         )
         .await
-}
-
-/// How many open gaps lie wholly in what the files have everything of.
-async fn closable(session: &mut Session, end: &ImportEnd) -> Result<i64> {
-    let gaps = gaps::of(session, end.user).await?;
-    let covered = |gap: &crate::domain::Gap| {
-        end.covered.iter().any(|stretch| stretch.from <= gap.from && gap.to <= stretch.to)
-    };
-    let closable = gaps.iter().filter(|gap| gap.closed_at.is_none() && covered(gap)).count();
-    Ok(i64::try_from(closable).unwrap_or(i64::MAX))
-}
-
-async fn close_gaps(session: &mut Session, end: &ImportEnd, import: ImportId) -> Result<i64> {
-    let mut closed = 0;
-    for stretch in &end.covered {
-        closed += session
-            .run(
-                "UPDATE gaps SET closed_at = $4, closed_by = $5
-                 WHERE user_id = $1 AND closed_at IS NULL AND from_at >= $2 AND to_at <= $3",
-                params![end.user, stretch.from, stretch.to, end.at, import],
-            )
-            .await?;
-    }
-    if closed > 0 {
-        count_gaps(session, end.user).await?;
-    }
-    Ok(i64::try_from(closed).unwrap_or(i64::MAX))
-}
-
-async fn count_gaps(session: &mut Session, user: UserId) -> Result<()> {
-    session
-        .run(
-            "UPDATE users SET gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL)
-             WHERE id = $1",
-            params![user],
-        )
-        .await?;
-    Ok(())
 }

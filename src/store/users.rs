@@ -147,6 +147,7 @@ pub async fn purge(session: &mut Session, user: UserId) -> Result<()> {
         "DELETE FROM heard WHERE user_id = $1",
         "DELETE FROM heard_slots WHERE user_id = $1",
         "DELETE FROM import_changes WHERE user_id = $1",
+        "DELETE FROM import_stretches WHERE user_id = $1",
         "DELETE FROM imports WHERE user_id = $1",
         "DELETE FROM short_plays WHERE user_id = $1",
         "DELETE FROM plays WHERE user_id = $1",

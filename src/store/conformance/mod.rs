@@ -10,6 +10,7 @@ pub mod gaps;
 pub mod grants;
 pub mod guard;
 pub mod habits;
+pub mod imports;
 pub mod logins;
 pub mod plans;
 pub mod quota;
@@ -204,6 +205,12 @@ macro_rules! every_behaviour_of_a_place {
                 seals_are_replaced_where_the_old_one_still_is,
                 the_probe_is_replaced_by_whoever_has_the_new_key,
                 daemons_at_work_are_known_with_their_keys;
+            imports: what_the_api_shows_stays_when_the_import_goes,
+                of_three_imports_the_middle_one_can_go_first,
+                a_gap_is_narrowed_by_what_an_import_has_and_as_it_was_without_it,
+                a_gap_that_is_found_after_an_import_has_it_covered_is_none,
+                an_undoing_names_the_later_imports_that_found_its_plays,
+                an_artist_known_by_name_is_the_one_that_the_api_shows;
             reading: a_play_that_is_removed_or_moved_by_hand_is_counted_no_more;
         }
     };
