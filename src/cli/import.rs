@@ -31,7 +31,8 @@ const AHEAD: usize = 2;
 /// again adds nothing; broken off, it goes on where it was. The daemon archives meanwhile.
 /// Gaps are closed where the files have everything, each from its first row to its last, and
 /// narrowed where they have a part. Where a file is damaged, the rest is imported, the receipt
-/// names it, and the exit status is 1.
+/// names it, and the exit status is 1. An import that is taken back takes the plays that it
+/// brought; later imports that may have had some of them are named: import their files again.
 ///
 /// Ask for the extended streaming history at <https://www.spotify.com/account/privacy/>.
 #[derive(Debug, Args)]
@@ -54,8 +55,7 @@ pub struct Import {
     /// Only say what would become of each row
     #[arg(long)]
     dry_run: bool,
-    /// Take back what the import of this number has added and changed; later imports that found
-    /// plays of it there are named, since their files must be imported again
+    /// Take back what the import of this number has added and changed
     #[arg(long, value_name = "ID", conflicts_with_all = ["user", "paths", "dry_run"])]
     undo: Option<i64>,
     /// Print JSON
