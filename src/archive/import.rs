@@ -2,6 +2,7 @@
 //! is unpacked to disk, and memory doesn't grow with the files. A row that can't be read stops nothing.
 
 mod collect;
+mod coverage;
 mod csv;
 mod frame;
 mod lines;

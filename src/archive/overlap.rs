@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
+use crate::domain::piece::SHORTEST_MS;
 use crate::domain::{Gap, GapCause, RunResult, Timestamp};
 
 /// How many plays Spotify shows at most.
 const FULL_PAGE: usize = 50;
-/// Spotify lists a play after 30 seconds, so no more can have been made than one in each.
-const SHORTEST_MS: i64 = 30_000;
 /// By how much Spotify's clock and this one may differ.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(120);
 /// How late a run may be without anything being wrong.

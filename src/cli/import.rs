@@ -33,6 +33,10 @@ const AT_ONCE: usize = 2;
 /// year, the account data of the last year, and what `longplay export` wrote. A play that the
 /// archive has is not added again, whichever side knows its time more exactly. The same command
 /// again adds nothing; broken off, it goes on where it was. The daemon archives meanwhile.
+/// Gaps are closed where the files have everything, each from its first row to its last, and
+/// narrowed where they have a part. Where a file is damaged, the rest is imported, the receipt
+/// names it, and the exit status is 1. An import that is taken back takes the plays that it
+/// brought; later imports that may have had some of them are named: import their files again.
 ///
 /// Ask for the extended streaming history at <https://www.spotify.com/account/privacy/>.
 #[derive(Debug, Args)]
@@ -81,7 +85,14 @@ impl Import {
             true => print_json(&receipt)?,
             false => receipt.print()?,
         }
-        Ok(Exit::Done)
+        match collected.damaged {
+            0 => Ok(Exit::Done),
+            damaged => Err(CliError::failed(format!(
+                "{} could not be read to the end, and what {} is missing: download the export again and import that, nothing is doubled",
+                count(damaged, "file", "files"),
+                if damaged == 1 { "it holds there" } else { "they hold there" },
+            ))),
+        }
     }
 }
 
@@ -94,7 +105,11 @@ async fn undo(place: &Place, import: ImportId, json: bool) -> Result<Exit, CliEr
     let number = |number: i64| usize::try_from(number).unwrap_or(0);
     let plays = count(number(undone.plays), "play", "plays");
     let short = count(number(undone.short_plays), "short row", "short rows");
-    let gaps = count(number(undone.gaps), "gap is open again", "gaps are open again");
+    let gaps = count(
+        number(undone.gaps),
+        "gap is open again or as wide as before",
+        "gaps are open again or as wide as before",
+    );
     let restored = number(undone.restored);
     print_line(&format!("import {}: {plays} and {short} were taken out", import.0))?;
     if restored > 0 {
@@ -102,6 +117,9 @@ async fn undo(place: &Place, import: ImportId, json: bool) -> Result<Exit, CliEr
     }
     if undone.gaps > 0 {
         print_line(&gaps)?;
+    }
+    for other in &undone.also_in {
+        note(&format!("import {} found plays there, which may be gone now: import its files again", other.0));
     }
     Ok(Exit::Done)
 }

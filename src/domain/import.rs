@@ -84,7 +84,8 @@ pub struct ImportRow {
     /// For how long it was played; absent where the file doesn't say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms_played: Option<i64>,
-    /// Which part of the import it stands in, from 0: rows that are alike in one part, to the minute, are two plays.
+    /// Which part of the import it stands in, from 0: rows that are alike in one part, to the minute, are two
+    /// plays where so much fits into a minute.
     #[serde(default, skip_serializing_if = "is_default")]
     pub part: u32,
     /// Where the play is known from; a privacy export's are `import`.
@@ -133,7 +134,7 @@ impl std::ops::AddAssign for Taken {
     }
 }
 
-/// What became of every row of an import; but for `gaps_closed` the numbers add up to `read`.
+/// What became of every row of an import; but for those of gaps the numbers add up to `read`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ImportCounts {
     /// Rows of all files.
@@ -154,6 +155,9 @@ pub struct ImportCounts {
     pub unreadable: i64,
     /// Gaps that lie wholly within what the files cover.
     pub gaps_closed: i64,
+    /// Gaps of which the files cover a part: the rest is left.
+    #[serde(default)]
+    pub gaps_narrowed: i64,
 }
 
 /// A stretch of which an export has everything.
@@ -166,7 +170,7 @@ pub struct Covered {
 }
 
 /// What an undone import took with it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Undone {
     /// Plays that it had added.
     pub plays: i64,
@@ -174,6 +178,9 @@ pub struct Undone {
     pub short_plays: i64,
     /// Plays of which it had told more, and that are as they were before.
     pub restored: i64,
-    /// Gaps that it had closed, and that are open again.
+    /// Gaps that are open again, or as wide as before.
     pub gaps: i64,
+    /// Later imports that found plays there, some of which may have gone with this one: their files bring them back.
+    #[serde(default)]
+    pub also_in: Vec<ImportId>,
 }

@@ -71,8 +71,8 @@ pub struct Heard {
     pub track: usize,
     /// For how long it was played.
     pub ms_played: Option<i64>,
-    /// Which part of an import it stands in. What stands twice in one part, to the minute, was heard twice; to the second
-    /// it was written twice.
+    /// Which part of an import it stands in. What stands twice in one part, to the minute, was heard twice where it fits
+    /// into a minute twice; to the second it was written twice.
     pub part: u32,
 }
 
@@ -134,11 +134,15 @@ impl Work {
         let (mut pairs, mut single): (Vec<(Cost, usize, usize)>, Vec<usize>) = (Vec::new(), Vec::new());
         for n in numbers {
             let row = &rows[*n];
-            if row.precision != Precision::Minute {
-                let before = single.iter().rev().take_while(|other| unit(&rows[**other]) == unit(row));
-                if before.into_iter().any(|other| same(rows[*other].track, row.track)) {
-                    continue;
-                }
+            let before = single.iter().rev().take_while(|other| unit(&rows[**other]) == unit(row));
+            let alike = before.filter(|other| {
+                let other = &rows[**other];
+                same(other.track, row.track)
+                    && (row.precision != Precision::Minute
+                        || (other.at, other.ms_played) == (row.at, row.ms_played))
+            });
+            if alike.count() >= most_alike(row) {
+                continue;
             }
             single.push(*n);
             let from = row.at.offset_millis(-REACH);
@@ -224,6 +228,17 @@ fn cost(play: &Heard, row: &Heard) -> Option<Cost> {
         return None;
     }
     (apart <= SLACK).then_some((apart > 0, length, play.precision, apart))
+}
+
+/// How many plays of a track can be alike in one part. In a second ends one; in a minute begins and ends, after the first,
+/// what fits into it: what is there more often was written twice.
+fn most_alike(row: &Heard) -> usize {
+    let fit = match (row.precision, row.ms_played) {
+        (Precision::Minute, Some(ms)) => (row.precision.millis() + SLACK).checked_div(ms).unwrap_or(i64::MAX),
+        (Precision::Minute, None) => i64::MAX,
+        _ => 0,
+    };
+    usize::try_from(fit).unwrap_or(usize::MAX).saturating_add(1)
 }
 
 fn unit(heard: &Heard) -> i64 {

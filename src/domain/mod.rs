@@ -9,6 +9,7 @@ mod import;
 pub mod merge;
 mod moment;
 mod name;
+pub mod piece;
 mod play;
 mod quota;
 mod run;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Result;
-use super::sql::{Row, Session, table};
+use super::sql::{Row, Session, params, table};
 use crate::domain::{Album, Artist, Track};
 
 pub fn artist_key(artist: &Artist) -> String {
@@ -140,10 +140,11 @@ async fn keep_credits(session: &mut Session, tracks: &BTreeMap<&str, &Track>, ch
     Ok(())
 }
 
-/// Keeps these artists.
+/// Keeps these artists. One whom an import knew by name alone is the one of that name, if there is one only.
 pub async fn keep_artists(session: &mut Session, artists: impl Iterator<Item = &Artist>) -> Result<()> {
     let rows: BTreeMap<String, &Artist> = artists.map(|artist| (artist_key(artist), artist)).collect();
     let rows: Vec<_> = rows.into_iter().collect();
+    name_artists(session, rows.iter().map(|(_, artist)| *artist)).await?;
     session
         .run(
             "INSERT INTO artists (key, uri, name)
@@ -155,6 +156,35 @@ pub async fn keep_artists(session: &mut Session, artists: impl Iterator<Item = &
             vec![table![rows; |(key, _)| key, |(_, artist)| artist.uri.as_deref(), |(_, artist)| artist.name.as_str()]],
         )
         .await?;
+    Ok(())
+}
+
+/// Gives artists without an id the one that Spotify shows now: whoever was credited with them is credited with it.
+async fn name_artists(session: &mut Session, shown: impl Iterator<Item = &Artist>) -> Result<()> {
+    let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for artist in shown {
+        by_name.entry(&artist.name).or_default().extend(artist.uri.as_deref());
+    }
+    let only: Vec<(&str, &str)> = by_name
+        .into_iter()
+        .filter_map(|(name, uris)| if let [uri] = uris[..] { Some((name, uri)) } else { None })
+        .collect();
+    let bare: Vec<(i64, String)> = session
+        .all(
+            "SELECT artists.id, listed.uri FROM rows($1 AS listed: name TEXT, uri TEXT)
+               JOIN artists ON artists.key = 'name:' || listed.name
+             WHERE artists.uri IS NULL
+               AND NOT EXISTS (SELECT 1 FROM artists AS known WHERE known.name = listed.name AND known.uri IS NOT NULL)
+               AND NOT EXISTS (SELECT 1 FROM artists AS known WHERE known.key = listed.uri)
+             ORDER BY artists.key",
+            vec![table![only; |(name, _)| *name, |(_, uri)| *uri]],
+            |row| Ok((row.get("id")?, row.get("uri")?)),
+        )
+        .await?;
+    for (id, uri) in bare {
+        let sql = "UPDATE artists SET key = $2, uri = $2 WHERE id = $1 AND uri IS NULL";
+        session.run(sql, params![id, uri]).await?;
+    }
     Ok(())
 }
 

@@ -48,7 +48,8 @@ pub async fn close(session: &mut Session, user: UserId, gaps: &[Gap], at: Timest
     Ok(closed)
 }
 
-async fn count_open(session: &mut Session, user: UserId) -> Result<()> {
+/// Counts in the user's row how many are open.
+pub async fn count_open(session: &mut Session, user: UserId) -> Result<()> {
     session
         .run(
             "UPDATE users SET gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL)
@@ -59,12 +60,12 @@ async fn count_open(session: &mut Session, user: UserId) -> Result<()> {
     Ok(())
 }
 
-/// Those that a run was the first to find, oldest first.
+/// Those that a run was the first to find, oldest first, but for what an import has everything of.
 pub async fn found_by(session: &mut Session, user: UserId, run: RunId) -> Result<Vec<Gap>> {
     session
         .all(
             "SELECT from_at, to_at, cause, at_most, closed_at FROM gaps
-             WHERE user_id = $1 AND run = $2 ORDER BY from_at, to_at",
+             WHERE user_id = $1 AND run = $2 AND closed_by IS NULL ORDER BY from_at, to_at",
             params![user, run],
             read,
         )
@@ -109,7 +110,8 @@ pub async fn of(session: &mut Session, user: UserId) -> Result<Vec<Gap>> {
     since(session, user, None, i64::MAX).await
 }
 
-fn read(row: &Row) -> std::result::Result<Gap, sqlx::Error> {
+/// One of them.
+pub fn read(row: &Row) -> std::result::Result<Gap, sqlx::Error> {
     Ok(Gap {
         from: row.get("from_at")?,
         to: row.get("to_at")?,

@@ -1,5 +1,7 @@
-//! Imports: begun, ended and undone. What a batch of rows becomes is in `rows.rs`, the tracks it names in `tracks.rs`.
+//! Imports: begun, ended and undone. What a batch of rows becomes is in `rows.rs`, the tracks it names in `tracks.rs`, what
+//! becomes of gaps in `covered.rs`.
 
+mod covered;
 mod meet;
 mod rows;
 mod seen;
@@ -10,13 +12,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use meet::meet;
+pub use covered::narrow;
+pub use meet::{adopt, meet};
 pub use rows::{Took, take};
 pub use seen::{Importing, Seen};
 pub use undo::{delete_some, restore};
 
 use super::sql::{Row, Session, params};
-use super::{Result, gaps};
+use super::{Result, StoreError};
 use crate::domain::{
     Covered, ImportCounts, ImportId, ImportRow, ImportedTrack, Taken, Timestamp, Undone, UserId,
 };
@@ -60,7 +63,7 @@ pub trait ImportStore: Send + Sync + 'static {
     /// Keeps the rows whose plays are not there yet, in one transaction; the same batch again changes nothing. `None`:
     /// the import is not open.
     async fn import_rows(&self, batch: &ImportBatch) -> Result<Option<Taken>>;
-    /// Counts what came of it and closes the gaps that it covers. Repeated, it answers the same. `None`: there is no such
+    /// Counts what came of it, and closes or narrows the gaps that it covers. Repeated, it answers the same. `None`: there is no such
     /// import, or it was undone.
     async fn end_import(&self, end: &ImportEnd) -> Result<Option<ImportCounts>>;
     /// Takes back what an import has added and changed. `None`: there is no such import, or it was undone before.
@@ -109,6 +112,8 @@ pub async fn begin(
         )
         .await?;
     if let Some(id) = open {
+        // From here on they are counted again, and each must be there at the end.
+        session.run("UPDATE imports SET rows_read = 0 WHERE id = $1", params![id]).await?;
         return Ok((id, true));
     }
     let id = session
@@ -124,7 +129,8 @@ pub async fn begin(
 pub async fn end(session: &mut Session, end: &ImportEnd) -> Result<Option<ImportCounts>> {
     let mut counts = end.counts;
     let Some(import) = end.import else {
-        counts.gaps_closed = closable(session, end).await?;
+        let gaps = covered::asked(session, end).await?;
+        (counts.gaps_closed, counts.gaps_narrowed) = (gaps.closed, gaps.narrowed);
         return Ok(Some(counts));
     };
     session.lock_user(end.user).await?;
@@ -135,16 +141,24 @@ pub async fn end(session: &mut Session, end: &ImportEnd) -> Result<Option<Import
         }
         _ => return Ok(None),
     }
+    if !has_all(session, import, &end.counts).await? {
+        return Err(StoreError::Unavailable {
+            doing: format!("ending import {}", import.0),
+            source: "it has lost rows that it had taken: it came back after a failure, or another took over"
+                .into(),
+        });
+    }
     // What is there now counts, however often the import was broken off.
     let imported = added(session, end.user, import).await?;
     counts.already_there += counts.imported - imported;
     counts.imported = imported;
-    counts.gaps_closed = close_gaps(session, end, import).await?;
+    let gaps = covered::keep(session, end, import).await?;
+    (counts.gaps_closed, counts.gaps_narrowed) = (gaps.closed, gaps.narrowed);
     session
         .run(
             "UPDATE imports SET state = 'done', ended_at = $2, rows_read = $3, imported = $4, already_there = $5,
                below_threshold = $6, podcasts = $7, audiobooks = $8, without_track = $9, unreadable = $10,
-               gaps_closed = $11
+               gaps_closed = $11, gaps_narrowed = $12
              WHERE id = $1",
             params![
                 import,
@@ -158,10 +172,19 @@ pub async fn end(session: &mut Session, end: &ImportEnd) -> Result<Option<Import
                 counts.without_track,
                 counts.unreadable,
                 counts.gaps_closed,
+                counts.gaps_narrowed,
             ],
         )
         .await?;
     Ok(Some(counts))
+}
+
+/// Whether the batches that were taken since the import was begun or gone on with are all there: each alone is not synced.
+async fn has_all(session: &mut Session, import: ImportId, counts: &ImportCounts) -> Result<bool> {
+    let taken = counts.imported + counts.already_there + counts.below_threshold;
+    let sql = "SELECT rows_read FROM imports WHERE id = $1";
+    let there: i64 = session.one(sql, params![import], |row| row.get("rows_read")).await?;
+    Ok(there >= taken)
 }
 
 /// How many plays are there because of the import alone: what it knew more exactly was there before.
@@ -184,7 +207,7 @@ async fn counts_of(session: &mut Session, import: ImportId) -> Result<Option<Imp
     session
         .first(
             "SELECT rows_read, imported, already_there, below_threshold, podcasts, audiobooks, without_track,
-               unreadable, gaps_closed
+               unreadable, gaps_closed, gaps_narrowed
              FROM imports WHERE id = $1",
             params![import],
             |row: &Row| {
@@ -198,46 +221,9 @@ async fn counts_of(session: &mut Session, import: ImportId) -> Result<Option<Imp
                     without_track: row.get("without_track")?,
                     unreadable: row.get("unreadable")?,
                     gaps_closed: row.get("gaps_closed")?,
+                    gaps_narrowed: row.get("gaps_narrowed")?,
                 })
             },
         )
         .await
-}
-
-/// How many open gaps lie wholly in what the files have everything of.
-async fn closable(session: &mut Session, end: &ImportEnd) -> Result<i64> {
-    let gaps = gaps::of(session, end.user).await?;
-    let covered = |gap: &crate::domain::Gap| {
-        end.covered.iter().any(|stretch| stretch.from <= gap.from && gap.to <= stretch.to)
-    };
-    let closable = gaps.iter().filter(|gap| gap.closed_at.is_none() && covered(gap)).count();
-    Ok(i64::try_from(closable).unwrap_or(i64::MAX))
-}
-
-async fn close_gaps(session: &mut Session, end: &ImportEnd, import: ImportId) -> Result<i64> {
-    let mut closed = 0;
-    for stretch in &end.covered {
-        closed += session
-            .run(
-                "UPDATE gaps SET closed_at = $4, closed_by = $5
-                 WHERE user_id = $1 AND closed_at IS NULL AND from_at >= $2 AND to_at <= $3",
-                params![end.user, stretch.from, stretch.to, end.at, import],
-            )
-            .await?;
-    }
-    if closed > 0 {
-        count_gaps(session, end.user).await?;
-    }
-    Ok(i64::try_from(closed).unwrap_or(i64::MAX))
-}
-
-async fn count_gaps(session: &mut Session, user: UserId) -> Result<()> {
-    session
-        .run(
-            "UPDATE users SET gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL)
-             WHERE id = $1",
-            params![user],
-        )
-        .await?;
-    Ok(())
 }

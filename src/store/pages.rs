@@ -24,8 +24,9 @@ pub async fn facts(
                EXISTS (SELECT 1 FROM gaps WHERE user_id = $1) AS has_gaps,
                (SELECT names(page.n ORDER BY page.n) FROM rows($5 AS page: n BIGINT, at BIGINT, track TEXT)
                 WHERE NOT EXISTS (SELECT 1 FROM plays JOIN tracks ON tracks.id = plays.track_id
-                  WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track)) AS unknown,
-               (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api'
+                  WHERE plays.user_id = $1 AND plays.played_at = page.at AND tracks.key = page.track
+                    AND plays.import_id IS NULL)) AS unknown,
+               (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND import_id IS NULL
                 ORDER BY played_at DESC LIMIT 1) AS newest,
                (SELECT played_at FROM plays WHERE user_id = $1 AND source = 'api' AND played_at < $2
                 ORDER BY played_at DESC LIMIT 1) AS before,
@@ -108,6 +109,7 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
         true => Vec::new(),
         false => {
             gaps::put(session, page.user, page.run, &page.gaps).await?;
+            imports::narrow(session, page.user, page.run, page.at).await?;
             gaps::found_by(session, page.user, page.run).await?
         }
     };
@@ -127,9 +129,17 @@ async fn recorded(session: &mut Session, page: &PageStored) -> Result<Added> {
     Ok(Added { plays: usize::try_from(new_plays.unwrap_or(0)).unwrap_or(0), gaps })
 }
 
+/// What is known of a user's imports.
+#[derive(Clone, Copy, Default)]
+struct Imported {
+    any: bool,
+    /// The newest play that is not known to the millisecond.
+    until: Option<Timestamp>,
+}
+
 /// Tracks that are as they are kept are sorted out first: a read costs no write. Of a run that has ended nothing is new,
-/// unless it is told that it is `over`. A play that an import knew less exactly is no new one either: it becomes what the
-/// page says.
+/// unless it is told that it is `over`. A play that came with an import is no new one either: it becomes what the page says,
+/// and stays when the import goes.
 pub async fn store_plays(
     session: &mut Session,
     user: UserId,
@@ -143,10 +153,11 @@ pub async fn store_plays(
     // An import of the same plays comes before or after.
     session.lock_user(user).await?;
     let rows: Vec<(i64, &Play)> = (0..).zip(plays).collect();
-    let new: Vec<(i64, Option<Kept>, Option<Timestamp>)> = session
+    let new: Vec<(i64, Option<Kept>, Imported)> = session
         .all(
             "SELECT page.n, tracks.id, tracks.name, tracks.isrc, tracks.duration_ms,
                (SELECT imported_until FROM users WHERE users.id = $1) AS imported_until,
+               EXISTS (SELECT 1 FROM imports WHERE imports.user_id = $1) AS imported,
                albums.key AS album_key, albums.name AS album_name,
                (SELECT names(artists.key || '\n' || artists.name ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
@@ -163,11 +174,12 @@ pub async fn store_plays(
             ],
             |row| {
                 let kept = row.maybe::<i64>("id")?.map(|_| Kept::read(row)).transpose()?;
-                Ok((row.get("n")?, kept, row.maybe("imported_until")?))
+                let imported = Imported { any: row.get("imported")?, until: row.maybe("imported_until")? };
+                Ok((row.get("n")?, kept, imported))
             },
         )
         .await?;
-    let imported_until = new.first().and_then(|(_, _, until)| *until);
+    let imported = new.first().map_or_else(Imported::default, |(.., imported)| *imported);
     let play = |n: i64| plays.get(usize::try_from(n).ok()?);
     let new: Vec<(String, &Play, Option<Kept>)> = new
         .into_iter()
@@ -182,9 +194,12 @@ pub async fn store_plays(
     let tracks = unknown().map(|(key, play, _)| (key.as_str(), &play.track));
     catalogue::keep_tracks(session, tracks, changed).await?;
     let plays: Vec<&Play> = new.iter().map(|(_, play, _)| *play).collect();
-    let known = imports::meet(session, user, &plays, imported_until).await?;
+    let known = imports::meet(session, user, &plays, imported.until).await?;
     let new: Vec<_> =
         (0..).zip(&new).map(|(n, (key, play, _))| (key, play, known.get(&n).copied().flatten())).collect();
+    if imported.any {
+        imports::adopt(session, user, run, &plays).await?;
+    }
     let stored = session
         .run(
             "INSERT INTO plays (user_id, run, source, played_at, track_id, context_uri, ms_played)

@@ -206,9 +206,9 @@ pub enum LoginProgress {
 /// What the archive knows about a page before it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageFacts {
-    /// Which of the page's plays are not stored yet, by their place in it.
+    /// Which of the page's plays are not stored yet as the API's own, by their place in it.
     pub unknown: Vec<usize>,
-    /// The newest play stored from the API.
+    /// The newest play stored from the API; what came with an import is none.
     pub newest_stored: Option<Timestamp>,
     /// The newest of those that are older than everything on the page.
     pub before: Option<Timestamp>,

@@ -149,6 +149,7 @@ pub async fn purge(session: &mut Session, user: UserId) -> Result<()> {
         "DELETE FROM heard_sums WHERE user_id = $1",
         "DELETE FROM heard_weeks WHERE user_id = $1",
         "DELETE FROM import_changes WHERE user_id = $1",
+        "DELETE FROM import_stretches WHERE user_id = $1",
         "DELETE FROM imports WHERE user_id = $1",
         "DELETE FROM short_plays WHERE user_id = $1",
         "DELETE FROM plays WHERE user_id = $1",

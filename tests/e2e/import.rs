@@ -44,6 +44,15 @@ fn import(host: &Host, user: &str, paths: &[&Path]) -> Value {
     receipt
 }
 
+/// Imports what is damaged: the receipt, and what is said besides.
+#[track_caller]
+fn damaged(host: &Host, user: &str, paths: &[&Path]) -> (Value, String) {
+    let ran = run(host, user, paths);
+    let receipt = serde_json::from_str(&ran.stdout).expect("a receipt");
+    adds_up(&receipt);
+    (receipt, ran.fails(1))
+}
+
 #[track_caller]
 fn adds_up(receipt: &Value) {
     let parts = [
@@ -163,7 +172,9 @@ fn every_row_is_accounted_for_and_a_broken_one_stops_nothing() {
     let cut = written(&host, "b/Streaming_History_Audio_2.json", &cut.as_bytes()[..cut.len() - 100]);
     let senseless = written(&host, "b/Streaming_History_Video_3.json", b"\x00\x01 what is this");
     let last = written(&host, "c/Streaming_History_Audio_4.json", file(&[good(5)]).as_bytes());
-    let receipt = import(&host, "alice", &[&whole, &cut, &senseless, &last]);
+    let (receipt, error) = damaged(&host, "alice", &[&whole, &cut, &senseless, &last]);
+    assert_eq!(receipt["damaged_files"], 1, "of the other each row can't be read");
+    assert!(error.contains("1 file could not be read to the end"), "{error}");
     let parts =
         ["read", "imported", "already_there", "podcasts", "audiobooks", "without_track", "unreadable"];
     let counts: Vec<i64> = parts.iter().map(|part| receipt[part].as_i64().expect("a number")).collect();
@@ -201,12 +212,18 @@ fn what_the_api_knows_is_not_doubled_and_stays_as_it_was() {
         let account = written(&host, "StreamingHistory_music_0.json", file(&rows).as_bytes());
         assert_eq!(import(&host, "alice", &[&account])["imported"], 0);
         assert_eq!(plays(&host, "alice"), before);
-        // A third in one minute is one more than is known.
-        let more = written(
-            &host,
-            "more/StreamingHistory_music_0.json",
-            file(&[rows[0].clone(), rows[0].clone()]).as_bytes(),
-        );
+        // What stands there twice and can't have ended twice in a minute was written twice, and so was a copy of the file.
+        let copies = file(&[rows[0].clone(), rows[0].clone()]);
+        for name in
+            ["StreamingHistory_music_0.json", "StreamingHistory_music_0 (1).json", "b/StreamingHistory0.json"]
+        {
+            written(&host, &format!("twice/{name}"), copies.as_bytes());
+        }
+        assert_eq!(import(&host, "alice", &[&host.path("twice")])["imported"], 0);
+        // A short one may have come again: it is one more than is known.
+        let short = rows[0].replace("180000", "31000");
+        let more =
+            written(&host, "more/StreamingHistory_music_0.json", file(&[short.clone(), short]).as_bytes());
         assert_eq!(import(&host, "alice", &[&more])["imported"], 1);
         assert_eq!(host.status("alice")["plays"], 31);
     }
@@ -283,6 +300,7 @@ fn an_import_can_be_taken_back_once_and_a_dry_run_changes_nothing() {
         let dry = host.run(&["import", "alice", zip, "--dry-run", "--json"]).json();
         adds_up(&dry);
         assert_eq!((&dry["imported"], &dry["gaps_closed"]), (&json!(history.long()), &json!(1)));
+        assert_eq!(dry["gaps_narrowed"], 1);
         assert!(dry["import"].is_null());
         assert_eq!(plays(&host, "alice").len(), 0);
         assert_eq!(host.run(&["gaps", "alice", "--json"]).json(), before);
@@ -299,6 +317,12 @@ fn an_import_can_be_taken_back_once_and_a_dry_run_changes_nothing() {
         let id = receipt["import"].as_i64().expect("a number").to_string();
         assert_eq!(receipt["gaps_closed"], 1);
         assert_eq!(host.status("alice")["gaps"], 1);
+        // Of what lies across the end the rest is left.
+        let gaps = host.run(&["gaps", "alice", "--json"]).json();
+        let open = gaps.as_array().expect("gaps").iter().find(|gap| gap["closed_at"].is_null());
+        let open = open.expect("an open gap");
+        let end = Timestamp::from_millis(last / 1_000 * 1_000 + 999).to_string();
+        assert_eq!((&open["from"], &open["at_most"]), (&json!(end), &json!(19)));
         let undone = host.run(&["import", "--undo", &id, "--json"]).json();
         assert_eq!(undone["plays"], history.long());
         assert_eq!(undone["short_plays"], 300 - history.long());
@@ -310,6 +334,37 @@ fn an_import_can_be_taken_back_once_and_a_dry_run_changes_nothing() {
         assert_eq!(host.run(&["import", "alice", zip, "--json"]).json()["imported"], history.long());
         host.run(&["users", "remove", "alice", "--purge"]).ok();
     }
+}
+
+#[test]
+fn a_damaged_zip_in_a_folder_is_told_of_and_closes_no_gap() {
+    let host = Host::new();
+    host.run(&["users", "add", "alice"]).ok();
+    let history = History::new(8, 100);
+    let (first, last) = (history.plays[0].at, history.plays[99].at);
+    host.sql(&format!(
+        "INSERT INTO gaps (user_id, from_at, to_at, cause, at_most) VALUES (1, {first}, {last}, 'daemon_down', 50)"
+    ));
+    let rows = history.extended(false);
+    let (here, there) = rows.split_at(50);
+    written(&host, "data/endsong_0.json", file(&rows).as_bytes());
+    written(&host, "data/Playlist1.json", br#"{"playlists":[]}"#);
+    written(&host, "data/photo.png", b"\x89PNG");
+    let mut zip = export::zip([("my/endsong_0.json", file(here)), ("my/endsong_1.json", file(there))]);
+    // The second file begins with something else than the list says.
+    let header = zip.windows(4).rposition(|bytes| bytes == b"PK\x03\x04").expect("its header");
+    zip[header + 3] = 9;
+    let zip = written(&host, "data/my_spotify_data.zip", &zip);
+    let (receipt, error) = damaged(&host, "alice", &[&host.path("data")]);
+    assert_eq!((&receipt["read"], &receipt["unreadable"]), (&json!(151), &json!(1)));
+    assert_eq!((&receipt["gaps_closed"], &receipt["gaps_narrowed"]), (&json!(0), &json!(0)));
+    let told = &receipt["unreadable_rows"][0];
+    assert_eq!(told["file"], format!("{}/my/endsong_1.json", zip.display()));
+    assert!(told["why"].as_str().expect("why").contains("download it again"), "{told}");
+    assert!(error.contains("1 file could not be read to the end"), "{error}");
+    assert_eq!(plays(&host, "alice").len(), history.long(), "the rest is imported");
+    std::fs::write(&zip, export::zip([(LONG, file(there))])).expect("the zip is mended");
+    assert_eq!(import(&host, "alice", &[&host.path("data")])["gaps_closed"], 1);
 }
 
 #[test]

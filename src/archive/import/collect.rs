@@ -8,10 +8,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::coverage::Coverage;
 use super::frame::Position;
 use super::lines::{Line, read as read_lines};
 use super::row::{Heading, Kind, Played, Row};
-use super::source::{Input, Plan};
+use super::source::{Input, LeftOut, Plan};
 use crate::domain::merge::{Precision, REACH};
 use crate::domain::{Covered, ImportCounts, ImportId, ImportRow, Source, Timestamp};
 
@@ -25,7 +26,7 @@ const BATCH: usize = 4_000;
 const LONGEST_BATCH: usize = 8_000;
 /// So many bytes of tracks end a batch too.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// How many rows that can't be read are told of.
+/// How many rows that can't be read are told of, and how many files.
 const TOLD: usize = 20;
 /// After so many bytes is told how far the reading is.
 const TELL_EVERY: u64 = 4 * 1024 * 1024;
@@ -48,8 +49,10 @@ pub struct Trouble {
 pub struct Collected {
     /// What was read; `imported` and the like are the archive's to say.
     pub counts: ImportCounts,
-    /// The first rows that could not be read.
+    /// The first rows and files that could not be read.
     pub troubles: Vec<Trouble>,
+    /// How many files could not be read, or not to their end.
+    pub damaged: usize,
     /// What the files have everything of.
     pub covered: Vec<Covered>,
 }
@@ -73,6 +76,9 @@ pub fn read(
     step: &mut dyn FnMut(Step) -> bool,
 ) -> Collected {
     let mut collector = Collector { import, ..Collector::default() };
+    for left_out in &plan.left_out {
+        collector.left_out(left_out);
+    }
     let (mut done, mut goes_on) = (0, true);
     let inputs = in_order(plan);
     for (n, (input, _)) in inputs.iter().enumerate() {
@@ -103,7 +109,11 @@ pub fn read(
     if goes_on {
         collector.hand_on(None, step, &mut goes_on);
     }
-    collector.end()
+    // What was left out may have had plays of any time.
+    if plan.left_out.is_empty() {
+        collector.collected.covered = std::mem::take(&mut collector.coverage).end();
+    }
+    collector.collected
 }
 
 /// The files of a plan, each with the time before which neither it nor the later ones have rows, as far as their
@@ -145,17 +155,10 @@ struct Collector {
     /// Each track's JSON, once.
     tracks: Words<Box<RawValue>>,
     contexts: Words<Box<str>>,
-    parts: HashMap<Part, (u16, Stretch)>,
+    parts: HashMap<Part, u16>,
+    coverage: Coverage,
     folder: Arc<str>,
     file: String,
-}
-
-/// What a part covers.
-#[derive(Debug, Clone, Copy, Default)]
-struct Stretch {
-    ends: Option<(Timestamp, Timestamp)>,
-    /// Whether something of it could not be read, nobody knows from when.
-    holey: bool,
 }
 
 /// Texts, each kept once, by number.
@@ -236,13 +239,22 @@ impl Collector {
     fn open(&mut self, input: &Input) {
         self.folder = input.folder.as_str().into();
         self.file.clone_from(&input.name);
+        self.coverage.open(input);
+    }
+
+    /// A file of which nothing can be read counts as one row.
+    fn left_out(&mut self, left_out: &LeftOut) {
+        self.collected.counts.read += 1;
+        self.collected.damaged += 1;
+        self.file.clone_from(&left_out.file);
+        self.unreadable(left_out.why.clone(), Position { row: 1, byte: 0 }, 2 * TOLD);
     }
 
     fn hear(&mut self, line: Line<'_>) {
         self.collected.counts.read += 1;
         match line {
             Line::Row(row, kind) => self.row(row, kind),
-            Line::Unreadable(why, position) => self.unreadable(why, position),
+            Line::Unreadable(why, position) => self.unreadable(why, position, TOLD),
             Line::Broken(why, position) => {
                 self.collected.counts.read -= 1;
                 self.broken(why.to_owned(), position);
@@ -253,11 +265,10 @@ impl Collector {
     fn row(&mut self, row: Row<'_>, kind: Kind) {
         let at = row.at();
         let next = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
-        let part = self.parts.entry((Arc::clone(&self.folder), kind)).or_insert((next, Stretch::default()));
-        let (number, stretch) = (part.0, &mut part.1);
+        let number = *self.parts.entry((Arc::clone(&self.folder), kind)).or_insert(next);
         // What else was heard says nothing of music.
         if matches!(row, Row::Played(_)) {
-            stretch.ends = Some(stretch.ends.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
+            self.coverage.hear(kind, at);
         }
         let counts = &mut self.collected.counts;
         match row {
@@ -290,32 +301,20 @@ impl Collector {
         });
     }
 
-    fn unreadable(&mut self, why: String, position: Position) {
+    fn unreadable(&mut self, why: String, position: Position, most_told: usize) {
         self.collected.counts.unreadable += 1;
-        if self.collected.troubles.len() < TOLD {
+        if self.collected.troubles.len() < most_told {
             let Position { row, byte } = position;
             self.collected.troubles.push(Trouble { file: self.file.clone(), row, byte, why });
         }
-        // It may have been a play of any time.
-        self.leaves_a_hole();
+        self.coverage.leave_a_hole();
     }
 
     /// The rest of the file counts as one row.
     fn broken(&mut self, why: String, position: Position) {
         self.collected.counts.read += 1;
-        self.unreadable(format!("{why}; the rest of the file was left out"), position);
-    }
-
-    fn leaves_a_hole(&mut self) {
-        for ((folder, _), (_, stretch)) in &mut self.parts {
-            stretch.holey |= *folder == self.folder;
-        }
-        // A part of which nothing was read yet.
-        for kind in [Kind::Extended, Kind::Account] {
-            let next = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
-            let part = self.parts.entry((Arc::clone(&self.folder), kind));
-            part.or_insert((next, Stretch::default())).1.holey = true;
-        }
+        self.collected.damaged += 1;
+        self.unreadable(format!("{why}; the rest of the file was left out"), position, 2 * TOLD);
     }
 
     fn is_full(&self) -> bool {
@@ -397,23 +396,5 @@ impl Collector {
         let batch = SentBatch { import: self.import, tracks, rows: sent };
         // Texts and numbers are always JSON; an empty body would be an empty batch.
         serde_json::to_vec(&batch).unwrap_or_default()
-    }
-
-    fn end(mut self) -> Collected {
-        let mut stretches: Vec<_> = self.parts.into_iter().collect();
-        stretches.sort_by_key(|(_, (number, _))| *number);
-        for ((_, kind), (_, stretch)) in stretches {
-            // Rounded down, the last row ended up to that much later.
-            let rounded = match kind {
-                Kind::Extended => Precision::Second.millis(),
-                Kind::Account => Precision::Minute.millis(),
-                Kind::Own => continue,
-            };
-            if let (Some((from, to)), false) = (stretch.ends, stretch.holey) {
-                let to = to.offset_millis(rounded - 1);
-                self.collected.covered.push(Covered { from, to });
-            }
-        }
-        self.collected
     }
 }

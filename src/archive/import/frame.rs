@@ -119,7 +119,11 @@ impl<R: Read> Frames<R> {
         let comma: &[u8] = if self.rows == 0 { b"" } else { b"," };
         match self.skip(comma) {
             Some(b']') => {
-                self.used += 1;
+                // Only at its very end a file of a zip shows whether it is as it was packed.
+                self.used = self.buffer.len();
+                while self.fill_more() {
+                    self.used = self.buffer.len();
+                }
                 return self.at_end();
             }
             Some(b'}' | b':' | b',') => return self.broken("this is no JSON"),

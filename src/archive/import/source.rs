@@ -21,6 +21,8 @@ const LARGEST: u64 = 16 * 1024 * 1024 * 1024;
 const RATIO: u64 = 250;
 /// Smaller ones may be anything.
 const ALWAYS: u64 = 64 * 1024 * 1024;
+/// What is said of a zip that is none any more.
+const DAMAGED: &str = "this zip can't be read: it is damaged; download it again";
 /// Of each end of a file so much tells it from others.
 const TELLING: u64 = 64 * 1024;
 
@@ -49,13 +51,31 @@ enum Place {
     Zip { path: PathBuf, entry: usize },
 }
 
+/// A file that may be an export's, and that can't be read at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Which; in a zip, with the zip.
+    pub file: String,
+    /// What is wrong with it, and the cure.
+    pub why: String,
+}
+
 /// What an import reads, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The files.
     pub inputs: Vec<Input>,
-    /// How many others there were in the folders and zips.
+    /// How many others there were in the folders and zips: no exports.
     pub passed_over: usize,
+    /// Which of the files there can't be read.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Input {
+    /// Whether it is a file of a zip.
+    pub(super) fn is_in_zip(&self) -> bool {
+        matches!(self.place, Place::Zip { .. })
+    }
 }
 
 impl Plan {
@@ -140,14 +160,16 @@ fn unpack(
     let mut sent = 0_u64;
     loop {
         let mut chunk = Vec::with_capacity(256 * 1024);
-        let read = (&mut entry).take(256 * 1024).read_to_end(&mut chunk)? as u64;
-        sent += read;
+        let read = (&mut entry).take(256 * 1024).read_to_end(&mut chunk);
+        sent += chunk.len() as u64;
         if sent > most {
             return Err(io::Error::other("it unpacks to far more than an export does"));
         }
-        if read == 0 || send.send(Ok(chunk)).is_err() {
-            return Ok(());
+        // What comes before the damage is read.
+        if chunk.is_empty() || send.send(Ok(chunk)).is_err() {
+            return read.map(drop);
         }
+        read?;
     }
 }
 
@@ -182,11 +204,14 @@ fn open_zip(path: &Path) -> io::Result<ZipArchive<File>> {
 pub fn plan(paths: &[PathBuf]) -> Result<Plan, Refused> {
     let mut plan = Plan::default();
     for path in paths {
-        let (found, seen) = (plan.inputs.len(), plan.passed_over);
+        let (found, seen, left_out) = (plan.inputs.len(), plan.passed_over, plan.left_out.len());
         let meta = path.metadata().map_err(|e| cant_read(path, &e))?;
         if meta.is_dir() {
             folder(&mut plan, path, DEPTH)?;
             if plan.inputs.len() == found {
+                if let Some(LeftOut { file, why }) = plan.left_out.get(left_out) {
+                    return Err(Refused(format!("{file}: {why}")));
+                }
                 let looked = plan.passed_over - seen;
                 return Err(Refused(format!(
                     "{}: no export is in this folder ({looked} files were looked at): give the folder or the zip that Spotify sent",
@@ -253,6 +278,10 @@ fn file(plan: &mut Plan, path: &Path, size: u64, asked: bool) -> Result<(), Refu
     if begin[..began].starts_with(b"PK") {
         return zip(plan, path, asked);
     }
+    if !asked && path.extension().is_some_and(|end| end.eq_ignore_ascii_case("zip")) {
+        plan.left_out.push(LeftOut { file: name, why: DAMAGED.to_owned() });
+        return Ok(());
+    }
     file.seek(SeekFrom::Start(0)).map_err(|e| cant_read(path, &e))?;
     let sniffed = sniff(file).map_err(|e| cant_read(path, &e))?;
     let (is_export, begins) = match sniffed {
@@ -274,64 +303,96 @@ fn file(plan: &mut Plan, path: &Path, size: u64, asked: bool) -> Result<(), Refu
     Ok(())
 }
 
-/// Takes the exports of a zip.
+/// Takes the exports of a zip; `asked`: by name, so that it is refused if it can't be read.
 fn zip(plan: &mut Plan, path: &Path, asked: bool) -> Result<(), Refused> {
     let shown = path.display();
-    let refused = |why: String| match asked {
-        true => Err(Refused(format!("{shown}: {why}"))),
-        false => Ok(()),
-    };
-    let Ok(mut archive) = open_zip(path) else {
-        return refused("this zip can't be read: it is damaged; download it again".to_owned());
-    };
-    if archive.len() > MOST_FILES {
-        return refused(format!("this zip has more than {MOST_FILES} files: it is none that Spotify sends"));
+    match exports(path) {
+        Ok(Found { inputs, left_out, .. }) if inputs.is_empty() && asked => Err(match left_out.first() {
+            Some(LeftOut { file, why }) => Refused(format!("{file}: {why}")),
+            None => Refused(format!(
+                "{shown}: no listening history is in this zip: give the one that Spotify sent"
+            )),
+        }),
+        Ok(found) => {
+            plan.inputs.extend(found.inputs);
+            plan.passed_over += found.passed_over;
+            plan.left_out.extend(found.left_out);
+            Ok(())
+        }
+        Err(why) if asked => Err(Refused(format!("{shown}: {why}"))),
+        Err(why) => {
+            plan.left_out.push(LeftOut { file: shown.to_string(), why });
+            Ok(())
+        }
     }
-    let (mut found, mut total) = (Vec::new(), 0_u64);
+}
+
+/// What a zip holds.
+#[derive(Default)]
+struct Found {
+    inputs: Vec<Input>,
+    passed_over: usize,
+    left_out: Vec<LeftOut>,
+}
+
+/// Looks through a zip; an error says why nothing of it is to be read.
+fn exports(path: &Path) -> Result<Found, String> {
+    let shown = path.display();
+    let mut archive = open_zip(path).map_err(|_| DAMAGED.to_owned())?;
+    if archive.len() > MOST_FILES {
+        return Err(format!("this zip has more than {MOST_FILES} files: it is none that Spotify sends"));
+    }
+    let (mut found, mut total) = (Found::default(), 0_u64);
     for entry in 0..archive.len() {
-        let Ok(file) = archive.by_index(entry) else {
-            plan.passed_over += 1;
+        // The zip's list of files has the name, though the file may be damaged.
+        let name = archive.name_for_index(entry).and_then(Result::ok).map(std::borrow::Cow::into_owned);
+        let is_named = |name: &String| {
+            name.rsplit_once('.')
+                .is_some_and(|(_, end)| is_export_ending(end) && !end.eq_ignore_ascii_case("zip"))
+        };
+        let Some(name) = name.filter(is_named) else {
+            found.passed_over += 1;
             continue;
         };
-        let Ok(name) = file.name().map(std::borrow::Cow::into_owned) else {
-            plan.passed_over += 1;
-            continue;
+        let damaged = |error: String| LeftOut {
+            file: format!("{shown}/{name}"),
+            why: format!("it can't be unpacked ({error}): the zip is damaged, download it again"),
+        };
+        let file = match archive.by_index(entry) {
+            Ok(file) => file,
+            Err(error) => {
+                found.left_out.push(damaged(error.to_string()));
+                continue;
+            }
         };
         let size = file.size();
-        let named = name.rsplit_once('.').is_some_and(|(_, end)| is_export_ending(end) && end != "zip");
-        if !file.is_file() || !named {
-            plan.passed_over += 1;
-            continue;
-        }
         if size > most_of(file.compressed_size()) {
-            return refused(format!(
-                "{name} in it unpacks to far more than an export does: it was made to harm"
-            ));
+            return Err(format!("{name} in it unpacks to far more than an export does: it was made to harm"));
         }
-        let (is_export, begins) = match sniff(file) {
-            Ok(Sniffed::Export(begins)) => (true, begins),
-            _ => (false, None),
+        let sniffed = sniff(file);
+        let begins = match sniffed {
+            Ok(Sniffed::Export(begins)) => begins,
+            _ => None,
         };
-        if is_export || is_export_name(&name) {
-            total = total.saturating_add(size);
-            let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-            found.push(Input {
-                name: format!("{shown}/{name}"),
-                folder: format!("{shown}/{folder}"),
-                size,
-                begins,
-                place: Place::Zip { path: path.to_owned(), entry },
-            });
-        } else {
-            plan.passed_over += 1;
+        match sniffed {
+            // The rows before the damage can be read.
+            sniffed if is_export_name(&name) || matches!(sniffed, Ok(Sniffed::Export(_))) => {
+                total = total.saturating_add(size);
+                let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+                found.inputs.push(Input {
+                    name: format!("{shown}/{name}"),
+                    folder: format!("{shown}/{folder}"),
+                    size,
+                    begins,
+                    place: Place::Zip { path: path.to_owned(), entry },
+                });
+            }
+            Ok(_) => found.passed_over += 1,
+            Err(error) => found.left_out.push(damaged(error.to_string())),
         }
     }
     if total > LARGEST {
-        return refused("it unpacks to far more than an export does: it was made to harm".to_owned());
+        return Err("it unpacks to far more than an export does: it was made to harm".to_owned());
     }
-    if found.is_empty() {
-        return refused("no listening history is in this zip: give the one that Spotify sent".to_owned());
-    }
-    plan.inputs.append(&mut found);
-    Ok(())
+    Ok(found)
 }

@@ -16,14 +16,17 @@ pub struct Receipt<'a> {
     dry_run: bool,
     #[serde(flatten)]
     counts: ImportCounts,
-    /// The first rows that can't be read.
+    /// The first rows and files that can't be read.
     unreadable_rows: &'a [Trouble],
+    /// How many files can't be read, or not to their end.
+    damaged_files: usize,
 }
 
 impl<'a> Receipt<'a> {
     pub fn new(done: &ImportDone, collected: &'a Collected, dry_run: bool) -> Self {
         let import = done.import.map(|import| import.0);
-        Self { import, dry_run, counts: done.counts, unreadable_rows: &collected.troubles }
+        let (unreadable_rows, damaged_files) = (&collected.troubles, collected.damaged);
+        Self { import, dry_run, counts: done.counts, unreadable_rows, damaged_files }
     }
 
     /// As a table, with notes on what is not as it should be.
@@ -56,6 +59,7 @@ impl<'a> Receipt<'a> {
             ("without a track", counts.without_track),
             ("unreadable", counts.unreadable),
             ("gaps closed", counts.gaps_closed),
+            ("gaps narrowed", counts.gaps_narrowed),
         ];
         lines.iter().map(|(what, number)| format!("{what:<20}{number:>10}\n")).collect()
     }

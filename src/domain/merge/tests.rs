@@ -70,8 +70,8 @@ fn what_an_export_says_twice_to_the_second_was_heard_once() {
 }
 
 #[test]
-fn what_the_account_data_say_twice_to_the_minute_was_heard_twice() {
-    let row = account(5 * MINUTE, 1);
+fn what_the_account_data_say_twice_to_the_minute_was_heard_twice_where_it_fits() {
+    let row = heard(5 * MINUTE, Precision::Minute, 1, Some(20_000));
     let two = [api(5 * MINUTE + 1_000, 1), api(5 * MINUTE + 41_000, 1)];
     assert_eq!(after(&two, &[row, row]).1, 0, "both are known");
     let (plays, new) = after(&two, &[row, row, row]);
@@ -83,8 +83,28 @@ fn what_the_account_data_say_twice_to_the_minute_was_heard_twice() {
 }
 
 #[test]
+fn what_can_not_have_ended_twice_in_a_minute_was_written_twice() {
+    let row = |ms| heard(5 * MINUTE, Precision::Minute, 1, Some(ms));
+    // How long, how often it stands there, how often it was heard.
+    for (ms, rows, plays) in [(200_000, 2, 1), (62_001, 3, 1), (62_000, 2, 2), (40_000, 4, 2), (0, 5, 5)] {
+        let rows = vec![row(ms); rows];
+        let (kept, new) = after(&[], &rows);
+        assert_eq!((kept.len(), new), (plays, plays), "{ms} ms");
+        assert_eq!(after(&kept, &rows).1, 0, "{ms} ms again");
+    }
+    let next_minute = heard(6 * MINUTE, Precision::Minute, 1, Some(200_000));
+    let other_track = account(5 * MINUTE, 2);
+    assert_eq!(
+        after(&[], &[row(200_000), row(180_000), next_minute, other_track]).1,
+        4,
+        "none of them alike"
+    );
+    assert_eq!(after(&[api(5 * MINUTE + 7, 1)], &[row(200_000), row(200_000)]).1, 0);
+}
+
+#[test]
 fn the_same_minute_in_two_exports_is_not_two_plays() {
-    let row = account(5 * MINUTE, 1);
+    let row = heard(5 * MINUTE, Precision::Minute, 1, Some(20_000));
     let other = Heard { part: 1, ..row };
     assert_eq!(after(&[], &[row, row, other, other]).1, 2);
     assert_eq!(after(&[], &[row, other, other]).1, 2);
@@ -195,6 +215,17 @@ proptest! {
         expected.sort_unstable();
         found.sort_unstable();
         prop_assert_eq!(found, expected);
+    }
+
+    /// The same files twice in one folder.
+    #[test]
+    fn a_history_of_long_plays_given_twice_is_that_history(history in history()) {
+        let long: Vec<_> = history.into_iter().filter(|(.., ms)| *ms > MINUTE + SLACK).collect();
+        for side in [1, 2] {
+            let once = told(&long, side, 0, long.len());
+            let twice: Vec<Heard> = once.iter().chain(&once).copied().collect();
+            prop_assert_eq!(after(&[], &twice), after(&[], &once));
+        }
     }
 
     /// As one import, or as several.

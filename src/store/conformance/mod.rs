@@ -10,6 +10,7 @@ pub mod gaps;
 pub mod grants;
 pub mod guard;
 pub mod habits;
+pub mod imports;
 pub mod logins;
 pub mod plans;
 pub mod quota;
@@ -207,6 +208,13 @@ macro_rules! every_behaviour_of_a_place {
             reading: a_play_that_is_removed_or_moved_by_hand_is_counted_no_more,
                 what_is_learnt_of_a_track_changes_what_is_counted_of_it,
                 tracks_that_become_one_recording_count_together_and_those_that_part_do_not;
+            imports: what_the_api_shows_stays_when_the_import_goes,
+                of_three_imports_the_middle_one_can_go_first,
+                a_gap_is_narrowed_by_what_an_import_has_and_as_it_was_without_it,
+                a_gap_that_is_found_after_an_import_has_it_covered_is_none,
+                an_undoing_names_the_later_imports_that_found_its_plays,
+                an_artist_known_by_name_is_the_one_that_the_api_shows,
+                a_database_that_lost_rows_of_an_import_does_not_end_it;
         }
     };
 }

@@ -1,4 +1,4 @@
-//! Plays that the API shows after an import knew them, to the second or the minute.
+//! Plays that the API shows after an import knew them, to the millisecond, the second or the minute.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,26 @@ use super::super::Result;
 use super::super::sql::{Bind as _, Session, params, table};
 use super::tracks;
 use crate::domain::merge::{Heard, Precision, REACH, Recording, merge};
-use crate::domain::{Play, Timestamp, UserId};
+use crate::domain::{Play, RunId, Timestamp, UserId};
+
+/// Those of these plays that an import knew to the millisecond are the API's own from now on.
+pub async fn adopt(session: &mut Session, user: UserId, run: RunId, plays: &[&Play]) -> Result<()> {
+    session
+        .run(
+            "UPDATE plays SET source = 'api', import_id = NULL, run = $2,
+               context_uri = COALESCE(page.context, plays.context_uri)
+             FROM rows($3 AS page: at BIGINT, track TEXT, context TEXT) JOIN tracks ON tracks.key = page.track
+             WHERE plays.user_id = $1 AND plays.played_at = page.at AND plays.track_id = tracks.id
+               AND plays.import_id IS NOT NULL",
+            vec![
+                user.bind(),
+                run.bind(),
+                table![plays; |play| play.played_at, |play| play.track.key(), |play| play.context_uri.as_deref()],
+            ],
+        )
+        .await?;
+    Ok(())
+}
 
 /// Takes out of the archive what these plays are; answers which of them were known, and for how long they were played.
 /// `imported_until`: the newest play that is not known to the millisecond.

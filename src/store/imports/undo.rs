@@ -3,14 +3,15 @@
 
 use super::super::Result;
 use super::super::sql::{Session, params};
-use super::{count_gaps, state};
-use crate::domain::{ImportId, Timestamp, Undone, UserId};
+use super::{covered, state};
+use crate::domain::{Covered, ImportId, Timestamp, Undone, UserId};
 
 /// How many rows one transaction deletes.
 const AT_ONCE: i64 = 20_000;
 
-/// Puts back what the import changed, opens the gaps that it closed, and counts it as undone. `None`: there is nothing to
-/// be taken back.
+/// Puts back what the import changed, opens the gaps that it closed or narrowed, and counts it as undone. What later
+/// imports found there and is no more is not theirs: they are named, and the gaps that they closed there are open again.
+/// `None`: there is nothing to be taken back.
 pub async fn restore(session: &mut Session, import: ImportId) -> Result<Option<(UserId, Undone)>> {
     let Some((user, was)) = state(session, import).await? else { return Ok(None) };
     session.lock_user(user).await?;
@@ -19,6 +20,7 @@ pub async fn restore(session: &mut Session, import: ImportId) -> Result<Option<(
     }
     let mut undone = Undone::default();
     for (short, sql) in [(false, PLAYS), (true, SHORT_PLAYS)] {
+        session.run(INHERIT, params![user, import, short]).await?;
         session.run(sql.forget, params![user, import, short]).await?;
         let lengthened = session.run(sql.shorten, params![user, import, short]).await?;
         session.run(sql.settle, params![user, import, short]).await?;
@@ -33,17 +35,53 @@ pub async fn restore(session: &mut Session, import: ImportId) -> Result<Option<(
     session
         .run("DELETE FROM import_changes WHERE user_id = $1 AND import_id = $2", params![user, import])
         .await?;
-    undone.gaps = count(
-        session
-            .run(
-                "UPDATE gaps SET closed_at = NULL, closed_by = NULL WHERE user_id = $1 AND closed_by = $2",
-                params![user, import],
-            )
-            .await?,
-    );
-    count_gaps(session, user).await?;
+    if let Some(taken) = stretch(session, user, import).await? {
+        undone.also_in = later(session, user, import, taken).await?;
+        undone.gaps = covered::forget(session, user, import, Some(taken), &undone.also_in).await?;
+    } else {
+        undone.gaps = covered::forget(session, user, import, None, &[]).await?;
+    }
     session.run("UPDATE imports SET state = 'undone' WHERE id = $1", params![import]).await?;
     Ok(Some((user, undone)))
+}
+
+/// From the first to the last play that goes.
+async fn stretch(session: &mut Session, user: UserId, import: ImportId) -> Result<Option<Covered>> {
+    let stretch: (Option<Timestamp>, Option<Timestamp>) = session
+        .one(
+            "SELECT min(played_at) AS from_at, max(played_at) AS to_at FROM plays
+             WHERE user_id = $1 AND import_id = $2",
+            params![user, import],
+            |row| Ok((row.maybe("from_at")?, row.maybe("to_at")?)),
+        )
+        .await?;
+    Ok(stretch.0.zip(stretch.1).map(|(from, to)| Covered { from, to }))
+}
+
+/// Those that ended when the plays of this one were there, and that may have found some of those that go: nothing is kept
+/// of a row whose play was there.
+async fn later(
+    session: &mut Session,
+    user: UserId,
+    import: ImportId,
+    taken: Covered,
+) -> Result<Vec<ImportId>> {
+    session
+        .all(
+            "SELECT others.id FROM imports JOIN imports AS others
+               ON others.user_id = imports.user_id AND others.id <> imports.id
+             WHERE imports.id = $2 AND others.user_id = $1 AND others.state = 'done' AND others.already_there > 0
+               AND others.ended_at >= imports.begun_at
+               AND (NOT EXISTS (SELECT 1 FROM import_stretches AS theirs
+                   WHERE theirs.user_id = $1 AND theirs.import_id = others.id)
+                 OR EXISTS (SELECT 1 FROM import_stretches AS theirs
+                   WHERE theirs.user_id = $1 AND theirs.import_id = others.id
+                     AND theirs.from_at <= $4 AND theirs.to_at >= $3))
+             ORDER BY others.id",
+            params![user, import, taken.from, taken.to],
+            |row| row.get("id"),
+        )
+        .await
 }
 
 async fn has_rows(session: &mut Session, user: UserId, import: ImportId) -> Result<bool> {
@@ -56,6 +94,15 @@ async fn has_rows(session: &mut Session, user: UserId, import: ImportId) -> Resu
         )
         .await
 }
+
+/// What a later import knew more exactly than this one was before what it was before this one.
+const INHERIT: &str = "UPDATE import_changes AS later SET old_played_at = mine.old_played_at,
+       old_track_id = mine.old_track_id, old_context_uri = mine.old_context_uri, old_import_id = mine.old_import_id,
+       old_ms_played = mine.old_ms_played, old_precision_ms = mine.old_precision_ms
+     FROM import_changes AS mine
+     WHERE later.user_id = $1 AND later.import_id <> $2 AND later.short = $3 AND later.old_import_id = $2
+       AND mine.user_id = $1 AND mine.import_id = $2 AND mine.short = $3
+       AND mine.played_at = later.old_played_at AND mine.track_id = later.old_track_id";
 
 /// The same statements for each of the tables.
 struct Statements {
