@@ -49,6 +49,8 @@ pub struct Roster {
     texts: HashSet<Arc<str>>,
     /// Whose next run is not reckoned yet from their present words, and why it is to be.
     pub unplanned: HashMap<UserId, Since>,
+    /// Whose account was asked for in vain.
+    pub unidentified: HashSet<UserId>,
     /// What is wrong with somebody's row.
     faults: BTreeMap<UserId, String>,
     /// The store's number of the newest change that is in here.

@@ -130,8 +130,17 @@ impl Service {
 
     /// The run's end is on record, and with it the next time.
     async fn after(&self, user: &Known, outcome: &Outcome) {
+        let id = user.id;
         if user.blocked.is_some() || outcome.result == RunResult::Blocked {
             self.look_again(&user.name).await;
+        }
+        if outcome.result.archived() && self.roster().unidentified.remove(&user.id) {
+            let service = self.clone();
+            self.spawn(async move {
+                if let Some(user) = service.known(id) {
+                    service.identify(&user).await;
+                }
+            });
         }
         // The user may have been changed, paused or removed meanwhile.
         let ended = Ended { result: outcome.result, look_again_in: None, retry_at: outcome.retry_at };
@@ -176,7 +185,8 @@ impl Service {
         });
     }
 
-    /// Notes whose account a login is that came as a bare token, so that a renewal by another can be refused.
+    /// Notes whose account a login is that came as a bare token, so that a renewal by another can be refused. Where that
+    /// can't be told now it is asked for again after the next run.
     async fn identify(&self, user: &Known) {
         let parts = self.parts();
         let Ok(Some(grant)) = parts.store.grant(user.id).await else { return };
@@ -184,20 +194,20 @@ impl Service {
         if grant.account_id.is_some() {
             return;
         }
-        let Some(told) = self.ask_who(user, &app).await else { return };
-        let noted = match told {
-            Ok(account) => parts.store.set_account(user.id, grant.epoch, &account.id).await,
-            Err(error) => {
-                return tracing::info!(user = %user.name, "whose account it is can't be told yet: {error}");
-            }
+        let why = match self.ask_who(user, &app).await {
+            Some(Ok(account)) => match parts.store.set_account(user.id, grant.epoch, &account.id).await {
+                Ok(_) => return,
+                Err(error) => error.to_string(),
+            },
+            Some(Err(error)) => error.to_string(),
+            None => "no call is possible now".to_owned(),
         };
-        if let Err(error) = noted {
-            tracing::warn!(user = %user.name, "whose account it is could not be noted: {error}");
-        }
+        tracing::info!(user = %user.name, "whose account it is is not known yet: {why}");
+        self.roster().unidentified.insert(user.id);
     }
 
-    /// `/me`, once more with the next token where Spotify answers 401; `None`: a run says why there is no token, and its end
-    /// comes here again, or the app may not call.
+    /// `/me`, once more with the next token where Spotify answers 401; `None`: there is no token, of which a run says why, or
+    /// the app may not call.
     async fn ask_who(&self, user: &Known, app: &AppSettings) -> Option<Result<Account, ApiError>> {
         let parts = self.parts();
         let mut rejected = None;

@@ -1,6 +1,6 @@
 //! Logins: by paste and by the daemon's own address, with and without a daemon; and everything that goes wrong.
 
-use longplay::sim::{App, Consent, Endpoint, Fault, Options};
+use longplay::sim::{App, Consent, Endpoint, Fault, Injection, Options, Reply};
 
 use crate::fixture::{Answer, Host, Ran, now, reached};
 
@@ -214,6 +214,27 @@ fn a_renewal_by_another_account_is_refused_and_nothing_overwritten() {
     host.spotify.set_identity("carol", "carol-renamed", Some(&account));
     host.spotify.next_consent(Consent::By("carol".to_owned()));
     pasted(&host, &["carol"], as_it_is).ok();
+}
+
+#[test]
+fn whose_account_a_bare_token_is_of_is_asked_again_after_the_next_run() {
+    let host = Host::new();
+    let _daemon = host.serve();
+    let outage = Fault::answer(Reply::outage(503));
+    host.spotify.inject(Injection::new(Endpoint::Me, outage).of("alice"));
+    host.add_user("alice").ok();
+    host.until("it was asked in vain", || host.spotify.faults_waiting() == 0);
+    host.until("that is told", || {
+        host.run(&["archive", "alice"]).ok();
+        host.spotify.requests_of("alice", Endpoint::Me) == 2
+    });
+    host.until("nothing of it is under way", || host.spotify.seen().iter().all(|seen| seen.answered.is_some()));
+    host.spotify.revoke("alice");
+    host.run(&["token", "alice", "--fresh"]).fails(77);
+    host.spotify.add_account("mallory");
+    let token = host.spotify.grant("mallory", "client", &crate::fixture::SCOPES);
+    let error = host.run_with(&["users", "set", "alice", "--refresh-token-file", "-"], &token).fails(1);
+    assert!(error.contains("this is the Spotify account"), "{error}");
 }
 
 #[test]
