@@ -25,7 +25,7 @@ use receipt::Receipt;
 /// How many batches are read ahead of what is being stored.
 const AHEAD: usize = 1;
 /// How many batches are on their way: while one is stored, the next is taken apart.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 
 /// Import a listening history that Spotify has sent
 ///

@@ -15,8 +15,7 @@ use async_trait::async_trait;
 pub use covered::narrow;
 pub use meet::{adopt, meet};
 pub use rows::{Took, take};
-pub use seen::Importing;
-pub use tracks::{has, number};
+pub use seen::{Importing, Seen};
 pub use undo::{delete_some, restore};
 
 use super::sql::{Row, Session, params};
@@ -80,15 +79,22 @@ pub async fn state(session: &mut Session, import: ImportId) -> Result<Option<(Us
         .await
 }
 
-/// Counts the rows of a batch to an import; false: it is not an open one of this user's.
-pub async fn counted(session: &mut Session, user: UserId, import: ImportId, rows: usize) -> Result<bool> {
-    let counted = session
-        .run(
-            "UPDATE imports SET rows_read = rows_read + $3 WHERE id = $1 AND user_id = $2 AND state = 'open'",
-            params![import, user, i64::try_from(rows).unwrap_or(i64::MAX)],
+/// Counts the rows of a batch to an open import of this user's; how many it has had before. `None`: it is not open.
+pub async fn counted(
+    session: &mut Session,
+    user: UserId,
+    import: ImportId,
+    rows: usize,
+) -> Result<Option<i64>> {
+    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    session
+        .first(
+            "UPDATE imports SET rows_read = rows_read + $3 WHERE id = $1 AND user_id = $2 AND state = 'open'
+             RETURNING rows_read",
+            params![import, user, rows],
+            |row| Ok(row.get::<i64>("rows_read")? - rows),
         )
-        .await?;
-    Ok(counted > 0)
+        .await
 }
 
 pub async fn begin(

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::super::imports::{self, Took};
+use super::super::imports::{self, Seen, Took};
 use super::super::sql::met_another;
-use super::super::{ImportBatch, ImportEnd, ImportStore, Result, StoreError};
+use super::super::{ImportBatch, ImportEnd, ImportStore, Result};
 use super::SqlStore;
 use crate::domain::{ImportCounts, ImportId, Taken, Timestamp, Undone, UserId};
 
@@ -13,47 +13,12 @@ fn importing(batch: &ImportBatch) -> String {
 }
 
 impl SqlStore {
-    /// The numbers of a batch's tracks, and the newest that the import has seen. Those that nobody knew before are kept in a
-    /// transaction of their own: meanwhile the batch before this one may be stored.
-    async fn numbers(
-        &self,
-        batch: &ImportBatch,
-        import: ImportId,
-    ) -> Result<(Vec<i64>, Option<(i64, String)>)> {
-        let seen = self.importing.of(import);
-        let mut seen = seen.lock().await;
-        let mut known = seen.numbers(&batch.tracks);
-        let mut numbers = known.clone();
-        if known.contains(&None) {
-            let mut session = self.repeatable(importing(batch)).await?;
-            if !imports::has(&mut session, seen.newest()).await? {
-                seen.forget();
-                known.fill(None);
-                numbers.fill(None);
-            }
-            imports::number(&mut session, &batch.tracks, &mut numbers, true).await?;
-            session.commit(()).await?;
-        }
-        let numbers: Vec<i64> = numbers.into_iter().flatten().collect();
-        let new = (0..known.len()).filter(|n| known[*n].is_none());
-        seen.keep(new.map(|n| (&batch.tracks[n], numbers[n])));
-        Ok((numbers, seen.newest()))
-    }
-
-    async fn take_rows(&self, batch: &ImportBatch, import: ImportId) -> Result<Option<Taken>> {
-        for _ in 0..2 {
-            let (numbers, newest) = self.numbers(batch, import).await?;
-            let mut session = self.repeatable(importing(batch)).await?;
-            match imports::take(&mut session, batch, &numbers, newest).await? {
-                Took::Taken(taken) => return session.commit(Some(taken)).await,
-                Took::NotOpen => return Ok(None),
-                Took::Lost => self.importing.of(import).lock().await.forget(),
-            }
-        }
-        Err(StoreError::Broken {
-            doing: importing(batch),
-            source: "the database loses tracks that were committed".into(),
-        })
+    async fn take_rows(&self, batch: &ImportBatch, seen: &mut Seen) -> Result<Option<Taken>> {
+        let mut session = self.repeatable(importing(batch)).await?;
+        let took = imports::take(&mut session, batch, seen).await?;
+        let Some(Took { taken, found, rows }) = session.commit(took).await? else { return Ok(None) };
+        seen.keep(rows, found.into_iter().map(|(n, number)| (&batch.tracks[n], number)));
+        Ok(Some(taken))
     }
 }
 
@@ -68,17 +33,14 @@ impl ImportStore for SqlStore {
     async fn import_rows(&self, batch: &ImportBatch) -> Result<Option<Taken>> {
         let Some(import) = batch.import else {
             let mut session = self.reading(importing(batch)).await?;
-            let mut numbers = vec![None; batch.tracks.len()];
-            imports::number(&mut session, &batch.tracks, &mut numbers, false).await?;
-            let numbers: Vec<i64> = numbers.into_iter().flatten().collect();
-            return Ok(match imports::take(&mut session, batch, &numbers, None).await? {
-                Took::Taken(taken) => Some(taken),
-                Took::NotOpen | Took::Lost => None,
-            });
+            let took = imports::take(&mut session, batch, &mut Seen::default()).await?;
+            return Ok(took.map(|took| took.taken));
         };
-        match self.take_rows(batch, import).await {
+        let seen = self.importing.of(import);
+        let mut seen = seen.lock().await;
+        match self.take_rows(batch, &mut seen).await {
             // One of two had to give way, and the other is through: of two imports of the same tracks, say.
-            Err(error) if met_another(&error) => self.take_rows(batch, import).await,
+            Err(error) if met_another(&error) => self.take_rows(batch, &mut seen).await,
             taken => taken,
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::Result;
 use super::super::sql::{Bind as _, Session, params, table};
-use super::{ImportBatch, counted, tracks};
+use super::{ImportBatch, Seen, counted, tracks};
 use crate::domain::merge::{Heard, Merged, Precision, REACH, Recording, merge};
 use crate::domain::{ImportId, ImportRow, Source, Taken, Timestamp, Track, UserId};
 
@@ -18,32 +18,28 @@ enum Kept {
     Apart,
 }
 
-/// What became of a batch.
-pub enum Took {
+/// What became of a batch, and what was found on the way.
+pub struct Took {
     /// What became of the rows.
-    Taken(Taken),
-    /// Nothing: the import is not open.
-    NotOpen,
-    /// Nothing: the database has not that track of the import's any more.
-    Lost,
+    pub taken: Taken,
+    /// The numbers of those tracks of the batch that were looked up, by their places in it.
+    pub found: Vec<(usize, i64)>,
+    /// How many rows the import has had.
+    pub rows: i64,
 }
 
-/// Keeps the rows. The tracks have these numbers, as far as the database still has the `newest` of the import.
-pub async fn take(
-    session: &mut Session,
-    batch: &ImportBatch,
-    numbers: &[i64],
-    newest: Option<(i64, String)>,
-) -> Result<Took> {
+/// Keeps the rows; `seen` is what the batches before have found. `None`: the import is not open.
+pub async fn take(session: &mut Session, batch: &ImportBatch, seen: &mut Seen) -> Result<Option<Took>> {
+    let mut rows = 0;
     if let Some(import) = batch.import {
         session.lock_user(batch.user).await?;
-        if !counted(session, batch.user, import, batch.rows.len()).await? {
-            return Ok(Took::NotOpen);
-        }
-        if !tracks::has(session, newest).await? {
-            return Ok(Took::Lost);
-        }
+        let Some(before) = counted(session, batch.user, import, batch.rows.len()).await? else {
+            return Ok(None);
+        };
+        seen.must_be_after(before);
+        rows = before + i64::try_from(batch.rows.len()).unwrap_or(i64::MAX);
     }
+    let (numbers, unseen) = tracks::numbers(session, &batch.tracks, seen, batch.import.is_some()).await?;
     let least = i64::try_from(batch.threshold.as_millis()).unwrap_or(i64::MAX);
     let is_short = |row: &&ImportRow| !row.play && row.ms_played.is_some_and(|ms| ms < least);
     let (short, plays): (Vec<&ImportRow>, Vec<&ImportRow>) = batch.rows.iter().partition(is_short);
@@ -51,14 +47,16 @@ pub async fn take(
         of: HashMap::new(),
         here: numbers.iter().copied().zip(batch.tracks.iter().map(|track| &track.track)).collect(),
     };
-    let imported = keep(session, batch, &plays, numbers, &mut words, Kept::Plays).await?;
-    keep(session, batch, &short, numbers, &mut words, Kept::Apart).await?;
+    let imported = keep(session, batch, &plays, &numbers, &mut words, Kept::Plays).await?;
+    keep(session, batch, &short, &numbers, &mut words, Kept::Apart).await?;
     let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
-    Ok(Took::Taken(Taken {
+    let taken = Taken {
         imported: count(imported),
         already_there: count(plays.len() - imported),
         below_threshold: count(short.len()),
-    }))
+    };
+    let found = unseen.into_iter().map(|n| (n, numbers[n])).collect();
+    Ok(Some(Took { taken, found, rows }))
 }
 
 /// By what tracks are recognised, those of the archive and those of the batch.

@@ -16,7 +16,7 @@ const TRACKS: usize = 200_000;
 pub struct Importing(Mutex<Vec<(ImportId, Arc<tokio::sync::Mutex<Seen>>)>>);
 
 impl Importing {
-    /// What is known of this one. Held while tracks are looked up: what two batches name is looked up once.
+    /// What is known of this one. Held during a transaction: its batches come one after the other.
     pub fn of(&self, import: ImportId) -> Arc<tokio::sync::Mutex<Seen>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, seen)) = all.iter().find(|(id, _)| *id == import) {
@@ -39,40 +39,36 @@ impl Importing {
 /// The tracks of an import, as the database has them after its first batches.
 #[derive(Default)]
 pub struct Seen {
-    /// The one with the greatest number, and its key: where the database has lost it, the others hold no more either.
-    newest: Option<(i64, String)>,
+    /// How many rows these batches had, as the database counts them too: where it counts others, somebody else goes on
+    /// with the import, or the database lost what it had committed, and what was seen holds no more.
+    rows: i64,
     /// By two hashes of what a row tells of the track that counts, which nobody can foresee.
     tracks: HashMap<(u64, u64), i64>,
     keys: (RandomState, RandomState),
 }
 
 impl Seen {
-    /// What is known of these tracks.
-    pub fn numbers(&self, tracks: &[ImportedTrack]) -> Vec<Option<i64>> {
-        tracks.iter().map(|track| self.tracks.get(&self.key(track)).copied()).collect()
+    /// Forgets everything unless the database counts `rows` before the next batch.
+    pub fn must_be_after(&mut self, rows: i64) {
+        if self.rows != rows {
+            self.tracks.clear();
+        }
     }
 
-    /// By which the database is known to have what was seen.
-    pub fn newest(&self) -> Option<(i64, String)> {
-        self.newest.clone()
+    /// The track's number.
+    pub fn number(&self, track: &ImportedTrack) -> Option<i64> {
+        self.tracks.get(&self.key(track)).copied()
     }
 
-    /// These numbers are committed.
-    pub fn keep<'t>(&mut self, found: impl Iterator<Item = (&'t ImportedTrack, i64)>) {
+    /// What was found is committed, and the database counts so many rows.
+    pub fn keep<'t>(&mut self, rows: i64, found: impl Iterator<Item = (&'t ImportedTrack, i64)>) {
+        self.rows = rows;
         if self.tracks.len() >= TRACKS {
             self.tracks.clear();
         }
         for (track, number) in found {
             self.tracks.insert(self.key(track), number);
-            if self.newest.as_ref().is_none_or(|(most, _)| *most < number) {
-                self.newest = Some((number, track.track.key()));
-            }
         }
-    }
-
-    /// The database has lost what was seen.
-    pub fn forget(&mut self) {
-        *self = Self::default();
     }
 
     fn key(&self, track: &ImportedTrack) -> (u64, u64) {

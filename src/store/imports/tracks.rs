@@ -4,40 +4,39 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::super::catalogue::artist_key;
-use super::super::sql::{Dialect, Session, params, table};
+use super::super::sql::{Dialect, Session, table};
 use super::super::{Result, StoreError};
+use super::Seen;
 use crate::domain::merge::Recording;
 use crate::domain::{Album, Artist, ImportedTrack, Track};
 
-/// Whether the database has this track.
-pub async fn has(session: &mut Session, track: Option<(i64, String)>) -> Result<bool> {
-    let Some((number, key)) = track else { return Ok(true) };
-    let sql = "SELECT id FROM tracks WHERE id = $1 AND key = $2";
-    let found: Option<i64> = session.first(sql, params![number, key], |row| row.get("id")).await?;
-    Ok(found.is_some())
-}
-
-/// Looks up the numbers of those tracks that have none yet. Where `keep` is false, those that are not there get negative
-/// ones.
-pub async fn number(
+/// The numbers of these tracks, and which of them were looked up. Where `keep` is false, those that are not there have
+/// negative ones.
+pub async fn numbers(
     session: &mut Session,
     tracks: &[ImportedTrack],
-    numbers: &mut [Option<i64>],
+    seen: &Seen,
     keep: bool,
-) -> Result<()> {
-    let unknown = || tracks.iter().zip(&*numbers).filter(|(_, number)| number.is_none());
-    let keyed: Vec<(String, &ImportedTrack)> =
-        unknown().map(|(track, _)| (track.track.key(), track)).collect();
-    let found = look_up(session, &keyed, keep).await?;
-    let empty = numbers.iter_mut().filter(|number| number.is_none());
-    for (number, (key, _)) in empty.zip(&keyed) {
-        // A track too few would give all that follow to others.
-        *number = Some(*found.get(key).ok_or_else(|| StoreError::Broken {
-            doing: "keeping the tracks of an import".to_owned(),
-            source: format!("the database has {key:?} under another key").into(),
-        })?);
+) -> Result<(Vec<i64>, Vec<usize>)> {
+    let mut numbers: Vec<Option<i64>> = tracks.iter().map(|track| seen.number(track)).collect();
+    let unseen: Vec<usize> = (0..tracks.len()).filter(|n| numbers[*n].is_none()).collect();
+    if !unseen.is_empty() {
+        let keyed: Vec<(String, &ImportedTrack)> =
+            unseen.iter().map(|n| (tracks[*n].track.key(), &tracks[*n])).collect();
+        let found = look_up(session, &keyed, keep).await?;
+        for (n, (key, _)) in unseen.iter().zip(&keyed) {
+            numbers[*n] = found.get(key).copied();
+        }
     }
-    Ok(())
+    // A track too few would give all that follow to others.
+    let number = |(number, track): (Option<i64>, &ImportedTrack)| {
+        number.ok_or_else(|| StoreError::Broken {
+            doing: "keeping the tracks of an import".to_owned(),
+            source: format!("the database has {:?} under another key", track.track.key()).into(),
+        })
+    };
+    let numbers = numbers.into_iter().zip(tracks).map(number).collect::<Result<_>>()?;
+    Ok((numbers, unseen))
 }
 
 /// The numbers of tracks by their keys; those that are not there are kept, or told apart.
