@@ -8,6 +8,7 @@ mod frame;
 mod lines;
 mod row;
 mod source;
+mod unzip;
 mod wire;
 
 pub use collect::{Collected, Step, Trouble, read};

@@ -107,7 +107,7 @@ impl Mover {
         let target = Target::open(url, Arc::clone(&self.clock)).await.map_err(problem)?;
         let vault = self.exchange.vault.beside(target.deployment());
         let held = moving.hold(&target.describe()).await?;
-        Ok(Box::new(Copy { mover: self.clone(), target, vault, held, copied: None, _one: one }))
+        Ok(Box::new(Copy { mover: self.clone(), target, vault, held, copied: None, noted: false, _one: one }))
     }
 }
 
@@ -118,6 +118,8 @@ struct Copy {
     vault: Vault,
     held: Held,
     copied: Option<Copied>,
+    /// Whether the store says that it was copied, as far as that is known.
+    noted: bool,
     _one: OwnedMutexGuard<()>,
 }
 
@@ -166,7 +168,9 @@ impl Copying for Copy {
         let copied = self.copied.take().ok_or_else(|| fault("nothing was copied"))?;
         let (from, to) = (self.mover.store.describe(), self.target.describe());
         // First: where this is the last that is done, nobody refreshes anywhere, and nothing is lost.
+        self.noted = true;
         if !self.moving()?.moved(&to, &self.held, self.mover.exchange.owner).await? {
+            self.noted = false;
             return Err(fault(&format!(
                 "{from} was accepted while it was copied, by `longplay adopt`, and is in use: nothing was copied"
             )));
@@ -197,7 +201,7 @@ impl Copying for Copy {
         drop(self.copied.take());
         self.target.close().await;
         match &self.held {
-            Held::Held(_) => Ok(self.moving()?.let_go(&self.target.describe()).await?),
+            Held::Held(_) => Ok(self.moving()?.let_go(&self.target.describe(), self.noted).await?),
             Held::NotAccepted(_) => Ok(()),
         }
     }

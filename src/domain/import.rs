@@ -12,6 +12,9 @@ pub const OLDEST_PLAY: Timestamp = Timestamp::from_millis(1_136_073_600_000);
 /// of its URIs: they are found by indexes, and PostgreSQL's hold no text of more than a third of a page of 8 KiB.
 pub const LONGEST_NAMES: usize = 2_500;
 
+/// An ISRC has 12 characters (ISO 3901). What is longer than this many bytes is none, and would fit into no index.
+pub const LONGEST_ISRC: usize = 64;
+
 /// The number of an import, over all users.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
@@ -32,7 +35,10 @@ pub struct ImportedTrack {
 impl ImportedTrack {
     /// Whether every database can find it: see [`findable`].
     pub fn is_findable(&self) -> bool {
-        let Track { uri, name, artists, album, .. } = &self.track;
+        let Track { uri, name, artists, album, isrc, .. } = &self.track;
+        if isrc.as_ref().is_some_and(|isrc| isrc.len() > LONGEST_ISRC) {
+            return false;
+        }
         let artists = artists.iter().map(|artist| (artist.uri.as_deref(), artist.name.as_str()));
         let album = album.iter().map(|album| (album.uri.as_deref(), album.name.as_str()));
         findable(artists.chain(album).chain([(uri.as_deref(), name.as_str())]))

@@ -52,12 +52,19 @@ pub(super) struct SqlStore {
     time: Time,
     trouble: Arc<Trouble>,
     importing: Importing,
+    counting: tokio::sync::Mutex<()>,
 }
 
 impl SqlStore {
     /// `time`: whose clock decides about leases.
     pub fn new(database: Database, time: Time) -> Self {
-        Self { database, time, trouble: Arc::default(), importing: Importing::default() }
+        Self {
+            database,
+            time,
+            trouble: Arc::default(),
+            importing: Importing::default(),
+            counting: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(super) async fn reading(&self, doing: impl Into<String>) -> Result<Session> {

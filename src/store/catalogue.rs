@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::Result;
 use super::sql::{Row, Session, params, table};
-use crate::domain::{Album, Artist, Track};
+use crate::domain::{Album, Artist, LONGEST_ISRC, Track};
 
 pub fn artist_key(artist: &Artist) -> String {
     key(artist.uri.as_deref(), &artist.name)
@@ -66,6 +66,9 @@ pub async fn keep_tracks<'p>(
     if tracks.is_empty() {
         return Ok(());
     }
+    if changed {
+        session.lock_counts().await?;
+    }
     keep_artists(session, tracks.values().flat_map(|track| &track.artists)).await?;
     keep_albums(session, tracks.values().filter_map(|track| track.album.as_ref())).await?;
     let rows: Vec<(&str, &Track)> = tracks.iter().map(|(key, track)| (*key, *track)).collect();
@@ -90,7 +93,7 @@ pub async fn keep_tracks<'p>(
                 |(_, track)| track.uri.as_deref(),
                 |(_, track)| track.name.as_str(),
                 |(_, track)| track.album.as_ref().map(album_key),
-                |(_, track)| track.isrc.as_deref(),
+                |(_, track)| track.isrc.as_deref().filter(|isrc| isrc.len() <= LONGEST_ISRC),
                 |(_, track)| track.duration_ms,
             ]],
         )

@@ -15,7 +15,7 @@ pub async fn put(session: &mut Session, user: UserId, run: RunId, gaps: &[Gap]) 
              WHERE TRUE
              ON CONFLICT (user_id, from_at, to_at, cause) DO UPDATE SET
                at_most = CASE WHEN excluded.at_most > gaps.at_most THEN excluded.at_most ELSE gaps.at_most END,
-               closed_at = excluded.closed_at",
+               closed_at = excluded.closed_at, closed_by = NULL",
             vec![
                 user.bind(),
                 run.bind(),

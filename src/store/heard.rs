@@ -17,7 +17,7 @@ macro_rules! heard_ms {
     };
 }
 pub(super) use heard_ms;
-pub(super) use sums::{id_of, joined};
+pub(super) use sums::{analyze, id_of, joined};
 #[cfg(test)]
 pub(super) use weeks::WEEKS_READ;
 pub(super) use weeks::{each, read as weeks};
@@ -103,18 +103,18 @@ pub async fn is_due(session: &mut Session, user: UserId, slot: Duration) -> Resu
     }
 }
 
-/// Counts. Nobody else adds or removes plays of the user meanwhile.
-pub async fn count(session: &mut Session, user: UserId, slot: Duration) -> Result<()> {
+/// Counts, unless somebody else does: what is not counted is read one by one. Nobody else adds or removes plays of the
+/// user meanwhile. Answers whether all was counted anew.
+pub async fn count(session: &mut Session, user: UserId, slot: Duration) -> Result<bool> {
     let until = target(session.now().await?);
     // Who was purged has nothing to be counted.
-    if !session.lock_user_to_count(user).await? {
-        return Ok(());
+    if !session.lock_user_to_count(user).await? || !session.try_lock_counts().await? {
+        return Ok(false);
     }
-    session.lock_counts().await?;
     let slot = millis(slot);
     let known = ready(session, user).await?.filter(|ready| ready.slot == slot);
     if known.is_some_and(|ready| ready.until >= until) {
-        return Ok(());
+        return Ok(false);
     }
     if known.is_none() {
         for sql in [
@@ -132,9 +132,6 @@ pub async fn count(session: &mut Session, user: UserId, slot: Duration) -> Resul
             None => sums::sum(session, user, step.weeks).await?,
         }
     }
-    if known.is_none() {
-        sums::analyze(session).await?;
-    }
     let from = known.map_or(i64::MIN, |ready| ready.until);
     weeks::count(session, user, from, until, slot).await?;
     session
@@ -144,7 +141,7 @@ pub async fn count(session: &mut Session, user: UserId, slot: Duration) -> Resul
             params![user, until, slot],
         )
         .await?;
-    Ok(())
+    Ok(known.is_none())
 }
 
 async fn take(session: &mut Session, user: UserId, step: Step) -> Result<()> {

@@ -141,12 +141,20 @@ pub async fn end(session: &mut Session, end: &ImportEnd) -> Result<Option<Import
         }
         _ => return Ok(None),
     }
+    let not_yet = |why: String| StoreError::Unavailable {
+        doing: format!("ending import {}", import.0),
+        source: why.into(),
+    };
+    if let Some(undone) = undo::half_undone(session, end.user).await? {
+        let undone = undone.0;
+        return Err(not_yet(format!(
+            "import {undone}, which may have the same plays, is being taken back: once `longplay import --undo {undone}` has ended, run the same import command again"
+        )));
+    }
     if !has_all(session, import, &end.counts).await? {
-        return Err(StoreError::Unavailable {
-            doing: format!("ending import {}", import.0),
-            source: "it has lost rows that it had taken: it came back after a failure, or another took over"
-                .into(),
-        });
+        return Err(not_yet(
+            "rows of it are gone, since another import was taken back meanwhile, or the database came back after a failure or was replaced: run the same import command again".to_owned(),
+        ));
     }
     // What is there now counts, however often the import was broken off.
     let imported = added(session, end.user, import).await?;

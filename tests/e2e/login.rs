@@ -228,7 +228,9 @@ fn whose_account_a_bare_token_is_of_is_asked_again_after_the_next_run() {
         host.run(&["archive", "alice"]).ok();
         host.spotify.requests_of("alice", Endpoint::Me) == 2
     });
-    host.until("nothing of it is under way", || host.spotify.seen().iter().all(|seen| seen.answered.is_some()));
+    host.until("nothing of it is under way", || {
+        host.spotify.seen().iter().all(|seen| seen.answered.is_some())
+    });
     host.spotify.revoke("alice");
     host.run(&["token", "alice", "--fresh"]).fails(77);
     host.spotify.add_account("mallory");

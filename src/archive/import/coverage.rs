@@ -86,7 +86,9 @@ fn of_series(
         files.iter().filter_map(|file| ends(file).map(|(from, to)| (from, to, file.number))).collect();
     played.sort_unstable();
     let numbers: HashSet<u32> = files.iter().filter_map(|file| file.number).collect();
-    // As Spotify sent it nothing is missing, whatever order the numbers have.
+    // Older exports (`endsong`) have numbers in no order: what one of them lacks may lie between any others.
+    let in_order = files.iter().all(|file| !file.series.starts_with("endsong"));
+    // As Spotify sent it nothing is missing.
     let is_all = files.iter().all(|file| file.in_zip)
         && numbers.len() == files.len()
         && (0..).zip(0..files.len()).all(|(number, _)| numbers.contains(&number));
@@ -101,7 +103,7 @@ fn of_series(
     for (n, (from, to, number)) in played.iter().enumerate() {
         // Rounded down, the last row ended up to that much later.
         let to = to.offset_millis(precision.millis() - 1);
-        let goes_on = n > 0 && (is_all || follow(played[n - 1].2, *number));
+        let goes_on = n > 0 && in_order && (is_all || follow(played[n - 1].2, *number));
         match covered.last_mut() {
             Some(last) if goes_on => last.to = last.to.max(to),
             _ => covered.push(Covered { from: *from, to }),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::domain::merge::Precision;
-use crate::domain::{OLDEST_PLAY, Source, Timestamp, findable};
+use crate::domain::{LONGEST_ISRC, OLDEST_PLAY, Source, Timestamp, findable};
 
 /// How far ahead of the present a play may lie, in milliseconds: a day.
 const AHEAD: i64 = 24 * 3600 * 1_000;
@@ -65,6 +65,9 @@ pub struct Heading<'a> {
 impl Heading<'_> {
     /// Whether the archive can keep it.
     pub fn is_findable(&self) -> bool {
+        if self.isrc.as_ref().is_some_and(|isrc| isrc.len() > LONGEST_ISRC) {
+            return false;
+        }
         let others = self.artists.iter().chain(&self.album);
         let others = others.map(|(uri, name)| (uri.as_deref(), name.as_ref()));
         findable(others.chain([(self.uri.as_deref(), self.name.as_ref())]))
@@ -78,7 +81,7 @@ impl Row<'_> {
     /// What is wrong with it.
     pub fn findable(self) -> Result<Self, &'static str> {
         match &self {
-            Self::Played(played) if !played.track.is_findable() => Err("its names are too long"),
+            Self::Played(played) if !played.track.is_findable() => Err("its names or its ISRC are too long"),
             _ => Ok(self),
         }
     }

@@ -6,9 +6,9 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use zip::ZipArchive;
 
 use super::lines::{Sniffed, sniff};
+use super::unzip::{Entry, most_of, open_zip};
 use crate::domain::Timestamp;
 
 /// How deep folders are looked into.
@@ -16,11 +16,7 @@ const DEPTH: usize = 8;
 /// How many files a folder or a zip may have.
 const MOST_FILES: usize = 10_000;
 /// No file of a zip is larger when it is unpacked, and no zip altogether.
-const LARGEST: u64 = 16 * 1024 * 1024 * 1024;
-/// So many times its size a file of a zip may be unpacked. JSON comes to 50; only what was made to harm comes to more.
-const RATIO: u64 = 250;
-/// Smaller ones may be anything.
-const ALWAYS: u64 = 64 * 1024 * 1024;
+pub(super) const LARGEST: u64 = 16 * 1024 * 1024 * 1024;
 /// What is said of a zip that is none any more.
 const DAMAGED: &str = "this zip can't be read: it is damaged; download it again";
 /// Of each end of a file so much tells it from others.
@@ -126,75 +122,6 @@ impl Plan {
             Place::Zip { path, entry } => Ok(Box::new(Entry::open(path, *entry)?)),
         }
     }
-}
-
-/// A file of a zip, unpacked as it is read, but not for ever.
-struct Entry {
-    /// Chunks of it, from a thread of its own: the zip and what reads from it can't be kept together.
-    chunks: std::sync::mpsc::Receiver<io::Result<Vec<u8>>>,
-    chunk: io::Cursor<Vec<u8>>,
-}
-
-impl Entry {
-    fn open(path: &Path, entry: usize) -> io::Result<Self> {
-        let mut zip = open_zip(path)?;
-        let (send, chunks) = std::sync::mpsc::sync_channel(4);
-        std::thread::Builder::new().name("unzip".to_owned()).spawn(move || {
-            let unpacked = unpack(&mut zip, entry, &send);
-            if let Err(error) = unpacked {
-                // Nobody listens where the reader has left.
-                let _ = send.send(Err(error));
-            }
-        })?;
-        Ok(Self { chunks, chunk: io::Cursor::default() })
-    }
-}
-
-fn unpack(
-    zip: &mut ZipArchive<File>,
-    entry: usize,
-    send: &std::sync::mpsc::SyncSender<io::Result<Vec<u8>>>,
-) -> io::Result<()> {
-    let mut entry = zip.by_index(entry).map_err(io::Error::other)?;
-    let most = most_of(entry.compressed_size());
-    let mut sent = 0_u64;
-    loop {
-        let mut chunk = Vec::with_capacity(256 * 1024);
-        let read = (&mut entry).take(256 * 1024).read_to_end(&mut chunk);
-        sent += chunk.len() as u64;
-        if sent > most {
-            return Err(io::Error::other("it unpacks to far more than an export does"));
-        }
-        // What comes before the damage is read.
-        if chunk.is_empty() || send.send(Ok(chunk)).is_err() {
-            return read.map(drop);
-        }
-        read?;
-    }
-}
-
-/// How far a file of a zip may be unpacked.
-fn most_of(compressed: u64) -> u64 {
-    compressed.saturating_mul(RATIO).clamp(ALWAYS, LARGEST)
-}
-
-impl Read for Entry {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.chunk.read(buffer)? {
-                0 if buffer.is_empty() => return Ok(0),
-                0 => match self.chunks.recv() {
-                    Ok(chunk) => self.chunk = io::Cursor::new(chunk?),
-                    Err(_) => return Ok(0),
-                },
-                read => return Ok(read),
-            }
-        }
-    }
-}
-
-fn open_zip(path: &Path) -> io::Result<ZipArchive<File>> {
-    ZipArchive::new(File::open(path)?).map_err(io::Error::other)
 }
 
 /// Finds what is to be read.

@@ -179,8 +179,10 @@ fn batches_are_in_the_order_of_time_over_all_files_and_end_where_nothing_is_near
         let rows: Vec<String> = range.rev().map(|n| minute(n + n / 100 * 60)).collect();
         format!("[{}]", rows.join(","))
     };
-    let (_folder, plan) =
-        written(&[("endsong_0.json", rows(5_000..12_000)), ("endsong_1.json", rows(0..5_000))]);
+    let (_folder, plan) = written(&[
+        ("Streaming_History_Audio_2020_0.json", rows(5_000..12_000)),
+        ("Streaming_History_Audio_2020_1.json", rows(0..5_000)),
+    ]);
     let (batches, collected) = batches(&plan);
     assert_eq!((collected.counts.read, collected.counts.unreadable), (12_000, 0));
     let times: Vec<Vec<i64>> = batches
@@ -305,7 +307,10 @@ fn a_row_whose_names_are_too_long_is_unreadable_where_it_stands() {
     assert_eq!((collected.counts.read, collected.counts.unreadable), (3, 2));
     assert_eq!(batches[0]["rows"].as_array().unwrap().len(), 1);
     let troubles: Vec<_> = collected.troubles.iter().map(|it| (it.row, it.why.as_str())).collect();
-    assert_eq!(troubles, [(2, "its names are too long"), (1, "its names are too long")]);
+    assert_eq!(
+        troubles,
+        [(2, "its names or its ISRC are too long"), (1, "its names or its ISRC are too long")]
+    );
 }
 
 fn minutes(covered: &[Covered]) -> Vec<(i64, i64)> {
@@ -370,9 +375,12 @@ fn files_of_one_export_join_on_to_each_other() {
     assert_eq!(covers(&years), [vec![(0, 1_000)], vec![(0, 1_000)]], "and what was watched says nothing");
     let overlap = [("endsong_3.json", 0, 100), ("a.json", 50, 200)];
     assert_eq!(covers(&overlap), [vec![(0, 200)], vec![(0, 200)]]);
-    // Older exports have numbers in no order: a zip has them all.
+    // Older exports have numbers in no order, so that nobody can tell what is missing.
     let mixed = [("endsong_0.json", 900, 1_000), ("endsong_1.json", 0, 100), ("endsong_2.json", 500, 600)];
-    assert_eq!(covers(&mixed), [vec![(0, 600), (900, 1_000)], vec![(0, 1_000)]]);
+    assert_eq!(
+        covers(&mixed),
+        [vec![(0, 100), (500, 600), (900, 1_000)], vec![(0, 100), (500, 600), (900, 1_000)]]
+    );
 }
 
 #[test]

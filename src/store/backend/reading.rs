@@ -32,9 +32,17 @@ impl ReadStore for SqlStore {
             return Ok(());
         }
         drop(session);
-        let mut session = self.writing(doing).await?;
-        heard::count(&mut session, user, slot).await?;
-        session.commit(()).await
+        // Who counts keeps a connection for seconds.
+        let Ok(_one) = self.counting.try_lock() else { return Ok(()) };
+        let mut session = self.writing(doing.clone()).await?;
+        let anew = heard::count(&mut session, user, slot).await?;
+        session.commit(()).await?;
+        if anew {
+            let mut session = self.writing(doing).await?;
+            heard::analyze(&mut session).await?;
+            session.commit(()).await?;
+        }
+        Ok(())
     }
 
     async fn top(

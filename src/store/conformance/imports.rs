@@ -308,3 +308,30 @@ pub async fn a_database_that_lost_rows_of_an_import_does_not_end_it(bench: &Benc
     assert_eq!((again, counts.imported), (import, 2), "the same files go on with it");
     assert_eq!(bench.archived(user).await.len(), 2);
 }
+
+pub async fn an_import_ends_with_all_its_plays_or_not_though_another_is_taken_back(bench: &Bench) {
+    let user = bench.add("alice").await.id;
+    let plays = [bench.play(1, 1), bench.play(9, 2)];
+    let (first, _) = bench.import(user, &plays, Precision::Second, &[]).await;
+    // It finds the first one's plays, which go before it has ended.
+    let (second, batch) = bench.begun(user, &plays, Precision::Minute).await;
+    let taken = bench.store.import_rows(&batch).await.unwrap().unwrap();
+    assert_eq!(taken.already_there, 2);
+    bench.undo(first).await;
+    let counts = ImportCounts { already_there: 2, ..ImportCounts::default() };
+    let end =
+        ImportEnd { user, import: Some(second), at: bench.now(), counts, covered: vec![covered(0, 10)] };
+    let refused = bench.store.end_import(&end).await.unwrap_err();
+    assert!(crate::domain::said(&refused).contains("run the same import command again"), "{refused}");
+    let (again, counts) = bench.import(user, &plays, Precision::Minute, &[]).await;
+    assert_eq!((again, counts.imported), (second, 2));
+    // An undoing that was broken off is named.
+    let (third, batch) = bench.begun(user, &[bench.play(20, 3)], Precision::Second).await;
+    bench.store.import_rows(&batch).await.unwrap().unwrap();
+    (bench.by_hand)("UPDATE imports SET state = 'undone' WHERE id = 2").await;
+    assert_eq!(second, ImportId(2));
+    let end = ImportEnd { import: Some(third), counts: ImportCounts::default(), ..end };
+    let refused = bench.store.end_import(&end).await.unwrap_err();
+    assert!(crate::domain::said(&refused).contains("--undo 2"), "{refused}");
+    bench.undo(second).await;
+}

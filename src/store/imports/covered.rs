@@ -85,7 +85,9 @@ fn of_import(import: ImportId, stretches: &[Covered]) -> Vec<(ImportId, Covered)
 async fn stretches(session: &mut Session, user: UserId) -> Result<Vec<(ImportId, Covered)>> {
     session
         .all(
-            "SELECT import_id, from_at, to_at FROM import_stretches WHERE user_id = $1 ORDER BY import_id, from_at",
+            "SELECT theirs.import_id, theirs.from_at, theirs.to_at
+             FROM import_stretches AS theirs JOIN imports ON imports.id = theirs.import_id
+             WHERE theirs.user_id = $1 AND imports.state = 'done' ORDER BY theirs.import_id, theirs.from_at",
             params![user],
             |row| {
                 let stretch = Covered { from: row.get("from_at")?, to: row.get("to_at")? };
@@ -141,11 +143,18 @@ async fn pieces(session: &mut Session, user: UserId) -> Result<Vec<Piece>> {
 async fn write(session: &mut Session, user: UserId, before: &[Piece], after: &[Piece]) -> Result<()> {
     let key = |piece: &Piece| (piece.gap.from, piece.gap.to, piece.gap.cause.as_str());
     let known: BTreeMap<_, &Piece> = before.iter().map(|piece| (key(piece), piece)).collect();
-    let new: BTreeMap<_, &Piece> = after.iter().map(|piece| (key(piece), piece)).collect();
+    let mut new: BTreeMap<_, &Piece> = BTreeMap::new();
+    for piece in after {
+        // Of two that are alike by now, the one that is open says more.
+        let other = new.entry(key(piece)).or_insert(piece);
+        if piece.gap.closed_at.is_none() {
+            *other = piece;
+        }
+    }
     let gone: Vec<&Piece> =
         before.iter().filter(|piece| new.get(&key(piece)).is_none_or(|new| new != piece)).collect();
     let come: Vec<&Piece> =
-        after.iter().filter(|piece| known.get(&key(piece)).is_none_or(|old| old != piece)).collect();
+        new.values().copied().filter(|piece| known.get(&key(piece)).is_none_or(|old| old != piece)).collect();
     session
         .run(
             "DELETE FROM gaps WHERE user_id = $1 AND (from_at, to_at, cause) IN

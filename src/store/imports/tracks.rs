@@ -52,11 +52,12 @@ async fn look_up(
         .map(|(key, track)| (key.as_str(), *track))
         .collect();
     if keep {
+        // First: rows of new tracks are nobody else's to wait for before the lock that this takes.
+        fill(session, tracks.iter().filter(|(key, _)| !missing.contains_key(key.as_str()))).await?;
         if !missing.is_empty() {
             insert(session, &missing).await?;
             known.extend(found(session, missing.keys().copied()).await?);
         }
-        fill(session, tracks.iter().filter(|(key, _)| !missing.contains_key(key.as_str()))).await?;
     } else {
         known.extend((1..).zip(missing.keys()).map(|(n, key)| ((*key).to_owned(), -n)));
     }
@@ -106,18 +107,12 @@ fn album_key(album: &Album, track: &Track) -> String {
 
 /// In the order of their keys, so that two transactions never wait for each other in a circle.
 async fn insert(session: &mut Session, tracks: &BTreeMap<&str, &ImportedTrack>) -> Result<()> {
-    let credits = credits(session, tracks).await?;
-    let artists: BTreeMap<&str, &Artist> =
-        credits.values().flatten().map(|(key, artist)| (key.as_str(), *artist)).collect();
-    let artists: Vec<_> = artists.into_iter().collect();
-    session
-        .run(
-            "INSERT INTO artists (key, uri, name)
-             SELECT listed.key, listed.uri, listed.name FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT)
-             WHERE TRUE ORDER BY listed.key ON CONFLICT (key) DO NOTHING",
-            vec![table![artists; |(key, _)| *key, |(_, artist)| artist.uri.as_deref(), |(_, artist)| artist.name.as_str()]],
-        )
-        .await?;
+    let mut credits = credits(session, tracks).await?;
+    if !keep_artists(session, &credits).await? {
+        // A page has told whose name one of them is: that is who made it.
+        credits = self::credits(session, tracks).await?;
+        keep_artists(session, &credits).await?;
+    }
     let albums: BTreeMap<String, &Album> = tracks
         .values()
         .filter_map(|track| {
@@ -169,6 +164,36 @@ async fn insert(session: &mut Session, tracks: &BTreeMap<&str, &ImportedTrack>) 
     Ok(())
 }
 
+/// Keeps the artists that are new; false where one of them has another key by now. From here on none gets another.
+async fn keep_artists(
+    session: &mut Session,
+    credits: &BTreeMap<&str, Vec<(String, &Artist)>>,
+) -> Result<bool> {
+    let artists: BTreeMap<&str, &Artist> =
+        credits.values().flatten().map(|(key, artist)| (key.as_str(), *artist)).collect();
+    let artists: Vec<_> = artists.into_iter().collect();
+    session
+        .run(
+            "INSERT INTO artists (key, uri, name)
+             SELECT listed.key, listed.uri, listed.name FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT)
+             WHERE TRUE ORDER BY listed.key ON CONFLICT (key) DO NOTHING",
+            vec![table![artists; |(key, _)| *key, |(_, artist)| artist.uri.as_deref(), |(_, artist)| artist.name.as_str()]],
+        )
+        .await?;
+    if session.dialect() == Dialect::Sqlite {
+        return Ok(true);
+    }
+    let held: Vec<i64> = session
+        .all(
+            "SELECT artists.id FROM rows($1 AS listed: key TEXT) JOIN artists ON artists.key = listed.key
+             ORDER BY artists.key FOR KEY SHARE OF artists",
+            vec![table![artists; |(key, _)| *key]],
+            |row| row.get("id"),
+        )
+        .await?;
+    Ok(held.len() == artists.len())
+}
+
 /// Who made which track, by the artists' keys. An artist whom a privacy export names alone is the one of that name, if
 /// there is one only.
 async fn credits<'t>(
@@ -218,6 +243,7 @@ async fn fill<'t>(
     }
     let rows: Vec<_> = rows.into_iter().collect();
     if session.dialect() == Dialect::Postgres {
+        session.lock_counts().await?;
         // In the order of their keys, which an UPDATE has not.
         session
             .run(

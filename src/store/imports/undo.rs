@@ -42,7 +42,25 @@ pub async fn restore(session: &mut Session, import: ImportId) -> Result<Option<(
         undone.gaps = covered::forget(session, user, import, None, &[]).await?;
     }
     session.run("UPDATE imports SET state = 'undone' WHERE id = $1", params![import]).await?;
+    session.run(BEGIN_AGAIN, params![user]).await?;
     Ok(Some((user, undone)))
+}
+
+/// An import that goes on meanwhile may have found plays that go: it needs all its rows once more.
+const BEGIN_AGAIN: &str = "UPDATE imports SET rows_read = 0 WHERE user_id = $1 AND state = 'open'";
+
+/// An import that was taken back, and has rows nevertheless: that goes on, or was broken off.
+pub async fn half_undone(session: &mut Session, user: UserId) -> Result<Option<ImportId>> {
+    session
+        .first(
+            "SELECT id FROM imports WHERE user_id = $1 AND state = 'undone'
+               AND (EXISTS (SELECT 1 FROM plays WHERE plays.user_id = $1 AND plays.import_id = imports.id)
+                 OR EXISTS (SELECT 1 FROM short_plays WHERE short_plays.user_id = $1 AND short_plays.import_id = imports.id))
+             ORDER BY id LIMIT 1",
+            params![user],
+            |row| row.get("id"),
+        )
+        .await
 }
 
 /// From the first to the last play that goes.
@@ -195,6 +213,7 @@ pub async fn delete_some(
         )
         .await?;
     session.run("UPDATE users SET plays = plays - $2 WHERE id = $1", params![user, count(plays)]).await?;
+    session.run(BEGIN_AGAIN, params![user]).await?;
     let undone = Undone { plays: count(plays), short_plays: count(short_plays), ..Undone::default() };
     Ok(Some((undone, upto)))
 }

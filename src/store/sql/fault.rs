@@ -8,9 +8,10 @@ const PASSING: [u32; 8] = [5, 6, 7, 8, 10, 13, 14, 15];
 
 /// PostgreSQL's codes (its manual, appendix A) of what passes, or can be put right outside the program: classes 08
 /// (connection), 28 (who may come in), 3D (no such database), 53 (no room), 57 (an operator's doing), 58 (system);
-/// and read-only, serialization, deadlock, lock not available, insufficient privilege.
+/// and read-only, serialization, deadlock, lock not available, insufficient privilege, and a key that somebody else had
+/// given by the time of the commit.
 const PASSING_CLASSES: [&str; 6] = ["08", "28", "3D", "53", "57", "58"];
-const PASSING_STATES: [&str; 5] = ["25006", "40001", "40P01", "55P03", "42501"];
+const PASSING_STATES: [&str; 6] = ["25006", "40001", "40P01", "55P03", "42501", "23505"];
 
 /// The store's error for one of the database's, with what was being done, to what.
 pub fn store_error(doing: String, e: sqlx::Error) -> StoreError {
@@ -40,9 +41,10 @@ fn passes(e: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether it met another transaction (serialization, deadlock), of which one has to be repeated: the database is well.
+/// Whether it met another transaction (serialization, deadlock, a lock, a key that was given meanwhile), and has to be
+/// repeated: the database is well.
 pub fn clashed(e: &sqlx::Error) -> bool {
-    sqlstate(e).is_some_and(|state| ["40001", "40P01"].contains(&state.as_str()))
+    sqlstate(e).is_some_and(|state| ["40001", "40P01", "55P03", "23505"].contains(&state.as_str()))
 }
 
 /// The same of the store's error.

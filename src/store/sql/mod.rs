@@ -192,7 +192,7 @@ impl Session {
     }
 
     /// Keeps what is counted beforehand to this transaction: whoever counts, and whoever changes tracks that may be counted
-    /// (triggers see to that), comes before or after. It is taken after the user's row and those of tracks.
+    /// (triggers see to that), comes before or after. It is taken after the user's row and before those of tracks.
     pub async fn lock_counts(&mut self) -> Result<()> {
         match self.connection.dialect() {
             Dialect::Sqlite => Ok(()),
@@ -200,6 +200,17 @@ impl Session {
                 self.run("SELECT pg_advisory_xact_lock(1819307131)", params![]).await.map(drop)
             }
         }
+    }
+
+    /// The same for whoever can do without: false where somebody else has it.
+    pub async fn try_lock_counts(&mut self) -> Result<bool> {
+        let sql = match self.connection.dialect() {
+            Dialect::Sqlite => return Ok(true),
+            Dialect::Postgres => {
+                "SELECT CASE WHEN pg_try_advisory_xact_lock(1819307131) THEN CAST(1 AS BIGINT) END AS got"
+            }
+        };
+        self.one(sql, params![], |row| Ok(row.maybe::<i64>("got")?.is_some())).await
     }
 
     /// Keeps every other transaction that changes many users from running at the same time: two that meet the same rows in

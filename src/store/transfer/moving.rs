@@ -36,9 +36,9 @@ pub enum Held {
 pub trait Moving: Send + Sync {
     /// Sees to it that no refresh begins, by any daemon, while it is copied to that store.
     async fn hold(&self, target: &str) -> Result<Held>;
-    /// Lets refreshes begin again after a hold for a copy to that store whose commit was not tried: it is not in use,
-    /// also where this one says so already.
-    async fn let_go(&self, target: &str) -> Result<()>;
+    /// Lets refreshes begin again after a hold for a copy to that store, whose commit was not tried: it is not in use.
+    /// `noted`: also where this one says that it is, since that it was noted could not be told.
+    async fn let_go(&self, target: &str, noted: bool) -> Result<()>;
     /// Notes that it was copied to that store, which is used from now on. Every login is in doubt: whoever accepts this
     /// store later can't know what was refreshed there. False where the hold is gone: somebody has accepted this store
     /// meanwhile, and goes on here.
@@ -102,12 +102,12 @@ impl Moving for SqlStore {
         session.commit(Held::Held(held)).await
     }
 
-    async fn let_go(&self, target: &str) -> Result<()> {
+    async fn let_go(&self, target: &str, noted: bool) -> Result<()> {
         let mut session = self.writing(format!("letting refreshes go on in {}", self.database)).await?;
         session
             .run(
                 "DELETE FROM meta WHERE name = 'fence' AND (value = $1 OR value = $2)",
-                params![hold_for(target).into_bytes(), moved(target).into_bytes()],
+                params![hold_for(target).into_bytes(), noted.then(|| moved(target).into_bytes())],
             )
             .await?;
         session.commit(()).await

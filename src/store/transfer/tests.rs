@@ -269,9 +269,9 @@ async fn nothing_is_refreshed_in_a_store_while_it_is_held_nor_once_it_was_copied
         assert!(matches!(refused, StoreError::NotAccepted { .. }), "{refused}");
         // A copy that broke off is followed by another.
         assert!(matches!(store.hold("elsewhere").await.unwrap(), Held::Held(_)));
-        store.let_go("there").await.unwrap();
+        store.let_go("there", false).await.unwrap();
         assert!(store.begin_attempt(&intent(&grant, 2)).await.is_err(), "it is another one's hold");
-        store.let_go("elsewhere").await.unwrap();
+        store.let_go("elsewhere", false).await.unwrap();
         assert!(store.begin_attempt(&intent(&grant, 3)).await.unwrap());
         assert_eq!(store.under_way().await.unwrap(), 1);
         let brought = tokens(&intent(&grant, 3));
@@ -280,7 +280,10 @@ async fn nothing_is_refreshed_in_a_store_while_it_is_held_nor_once_it_was_copied
         // An answer to the last step before the commit may be lost.
         let held = store.hold("there").await.unwrap();
         assert!(store.moved("there", &held, HERE).await.unwrap());
-        store.let_go("there").await.unwrap();
+        store.let_go("there", false).await.unwrap();
+        let fenced = intent(&store.grant(user).await.unwrap().unwrap(), 6);
+        assert!(store.begin_attempt(&fenced).await.is_err(), "another one's copy is not taken back");
+        store.let_go("there", true).await.unwrap();
         let again = intent(&store.grant(user).await.unwrap().unwrap(), 6);
         assert!(store.begin_attempt(&again).await.unwrap());
         assert!(store.commit_tokens(&tokens(&again), CommitIf::AttemptHolds).await.unwrap());

@@ -1,6 +1,9 @@
 -- What was heard, summed by what top lists are of, so that the first of a list are read from an index; and when, with a
 -- row for each week.
 --
+-- In the order in which whoever stores a page takes them.
+LOCK TABLE users, tracks, track_artists, plays, counted, heard IN ACCESS EXCLUSIVE MODE;
+
 -- What was counted before this is counted again when somebody asks.
 TRUNCATE counted, heard;
 DROP TABLE heard_slots;
@@ -37,7 +40,8 @@ CREATE TABLE heard_sums (
 -- Not of all, so that nobody takes it who looks for an id: before the table is analysed it looks as good.
 CREATE INDEX heard_sums_by_plays ON heard_sums (user_id, weeks, kind, plays) WHERE plays > 0;
 
--- Which tracks are one recording.
+-- Which tracks are one recording. An ISRC has 12 characters; what is far longer fits into no index.
+UPDATE tracks SET isrc = NULL WHERE length(isrc) > 64;
 ALTER TABLE tracks ALTER COLUMN isrc TYPE TEXT COLLATE "C";
 CREATE INDEX tracks_by_isrc ON tracks (isrc) WHERE isrc IS NOT NULL;
 

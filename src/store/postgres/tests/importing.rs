@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Executor as _};
 
 use super::{bench_on, server, waits_for_a_lock};
 use crate::domain::merge::Precision;
-use crate::domain::{ImportId, ImportRow, ImportedTrack, Source, Track, UserId};
+use crate::domain::{Artist, ImportId, ImportRow, ImportedTrack, Source, Track, UserId};
 use crate::store::conformance::{Bench, START};
 use crate::store::{ImportBatch, StoreError};
 
@@ -105,6 +105,36 @@ async fn what_an_import_tells_of_known_tracks_is_told_in_the_order_of_their_keys
         .await
         .unwrap();
     assert_eq!(lengths, [1_000, 2_000]);
+}
+
+#[tokio::test]
+async fn an_artist_whose_name_a_page_told_meanwhile_is_credited_all_the_same() {
+    let url = server::shared().database();
+    let bench = bench_on(url.clone());
+    let (alice, import) = importing(&bench, "alice").await;
+    let by_name = |uri: &str| {
+        let mut made = track(uri, None);
+        made.track.artists = vec![Artist { uri: None, name: "Z".to_owned() }];
+        made.exact = false;
+        made
+    };
+    bench.store.import_rows(&batch(alice, import, 0, vec![by_name("a")])).await.unwrap().unwrap();
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    // As a page that is committed between two statements.
+    other
+        .execute(
+            "CREATE FUNCTION tells() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               UPDATE artists SET key = 'uz', uri = 'uz' WHERE key = 'name:Z'; RETURN NULL;
+             END $$;
+             CREATE TRIGGER tells AFTER INSERT ON artists FOR EACH STATEMENT EXECUTE FUNCTION tells()",
+        )
+        .await
+        .unwrap();
+    bench.store.import_rows(&batch(alice, import, 9, vec![by_name("b")])).await.unwrap().unwrap();
+    let credited = "SELECT tracks.key || ' ' || artists.key FROM track_artists
+         JOIN tracks ON tracks.id = track_id JOIN artists ON artists.id = artist_id ORDER BY tracks.key";
+    let credited: Vec<String> = sqlx::query_scalar(credited).fetch_all(&mut other).await.unwrap();
+    assert_eq!(credited, ["a uz", "b uz"]);
 }
 
 #[tokio::test]
