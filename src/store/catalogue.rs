@@ -55,11 +55,12 @@ impl Kept {
 }
 
 /// Keeps these tracks with their albums and artists. Of two with one key the later counts. `changed`: some of them are
-/// kept already, and may have had more artists.
+/// kept already, and may have had more artists. `by_name`: there may be artists who are known by name alone.
 pub async fn keep_tracks<'p>(
     session: &mut Session,
     tracks: impl Iterator<Item = (&'p str, &'p Track)>,
     changed: bool,
+    by_name: bool,
 ) -> Result<()> {
     // In the order of their keys, so that two transactions never wait for each other in a circle.
     let tracks: BTreeMap<&str, &Track> = tracks.collect();
@@ -69,7 +70,7 @@ pub async fn keep_tracks<'p>(
     if changed {
         session.lock_counts().await?;
     }
-    keep_artists(session, tracks.values().flat_map(|track| &track.artists)).await?;
+    keep_artists(session, tracks.values().flat_map(|track| &track.artists), by_name).await?;
     keep_albums(session, tracks.values().filter_map(|track| track.album.as_ref())).await?;
     let rows: Vec<(&str, &Track)> = tracks.iter().map(|(key, track)| (*key, *track)).collect();
     session
@@ -143,11 +144,18 @@ async fn keep_credits(session: &mut Session, tracks: &BTreeMap<&str, &Track>, ch
     Ok(())
 }
 
-/// Keeps these artists. One whom an import knew by name alone is the one of that name, if there is one only.
-pub async fn keep_artists(session: &mut Session, artists: impl Iterator<Item = &Artist>) -> Result<()> {
+/// Keeps these artists. One whom an import knew by name alone (`by_name`: there may be some) is the one of that name, if
+/// there is one only.
+pub async fn keep_artists(
+    session: &mut Session,
+    artists: impl Iterator<Item = &Artist>,
+    by_name: bool,
+) -> Result<()> {
     let rows: BTreeMap<String, &Artist> = artists.map(|artist| (artist_key(artist), artist)).collect();
     let rows: Vec<_> = rows.into_iter().collect();
-    name_artists(session, rows.iter().map(|(_, artist)| *artist)).await?;
+    if by_name {
+        name_artists(session, rows.iter().map(|(_, artist)| *artist)).await?;
+    }
     session
         .run(
             "INSERT INTO artists (key, uri, name)

@@ -133,6 +133,8 @@ async fn recorded(session: &mut Session, page: &PageStored) -> Result<Added> {
 #[derive(Clone, Copy, Default)]
 struct Imported {
     any: bool,
+    /// Whether anybody has imports.
+    anybodys: bool,
     /// The newest play that is not known to the millisecond.
     until: Option<Timestamp>,
 }
@@ -158,6 +160,7 @@ pub async fn store_plays(
             "SELECT page.n, tracks.id, tracks.name, tracks.isrc, tracks.duration_ms,
                (SELECT imported_until FROM users WHERE users.id = $1) AS imported_until,
                EXISTS (SELECT 1 FROM imports WHERE imports.user_id = $1) AS imported,
+               EXISTS (SELECT 1 FROM imports) AS imported_by_anybody,
                albums.key AS album_key, albums.name AS album_name,
                (SELECT names(artists.key || '\n' || artists.name ORDER BY track_artists.position)
                 FROM track_artists JOIN artists ON artists.id = track_artists.artist_id
@@ -174,7 +177,11 @@ pub async fn store_plays(
             ],
             |row| {
                 let kept = row.maybe::<i64>("id")?.map(|_| Kept::read(row)).transpose()?;
-                let imported = Imported { any: row.get("imported")?, until: row.maybe("imported_until")? };
+                let imported = Imported {
+                    any: row.get("imported")?,
+                    anybodys: row.get("imported_by_anybody")?,
+                    until: row.maybe("imported_until")?,
+                };
                 Ok((row.get("n")?, kept, imported))
             },
         )
@@ -192,7 +199,7 @@ pub async fn store_plays(
         || new.iter().filter(|(_, play, kept)| !kept.as_ref().is_some_and(|kept| kept.is(&play.track)));
     let changed = unknown().any(|(_, _, kept)| kept.is_some());
     let tracks = unknown().map(|(key, play, _)| (key.as_str(), &play.track));
-    catalogue::keep_tracks(session, tracks, changed).await?;
+    catalogue::keep_tracks(session, tracks, changed, imported.anybodys).await?;
     let plays: Vec<&Play> = new.iter().map(|(_, play, _)| *play).collect();
     let known = imports::meet(session, user, &plays, imported.until).await?;
     let new: Vec<_> =

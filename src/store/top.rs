@@ -223,7 +223,7 @@ pub async fn save_top_artists(
 ) -> Result<()> {
     // Before the artists, as whoever stores plays of theirs takes it.
     session.lock_user(user).await?;
-    catalogue::keep_artists(session, artists.iter()).await?;
+    catalogue::keep_artists(session, artists.iter(), true).await?;
     session.run("UPDATE users SET top_fetched_at = $2 WHERE id = $1", params![user, at]).await?;
     session.run("DELETE FROM top_artists WHERE user_id = $1", params![user]).await?;
     let rows: Vec<(i64, String)> = (1..).zip(artists.iter().map(catalogue::artist_key)).collect();
