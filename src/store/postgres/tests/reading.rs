@@ -107,7 +107,7 @@ async fn plays_that_come_or_go_during_a_count_end_it() {
 }
 
 #[tokio::test]
-async fn a_count_waits_for_what_is_learnt_of_tracks_and_is_not_committed_yet() {
+async fn a_count_never_misses_what_is_learnt_of_tracks_and_is_not_committed_yet() {
     for sql in LEARNT {
         let url = server::shared().database();
         let bench = bench_on(url.clone());
@@ -209,4 +209,20 @@ async fn top_artists_are_saved_while_an_import_names_them_and_neither_waits_in_a
     import.execute("COMMIT").await.unwrap();
     saving.await.unwrap().unwrap();
     assert_eq!(bench.store.top_artists(alice).await.unwrap()[0].name, "Renamed");
+}
+
+#[tokio::test]
+async fn who_reads_while_somebody_else_counts_waits_for_nobody() {
+    let url = server::shared().database();
+    let bench = bench_on(url.clone());
+    let alice = heard_once(&bench).await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    other.execute("BEGIN; SELECT pg_advisory_xact_lock(1819307131)").await.unwrap();
+    bench.store.count(alice, HOUR).await.unwrap();
+    assert_eq!(plays(&bench, alice).await, 1, "each play is counted");
+    let counted = "SELECT count(*) FROM counted";
+    assert_eq!(sqlx::query_scalar::<_, i64>(counted).fetch_one(&mut other).await.unwrap(), 0);
+    other.execute("COMMIT").await.unwrap();
+    bench.store.count(alice, HOUR).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, i64>(counted).fetch_one(&mut other).await.unwrap(), 1);
 }
