@@ -155,6 +155,12 @@ mod tests {
                 "artists":[{"uri":null,"name":"a".repeat(artist)}],"album":null,"isrc":null,"duration_ms":null}));
             check(&mut sent, Timestamp::from_millis(1_700_000_000_000)).is_ok()
         };
+        let coded = |isrc: usize| {
+            let mut sent = sent(&json!({"uri":null,"name":"n","artists":[],"album":null,
+                "isrc":"I".repeat(isrc),"duration_ms":null}));
+            check(&mut sent, Timestamp::from_millis(1_700_000_000_000)).is_ok()
+        };
+        assert!(coded(64) && !coded(65));
         assert!(of(1_000, 1_498, 2_500));
         assert!(!of(1_000, 1_499, 0) && !of(2_600, 0, 0) && !of(1, 1, 2_501));
     }

@@ -301,16 +301,20 @@ fn a_row_whose_names_are_too_long_is_unreadable_where_it_stands() {
     let csv = |name: usize| {
         format!("played_at,track,artists,artist_uris\n2020-05-06T18:43:21Z,{},[],[]\n", "n".repeat(name))
     };
-    let (_folder, plan) =
-        written(&[("endsong_0.json", format!("[{},\n{}]", row(2_499), row(2_500))), ("own.csv", csv(2_500))]);
+    let coded = format!(
+        r#"{{"played_at":"2020-05-06T18:43:21Z","track":"n","artists":[],"isrc":"{}"}}"#,
+        "I".repeat(65)
+    );
+    let (_folder, plan) = written(&[
+        ("endsong_0.json", format!("[{},\n{}]", row(2_499), row(2_500))),
+        ("own.csv", csv(2_500)),
+        ("own.jsonl", coded),
+    ]);
     let (batches, collected) = batches(&plan);
-    assert_eq!((collected.counts.read, collected.counts.unreadable), (3, 2));
+    assert_eq!((collected.counts.read, collected.counts.unreadable), (4, 3));
     assert_eq!(batches[0]["rows"].as_array().unwrap().len(), 1);
     let troubles: Vec<_> = collected.troubles.iter().map(|it| (it.row, it.why.as_str())).collect();
-    assert_eq!(
-        troubles,
-        [(2, "its names or its ISRC are too long"), (1, "its names or its ISRC are too long")]
-    );
+    assert_eq!(troubles, [2, 1, 1].map(|row| (row, "its names or its ISRC are too long")));
 }
 
 fn minutes(covered: &[Covered]) -> Vec<(i64, i64)> {
