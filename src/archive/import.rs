@@ -10,6 +10,7 @@ mod row;
 mod source;
 mod unzip;
 mod wire;
+mod words;
 
 pub use collect::{Collected, Step, Trouble, read};
 pub use source::{Plan, Refused, plan};

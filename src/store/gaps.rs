@@ -5,8 +5,8 @@ use super::sql::{Bind as _, Row, Session, params, table};
 use crate::domain::{Gap, RunId, Timestamp, UserId};
 
 /// Puts gaps on record, or changes those that are: one counts the most plays that were ever missed in it, and is closed
-/// or open as it is given. The user tells how many are open.
-pub async fn put(session: &mut Session, user: UserId, run: RunId, gaps: &[Gap]) -> Result<()> {
+/// or open as it is given. The user tells how many are open. Answers whether imports cover some time of the user's.
+pub async fn put(session: &mut Session, user: UserId, run: RunId, gaps: &[Gap]) -> Result<bool> {
     session
         .run(
             "INSERT INTO gaps (user_id, run, from_at, to_at, cause, at_most, closed_at)
@@ -48,16 +48,18 @@ pub async fn close(session: &mut Session, user: UserId, gaps: &[Gap], at: Timest
     Ok(closed)
 }
 
-/// Counts in the user's row how many are open.
-pub async fn count_open(session: &mut Session, user: UserId) -> Result<()> {
-    session
-        .run(
+/// Counts in the user's row how many are open; whether imports cover some time of theirs.
+pub async fn count_open(session: &mut Session, user: UserId) -> Result<bool> {
+    let covered = session
+        .first(
             "UPDATE users SET gaps = (SELECT count(*) FROM gaps WHERE user_id = $1 AND closed_at IS NULL)
-             WHERE id = $1",
+             WHERE id = $1
+             RETURNING EXISTS (SELECT 1 FROM import_stretches WHERE user_id = $1) AS covered",
             params![user],
+            |row| row.get("covered"),
         )
         .await?;
-    Ok(())
+    Ok(covered.unwrap_or(false))
 }
 
 /// Those that a run was the first to find, oldest first, but for what an import has everything of.

@@ -108,8 +108,9 @@ pub async fn store(session: &mut Session, page: &PageStored) -> Result<Added> {
     let gaps = match page.gaps.is_empty() {
         true => Vec::new(),
         false => {
-            gaps::put(session, page.user, page.run, &page.gaps).await?;
-            imports::narrow(session, page.user, page.run, page.at).await?;
+            if gaps::put(session, page.user, page.run, &page.gaps).await? {
+                imports::narrow(session, page.user, page.run, page.at).await?;
+            }
             gaps::found_by(session, page.user, page.run).await?
         }
     };

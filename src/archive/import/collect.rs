@@ -2,7 +2,6 @@
 //! batch, whichever file it stands in. What is held at once is bounded, however long the files are.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,6 +12,7 @@ use super::frame::Position;
 use super::lines::{Line, read as read_lines};
 use super::row::{Heading, Kind, Played, Row};
 use super::source::{Input, LeftOut, Plan};
+use super::words::Words;
 use crate::domain::merge::{Precision, REACH};
 use crate::domain::{Covered, ImportCounts, ImportId, ImportRow, Source, Timestamp};
 
@@ -159,31 +159,6 @@ struct Collector {
     coverage: Coverage,
     folder: Arc<str>,
     file: String,
-}
-
-/// Texts, each kept once, by number.
-#[derive(Default)]
-struct Words<T> {
-    /// By two hashes of what they are made of, which nobody can foresee.
-    numbers: HashMap<(u64, u64), u32>,
-    keys: (RandomState, RandomState),
-    texts: Vec<T>,
-    bytes: usize,
-}
-
-impl<T> Words<T> {
-    /// The number of what `write` makes of these parts: the text, and how many bytes it has.
-    fn number(&mut self, parts: impl Hash, write: impl FnOnce() -> (T, usize)) -> u32 {
-        let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        let key = (self.keys.0.hash_one(&parts), self.keys.1.hash_one(&parts));
-        *self.numbers.entry(key).or_insert_with(|| {
-            let (text, bytes) = write();
-            // The text, and its places in the table and the list.
-            self.bytes += bytes + 60;
-            self.texts.push(text);
-            next
-        })
-    }
 }
 
 /// What is sent of a track.

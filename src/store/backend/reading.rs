@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::super::{PlayPage, PlayQuery, ReadStore, Result, heard, plays, top};
-use super::SqlStore;
+use super::{Database, SqlStore};
 use crate::domain::{Listening, Shift, Timestamp, TopArtist, TopEntry, TopKind, UserId};
 
 #[async_trait]
@@ -37,7 +37,7 @@ impl ReadStore for SqlStore {
         let mut session = self.writing(doing.clone()).await?;
         let anew = heard::count(&mut session, user, slot).await?;
         session.commit(()).await?;
-        if anew {
+        if anew && matches!(self.database, Database::Postgres(_)) {
             let mut session = self.writing(doing).await?;
             heard::analyze(&mut session).await?;
             session.commit(()).await?;

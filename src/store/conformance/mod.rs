@@ -51,6 +51,24 @@ pub struct Bench {
     pub _keep: Box<dyn Any + Send + Sync>,
 }
 
+/// These migrations up to a version, as an older longplay has them.
+pub fn upto(known: &Migrator, version: i64) -> &'static Migrator {
+    let all = known.iter().filter(|migration| migration.version <= version).cloned().collect();
+    Box::leak(Box::new(Migrator::with_migrations(all)))
+}
+
+/// Two tracks of one recording and one of another, each heard a day apart, of which two were counted together.
+pub const HEARD_BEFORE_SUMS: &str = "
+    INSERT INTO tracks (key, uri, name, isrc, duration_ms) VALUES
+      ('t1', 't1', 'One', 'SAME', 1000), ('t2', 't2', 'One, too', 'SAME', 2000), ('t3', 't3', 'Other', NULL, 4000);
+    INSERT INTO plays (user_id, played_at, track_id, source)
+      SELECT 1, 1700000000000 + 86400000 * id, id, 'api' FROM tracks;
+    UPDATE users SET plays = 3;
+    INSERT INTO heard (user_id, weeks, track_id, plays, ms) VALUES (1, 0, 1, 1, 1000);
+    INSERT INTO heard_slots (user_id, at, plays, ms) VALUES (1, 1699999200000, 1, 1000);
+    INSERT INTO counted (user_id, until, slot) VALUES (1, 1700000000001, 3600000);
+    INSERT INTO gaps (user_id, from_at, to_at, cause, at_most) VALUES (1, 1, 2, 'daemon_down', 1);";
+
 /// These migrations, and one that comes after them.
 pub fn followed_by(known: &Migrator, sql: &'static str) -> &'static Migrator {
     let mut all: Vec<_> = known.iter().cloned().collect();

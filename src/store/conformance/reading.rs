@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Bench, START};
 use crate::domain::{Play, Shift, StoredPlay, Timestamp, TopKind, UserId, shifts, slot};
-use crate::store::PlayQuery;
+use crate::store::{PlayQuery, Store};
 
 const ALL: PlayQuery = PlayQuery { since: None, until: None, before: None, limit: 100_000 };
 const DAY: u64 = 86_400;
@@ -277,4 +277,22 @@ pub async fn tracks_that_become_one_recording_count_together_and_those_that_part
     assert_eq!(counts(9).await, [track(5, 5)]);
     (bench.by_hand)("UPDATE tracks SET isrc = NULL").await;
     assert_eq!(counts(9).await, [track(2, 2), track(5, 2), track(1, 1)]);
+}
+
+/// What was heard in [`super::HEARD_BEFORE_SUMS`], before it is counted anew and after.
+pub async fn is_read_as_before(store: &dyn Store) {
+    let zone = || india(Timestamp::from_millis(1_700_000_000_000), later(900));
+    let alice = store.users().await.unwrap()[0].id;
+    for counts in [false, true] {
+        if counts {
+            store.count(alice, slot(&zone())).await.unwrap();
+        }
+        assert_eq!(store.plays(alice, ALL).await.unwrap().len(), 3);
+        assert_eq!(store.gaps(alice).await.unwrap().len(), 1);
+        let top = store.top(alice, TopKind::Tracks, None, 9).await.unwrap();
+        let top: Vec<_> = top.into_iter().map(|top| (top.name, top.plays, top.ms_played)).collect();
+        assert_eq!(top, [("One, too".to_owned(), 2, 3_000), ("Other".to_owned(), 1, 4_000)], "{counts}");
+        let heard = store.listening(alice, &zone()).await.unwrap();
+        assert_eq!(heard.days.iter().map(|day| day.plays).collect::<Vec<_>>(), [1, 1, 1], "{counts}");
+    }
 }

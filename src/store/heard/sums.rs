@@ -2,7 +2,7 @@
 //! each, for whoever counts and for whoever reads. Triggers keep the sums in step with what tracks belong to.
 
 use super::super::Result;
-use super::super::sql::{Dialect, Session, params};
+use super::super::sql::{Session, params};
 use super::{Step, heard_ms};
 use crate::domain::UserId;
 
@@ -87,10 +87,7 @@ pub async fn sum(session: &mut Session, user: UserId, weeks: i64) -> Result<()> 
 
 /// Tells PostgreSQL how much there is now, which it would notice in a minute: until then it would plan as for nothing.
 pub async fn analyze(session: &mut Session) -> Result<()> {
-    match session.dialect() {
-        Dialect::Sqlite => Ok(()),
-        Dialect::Postgres => session.run("ANALYZE heard_sums", params![]).await.map(drop),
-    }
+    session.run("ANALYZE heard_sums", params![]).await.map(drop)
 }
 
 /// Adds to the sums, or takes away from them.

@@ -105,6 +105,19 @@ fn album_key(album: &Album, track: &Track) -> String {
     album.uri.clone().unwrap_or_else(|| format!("name:{}\u{1f}{artist}", album.name))
 }
 
+/// Keeps the artists or albums that are new.
+macro_rules! insert_named {
+    ($table:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            " (key, uri, name)
+             SELECT listed.key, listed.uri, listed.name FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT)
+             WHERE TRUE ORDER BY listed.key ON CONFLICT (key) DO NOTHING"
+        )
+    };
+}
+
 /// In the order of their keys, so that two transactions never wait for each other in a circle.
 async fn insert(session: &mut Session, tracks: &BTreeMap<&str, &ImportedTrack>) -> Result<()> {
     let mut credits = credits(session, tracks).await?;
@@ -120,14 +133,9 @@ async fn insert(session: &mut Session, tracks: &BTreeMap<&str, &ImportedTrack>) 
         })
         .collect();
     let albums: Vec<_> = albums.into_iter().collect();
-    session
-        .run(
-            "INSERT INTO albums (key, uri, name)
-             SELECT listed.key, listed.uri, listed.name FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT)
-             WHERE TRUE ORDER BY listed.key ON CONFLICT (key) DO NOTHING",
-            vec![table![albums; |(key, _)| key, |(_, album)| album.uri.as_deref(), |(_, album)| album.name.as_str()]],
-        )
-        .await?;
+    let named =
+        table![albums; |(key, _)| key, |(_, album)| album.uri.as_deref(), |(_, album)| album.name.as_str()];
+    session.run(insert_named!("albums"), vec![named]).await?;
     let rows: Vec<(&str, &Track)> = tracks.iter().map(|(key, track)| (*key, &track.track)).collect();
     session
         .run(
@@ -172,14 +180,8 @@ async fn keep_artists(
     let artists: BTreeMap<&str, &Artist> =
         credits.values().flatten().map(|(key, artist)| (key.as_str(), *artist)).collect();
     let artists: Vec<_> = artists.into_iter().collect();
-    session
-        .run(
-            "INSERT INTO artists (key, uri, name)
-             SELECT listed.key, listed.uri, listed.name FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT)
-             WHERE TRUE ORDER BY listed.key ON CONFLICT (key) DO NOTHING",
-            vec![table![artists; |(key, _)| *key, |(_, artist)| artist.uri.as_deref(), |(_, artist)| artist.name.as_str()]],
-        )
-        .await?;
+    let named = table![artists; |(key, _)| *key, |(_, artist)| artist.uri.as_deref(), |(_, artist)| artist.name.as_str()];
+    session.run(insert_named!("artists"), vec![named]).await?;
     if session.dialect() == Dialect::Sqlite {
         return Ok(true);
     }

@@ -1,6 +1,8 @@
 //! How a server is reached, what a database must be to be opened, and where it lives.
 
 use super::*;
+use crate::store::conformance::reading::is_read_as_before;
+use crate::store::conformance::{HEARD_BEFORE_SUMS, upto};
 
 #[tokio::test]
 async fn commits_are_written_through_whatever_the_servers_default() {
@@ -102,6 +104,26 @@ async fn a_migration_keeps_what_was_there_and_takes_its_time() {
         matches!(older, Err(StoreError::NewerSchema { found, known, .. }) if found == known + 1),
         "{older:?}"
     );
+}
+
+#[tokio::test]
+async fn an_archive_from_before_lists_were_summed_is_read_as_it_was() {
+    let url = server::shared().database();
+    let older = Server::migrated_by(&url, upto(&super::super::MIGRATOR, 7)).unwrap();
+    let older = SqlStore::new(Database::Postgres(Box::new(older)), Time::Server);
+    older.put_user(&new_user("alice")).await.unwrap();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    server::shared().sql(name, HEARD_BEFORE_SUMS);
+    // What no index holds was kept as it came.
+    server::shared().sql(
+        name,
+        "INSERT INTO tracks (key, uri, name, isrc)
+         SELECT 't4', 't4', 'Odd', string_agg(md5(n::TEXT), '') FROM generate_series(1, 300) AS n",
+    );
+    let store = opened(&url);
+    store.open().await.unwrap();
+    assert_eq!(server::shared().sql(name, "SELECT isrc IS NULL FROM tracks WHERE key = 't4'"), "t");
+    is_read_as_before(&*store).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! What a file must be to be opened, and what becomes of one that is not so.
 
 use super::*;
+use crate::store::conformance::reading::is_read_as_before;
+use crate::store::conformance::{HEARD_BEFORE_SUMS, upto};
 
 #[tokio::test]
 async fn the_database_and_its_companions_are_for_their_owner_only() {
@@ -99,6 +101,18 @@ async fn a_migration_keeps_what_was_there_and_says_that_it_is_under_way() {
         matches!(older, Err(StoreError::NewerSchema { found, known, .. }) if found == known + 1),
         "{older:?}"
     );
+}
+
+#[tokio::test]
+async fn an_archive_from_before_lists_were_summed_is_read_as_it_was() {
+    let shelf = Shelf::new();
+    let older = on(SqliteFile::migrated_by(shelf.path(), upto(&super::super::MIGRATOR, 7)));
+    older.put_user(&new_user("alice")).await.unwrap();
+    older.close().await;
+    run(&shelf.path(), HEARD_BEFORE_SUMS).await;
+    let store = shelf.store();
+    store.open().await.unwrap();
+    is_read_as_before(&store).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,31 @@
+//! What many rows of an import have in common, held once.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
+
+/// Texts, each kept once, by number.
+#[derive(Default)]
+pub struct Words<T> {
+    /// By two hashes of what they are made of, which nobody can foresee.
+    numbers: HashMap<(u64, u64), u32>,
+    keys: (RandomState, RandomState),
+    /// In the order of their numbers.
+    pub texts: Vec<T>,
+    /// How many bytes they take, and what finds them.
+    pub bytes: usize,
+}
+
+impl<T> Words<T> {
+    /// The number of what `write` makes of these parts: the text, and how many bytes it has.
+    pub fn number(&mut self, parts: impl Hash, write: impl FnOnce() -> (T, usize)) -> u32 {
+        let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        let key = (self.keys.0.hash_one(&parts), self.keys.1.hash_one(&parts));
+        *self.numbers.entry(key).or_insert_with(|| {
+            let (text, bytes) = write();
+            // The text, and its places in the table and the list.
+            self.bytes += bytes + 60;
+            self.texts.push(text);
+            next
+        })
+    }
+}
