@@ -12,7 +12,7 @@ mod unzip;
 mod wire;
 mod words;
 
-pub use collect::{Collected, Step, Trouble, read};
+pub use collect::{Collected, Step, Target, Trouble, read};
 pub use source::{Plan, Refused, plan};
 
 #[cfg(test)]

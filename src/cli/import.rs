@@ -4,6 +4,8 @@ mod progress;
 mod receipt;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use clap::Args;
 use futures_util::stream::FuturesOrdered;
@@ -13,19 +15,21 @@ use tokio::sync::mpsc;
 use super::connect::{Needs, connect};
 use super::exit::{CliError, Exit};
 use super::output::{count, note, print_json, print_line};
-use crate::archive::import::{Collected, Plan, Step, plan, read};
+use crate::archive::import::{Collected, Plan, Step, Target, plan, read};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Place;
 use crate::control::api::{ImportDone, ImportFinish};
 use crate::control::client::{Client, ClientError};
 use crate::domain::{ImportId, Taken, UserName};
+use crate::random::Random;
 use progress::Progress;
 use receipt::Receipt;
 
 /// How many batches are read ahead of what is being stored.
 const AHEAD: usize = 1;
-/// How many batches are on their way: while one is stored, the next is taken apart.
-const AT_ONCE: usize = 2;
+/// How many batches are on their way: while the rows of one are stored, the tracks of the next are, and another is taken
+/// apart.
+const AT_ONCE: usize = 3;
 
 /// Import a listening history that Spotify has sent
 ///
@@ -149,8 +153,11 @@ impl Work {
         let mut taken = Taken::default();
         let (send, mut steps) = mpsc::channel(AHEAD);
         let plan = self.plan;
+        let target =
+            Target { import, reader: i64::from_be_bytes(Random::host().bytes()), ..Target::default() };
+        let answered = Arc::clone(&target.answered);
         let reader = tokio::task::spawn_blocking(move || {
-            read(&plan, import, SystemClock.now(), &mut |step| send.blocking_send(step).is_ok())
+            read(&plan, target, SystemClock.now(), &mut |step| send.blocking_send(step).is_ok())
         });
         let (mut storing, mut reading) = (FuturesOrdered::new(), true);
         loop {
@@ -158,6 +165,7 @@ impl Work {
                 Some((answer, rows)) = storing.next(), if !storing.is_empty() => {
                     let answer: Result<Taken, ClientError> = answer;
                     taken += answer.map_err(|e| broken_off(e, import, &taken))?;
+                    answered.fetch_add(1, Ordering::Relaxed);
                     progress.stored(rows);
                 }
                 step = steps.recv(), if reading && storing.len() < AT_ONCE => match step {

@@ -15,6 +15,9 @@ pub const LONGEST_NAMES: usize = 2_500;
 /// An ISRC has 12 characters (ISO 3901). What is longer than this many bytes is none, and would fit into no index.
 pub const LONGEST_ISRC: usize = 64;
 
+/// Of an import's tracks so many are remembered from batch to batch: those with lower numbers.
+pub const REMEMBERED_TRACKS: u32 = 200_000;
+
 /// The number of an import, over all users.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
@@ -23,8 +26,10 @@ pub const LONGEST_ISRC: usize = 64;
 pub struct ImportId(pub i64);
 
 /// A track that rows are of.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ImportedTrack {
+    /// What the rows call it, from 0: whoever reads the files has another one for each track.
+    pub number: u32,
     /// All that the file tells of it.
     pub track: Track,
     /// Whether longplay itself wrote the file: it is kept as it stands there, and nothing is added.
@@ -85,8 +90,8 @@ pub struct ImportRow {
     /// How exact that is.
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,
-    /// Which of the batch's tracks, from 0.
-    pub track: usize,
+    /// The number of its track.
+    pub track: u32,
     /// For how long it was played; absent where the file doesn't say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms_played: Option<i64>,

@@ -3,6 +3,8 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -250,45 +252,55 @@ fn from(heard: &Heard) -> i64 {
     unit(heard) * heard.precision.millis()
 }
 
-/// By what a track is recognised: Spotify gives one recording several ids, and account data has none.
+/// By what a track is recognised: Spotify gives one recording several ids, and account data has none. It has hashes of the
+/// texts, which nobody can foresee: an import keeps one for each of its tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recording {
-    uri: Option<String>,
-    isrc: Option<String>,
-    name: String,
-    artists: Vec<String>,
+    uri: Option<u64>,
+    isrc: Option<u64>,
+    name: Option<u64>,
+    artists: Box<[u64]>,
 }
 
 impl Recording {
     /// Of a track.
     pub fn of(track: &Track) -> Self {
         let artists = track.artists.iter().map(|artist| artist.name.as_str());
-        Self::new(track.uri.clone(), track.isrc.clone(), &track.name, artists)
+        Self::new(track.uri.as_deref(), track.isrc.as_deref(), &track.name, artists)
     }
 
     /// Of what is known of one.
     pub fn new<'a>(
-        uri: Option<String>,
-        isrc: Option<String>,
+        uri: Option<&str>,
+        isrc: Option<&str>,
         name: &str,
         artists: impl Iterator<Item = &'a str>,
     ) -> Self {
-        Self { uri, isrc, name: folded(name), artists: artists.map(folded).collect() }
+        Self {
+            uri: uri.map(hashed),
+            isrc: isrc.map(hashed),
+            name: Some(name).filter(|name| !name.trim().is_empty()).map(folded),
+            artists: artists.map(folded).collect(),
+        }
     }
 
     /// Whether both are one: the same id, ISRC, or name by the same artist.
     pub fn is(&self, other: &Self) -> bool {
-        let equal = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
-        equal(&self.uri, &other.uri)
-            || equal(&self.isrc, &other.isrc)
-            || (!self.name.is_empty()
-                && self.name == other.name
+        let equal = |a: Option<u64>, b: Option<u64>| a.is_some() && a == b;
+        equal(self.uri, other.uri)
+            || equal(self.isrc, other.isrc)
+            || (equal(self.name, other.name)
                 && self.artists.iter().any(|artist| other.artists.contains(artist)))
     }
 }
 
-fn folded(name: &str) -> String {
-    name.trim().to_lowercase()
+fn folded(name: &str) -> u64 {
+    hashed(&name.trim().to_lowercase())
+}
+
+fn hashed(text: &str) -> u64 {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEYS.hash_one(text)
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use async_trait::async_trait;
 
 pub use covered::narrow;
 pub use meet::{adopt, meet};
-pub use rows::{Took, take};
-pub use seen::{Importing, Seen};
+pub use rows::{Batch, Took, take};
+pub use seen::{Importing, Known, Seen};
+pub use tracks::{Keep, numbers};
 pub use undo::{delete_some, restore};
 
 use super::sql::{Row, Session, params};
@@ -32,9 +33,11 @@ pub struct ImportBatch {
     pub user: UserId,
     /// Which import; `None`: it is only asked what would become of the rows.
     pub import: Option<ImportId>,
+    /// Who has given the tracks their numbers.
+    pub reader: i64,
     /// Rows that were played for less are kept apart.
     pub threshold: Duration,
-    /// What the rows are of.
+    /// What the rows are of, as far as the same reader has not told it in a batch that was taken.
     pub tracks: Vec<ImportedTrack>,
     /// The rows; each names one of the tracks.
     pub rows: Vec<ImportRow>,
@@ -61,7 +64,8 @@ pub trait ImportStore: Send + Sync + 'static {
     /// Puts an import on record, or finds the one of these files that was broken off (true).
     async fn begin_import(&self, user: UserId, digest: &str, at: Timestamp) -> Result<(ImportId, bool)>;
     /// Keeps the rows whose plays are not there yet, in one transaction; the same batch again changes nothing. `None`:
-    /// the import is not open.
+    /// the import is not open. Where a row is of a track that nobody has told, or the database has lost it, the import has
+    /// to be begun again.
     async fn import_rows(&self, batch: &ImportBatch) -> Result<Option<Taken>>;
     /// Counts what came of it, and closes or narrows the gaps that it covers. Repeated, it answers the same. `None`: there is no such
     /// import, or it was undone.
@@ -79,7 +83,13 @@ pub async fn state(session: &mut Session, import: ImportId) -> Result<Option<(Us
         .await
 }
 
-/// Counts the rows of a batch to an open import of this user's; how many it has had before. `None`: it is not open.
+/// Whether it is an open import of this user's.
+pub async fn is_open(session: &mut Session, user: UserId, import: ImportId) -> Result<bool> {
+    let state = state(session, import).await?;
+    Ok(state.is_some_and(|(whose, state)| whose == user && state == "open"))
+}
+
+/// Counts the rows of a batch to an open import of this user's; how many it has had. `None`: it is not open.
 pub async fn counted(
     session: &mut Session,
     user: UserId,
@@ -92,7 +102,7 @@ pub async fn counted(
             "UPDATE imports SET rows_read = rows_read + $3 WHERE id = $1 AND user_id = $2 AND state = 'open'
              RETURNING rows_read",
             params![import, user, rows],
-            |row| Ok(row.get::<i64>("rows_read")? - rows),
+            |row| row.get("rows_read"),
         )
         .await
 }

@@ -1,6 +1,6 @@
 //! The reader of exports, from the bytes of a file to batches of rows and counts.
 
-use longplay::archive::import::{Step, plan, read};
+use longplay::archive::import::{Step, Target, plan, read};
 use longplay::domain::{ImportId, Timestamp};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -53,7 +53,7 @@ proptest! {
         prop_assert!(plan.digest().is_ok());
         let mut rows = 0;
         let mut batches = Vec::new();
-        let collected = read(&plan, Some(ImportId(1)), NOW, &mut |step| {
+        let collected = read(&plan, Target { import: Some(ImportId(1)), ..Target::default() }, NOW, &mut |step| {
             if let Step::Batch(body, many) = step {
                 rows += i64::try_from(many).unwrap();
                 batches.push(body);

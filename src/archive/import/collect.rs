@@ -2,7 +2,9 @@
 //! batch, whichever file it stands in. What is held at once is bounded, however long the files are.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -14,16 +16,16 @@ use super::row::{Heading, Kind, Played, Row};
 use super::source::{Input, LeftOut, Plan};
 use super::words::Words;
 use crate::domain::merge::{Precision, REACH};
-use crate::domain::{Covered, ImportCounts, ImportId, ImportRow, Source, Timestamp};
+use crate::domain::{Covered, ImportCounts, ImportId, ImportRow, REMEMBERED_TRACKS, Source, Timestamp};
 
 /// How many rows are held at once. Within so many, rows of all files meet.
 const MOST_ROWS: usize = 1_000_000;
 /// How many bytes of tracks are held at once.
 const MOST_TRACKS: usize = 32 * 1024 * 1024;
 /// How many rows a batch has: from so many on it ends where the next row is far off.
-const BATCH: usize = 4_000;
+const BATCH: usize = 8_000;
 /// And with so many wherever it is.
-const LONGEST_BATCH: usize = 8_000;
+const LONGEST_BATCH: usize = 10_000;
 /// So many bytes of tracks end a batch too.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How many rows that can't be read are told of, and how many files.
@@ -57,6 +59,17 @@ pub struct Collected {
     pub covered: Vec<Covered>,
 }
 
+/// For whom files are read.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// Which import the batches are of; `None`: nothing is kept.
+    pub import: Option<ImportId>,
+    /// What this reader is called.
+    pub reader: i64,
+    /// How many batches were answered, the first ones: what they have told of tracks is not told again.
+    pub answered: Arc<AtomicU32>,
+}
+
 /// What a reader hands on.
 pub enum Step {
     /// How many bytes were read.
@@ -71,11 +84,11 @@ pub enum Step {
 /// played after that.
 pub fn read(
     plan: &Plan,
-    import: Option<ImportId>,
+    target: Target,
     present: Timestamp,
     step: &mut dyn FnMut(Step) -> bool,
 ) -> Collected {
-    let mut collector = Collector { import, ..Collector::default() };
+    let mut collector = Collector { target, ..Collector::default() };
     for left_out in &plan.left_out {
         collector.left_out(left_out);
     }
@@ -149,11 +162,14 @@ type Part = (Arc<str>, Kind);
 
 #[derive(Default)]
 struct Collector {
-    import: Option<ImportId>,
+    target: Target,
     collected: Collected,
     rows: Vec<Small>,
-    /// Each track's JSON, once.
-    tracks: Words<Box<RawValue>>,
+    tracks: Words<Told>,
+    /// The number of the first of them: what was let go had lower ones.
+    first_track: u32,
+    /// How many batches there were.
+    batches: u32,
     contexts: Words<Box<str>>,
     parts: HashMap<Part, u16>,
     coverage: Coverage,
@@ -161,9 +177,19 @@ struct Collector {
     file: String,
 }
 
+/// A track, and which batches have told of it.
+#[derive(Default)]
+struct Told {
+    /// What is told.
+    json: Box<RawValue>,
+    first: Option<u32>,
+    last: Option<u32>,
+}
+
 /// What is sent of a track.
 #[derive(Serialize)]
 struct SentTrack<'a> {
+    number: u32,
     track: SentHeading<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     exact: bool,
@@ -186,7 +212,7 @@ struct SentName<'a> {
 }
 
 impl<'a> SentTrack<'a> {
-    fn of(heading: &'a Heading<'_>, exact: bool) -> Self {
+    fn of(number: u32, heading: &'a Heading<'_>, exact: bool) -> Self {
         let track = SentHeading {
             uri: heading.uri.as_deref(),
             name: &heading.name,
@@ -199,13 +225,14 @@ impl<'a> SentTrack<'a> {
             isrc: heading.isrc.as_deref(),
             duration_ms: heading.duration_ms,
         };
-        Self { track, exact }
+        Self { number, track, exact }
     }
 }
 
 #[derive(Serialize)]
 struct SentBatch<'a> {
     import: Option<ImportId>,
+    reader: i64,
     tracks: Vec<&'a RawValue>,
     rows: Vec<ImportRow>,
 }
@@ -255,11 +282,13 @@ impl Collector {
     }
 
     fn played(&mut self, played: &Played<'_>, part: u16) {
-        let track = self.tracks.number((&played.track, played.exact), || {
+        let first = self.first_track;
+        let track = self.tracks.number((&played.track, played.exact), |n| {
             // Texts and numbers are always JSON.
-            let json = to_raw_value(&SentTrack::of(&played.track, played.exact)).unwrap_or_default();
+            let json =
+                to_raw_value(&SentTrack::of(first + n, &played.track, played.exact)).unwrap_or_default();
             let bytes = json.get().len();
-            (json, bytes)
+            (Told { json, first: None, last: None }, bytes)
         });
         self.rows.push(Small {
             at: played.at.as_millis(),
@@ -268,7 +297,7 @@ impl Collector {
             context: played
                 .context_uri
                 .as_ref()
-                .map_or(u32::MAX, |uri| self.contexts.number(uri, || (uri.as_ref().into(), uri.len()))),
+                .map_or(u32::MAX, |uri| self.contexts.number(uri, |_| (uri.as_ref().into(), uri.len()))),
             part,
             precision: played.precision,
             source: played.source,
@@ -311,7 +340,6 @@ impl Collector {
         if before.is_none() {
             *goes_on = *goes_on && step(Step::Sorted(self.rows.len()));
         }
-        let mut places: Vec<Option<usize>> = vec![None; self.tracks.texts.len()];
         let mut from = 0;
         while *goes_on && from < end {
             let to = match self.end_of_batch(from, end) {
@@ -319,13 +347,14 @@ impl Collector {
                 None if before.is_some() => break,
                 None => end,
             };
-            let batch = self.batch(&self.rows[from..to], &mut places);
+            let batch = self.batch(from..to);
             *goes_on = step(Step::Batch(batch, to - from));
             from = to;
         }
         self.rows.drain(..from);
         if before.is_none() {
             self.rows.clear();
+            self.first_track += u32::try_from(self.tracks.texts.len()).unwrap_or(u32::MAX);
             self.tracks = Words::default();
             self.contexts = Words::default();
         }
@@ -336,39 +365,46 @@ impl Collector {
     fn end_of_batch(&self, from: usize, end: usize) -> Option<usize> {
         let mut bytes = 0;
         (from + 1..end).find(|to| {
-            bytes += self.tracks.texts[self.rows[*to].track as usize].get().len();
+            bytes += self.tracks.texts[self.rows[*to].track as usize].json.get().len();
             let enough = to - from >= BATCH || bytes >= BATCH_BYTES / 2;
             let far = self.rows[*to].at - self.rows[to - 1].at > 2 * REACH;
             (enough && far) || to - from >= LONGEST_BATCH || bytes >= BATCH_BYTES
         })
     }
 
-    fn batch(&self, rows: &[Small], places: &mut [Option<usize>]) -> Vec<u8> {
-        let mut named: Vec<u32> = Vec::new();
-        let sent: Vec<ImportRow> = rows
-            .iter()
-            .map(|row| {
-                let track = *places[row.track as usize].get_or_insert_with(|| {
-                    named.push(row.track);
-                    named.len() - 1
-                });
-                ImportRow {
-                    at: row.at,
-                    precision: row.precision,
-                    track,
-                    ms_played: (row.ms_played != u32::MAX).then_some(i64::from(row.ms_played)),
-                    part: u32::from(row.part),
-                    source: row.source,
-                    context_uri: self.contexts.texts.get(row.context as usize).map(|uri| (**uri).to_owned()),
-                    play: row.play,
-                }
-            })
-            .collect();
-        for track in &named {
-            places[*track as usize] = None;
+    fn batch(&mut self, rows: Range<usize>) -> Vec<u8> {
+        let answered = self.target.answered.load(Ordering::Relaxed);
+        let keeps = self.target.import.is_some();
+        let this = self.batches;
+        self.batches += 1;
+        let mut told = Vec::new();
+        for row in &self.rows[rows.clone()] {
+            let track = &mut self.tracks.texts[row.track as usize];
+            let is_known = keeps
+                && self.first_track + row.track < REMEMBERED_TRACKS
+                && track.first.is_some_and(|first| first < answered);
+            if !is_known && track.last != Some(this) {
+                track.last = Some(this);
+                track.first.get_or_insert(this);
+                told.push(row.track);
+            }
         }
-        let tracks = named.iter().map(|track| &*self.tracks.texts[*track as usize]).collect();
-        let batch = SentBatch { import: self.import, tracks, rows: sent };
+        let sent = |row: &Small| ImportRow {
+            at: row.at,
+            precision: row.precision,
+            track: self.first_track + row.track,
+            ms_played: (row.ms_played != u32::MAX).then_some(i64::from(row.ms_played)),
+            part: u32::from(row.part),
+            source: row.source,
+            context_uri: self.contexts.texts.get(row.context as usize).map(|uri| (**uri).to_owned()),
+            play: row.play,
+        };
+        let batch = SentBatch {
+            import: self.target.import,
+            reader: self.target.reader,
+            tracks: told.iter().map(|track| &*self.tracks.texts[*track as usize].json).collect(),
+            rows: self.rows[rows].iter().map(sent).collect(),
+        };
         // Texts and numbers are always JSON; an empty body would be an empty batch.
         serde_json::to_vec(&batch).unwrap_or_default()
     }

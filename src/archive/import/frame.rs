@@ -97,6 +97,36 @@ impl<R: Read> Frames<R> {
         }
     }
 
+    /// What of an array is in memory from the next row on, if that is an object, and where it stands. Nothing is read for it,
+    /// so that the row may not be there to its end.
+    pub fn ahead(&self) -> Option<(&[u8], Position)> {
+        if self.form != Form::Array {
+            return None;
+        }
+        let mut comma = self.rows > 0;
+        let mut rest = &self.buffer[self.used..];
+        while let [byte, after @ ..] = rest {
+            match byte {
+                b'{' => {
+                    let byte = self.before + (self.buffer.len() - rest.len()) as u64;
+                    return Some((rest, Position { row: self.rows + 1, byte }));
+                }
+                b',' if comma => comma = false,
+                byte if byte.is_ascii_whitespace() => {}
+                _ => return None,
+            }
+            rest = after;
+        }
+        None
+    }
+
+    /// The row that is [`Frames::ahead`] has so many bytes.
+    pub fn pass(&mut self, position: Position, length: usize) {
+        let begin = usize::try_from(position.byte - self.before).unwrap_or(usize::MAX);
+        self.used = begin.saturating_add(length).min(self.buffer.len());
+        self.rows += 1;
+    }
+
     fn position(&self) -> Position {
         Position { row: self.rows + 1, byte: self.consumed() }
     }

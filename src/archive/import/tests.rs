@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::frame::{Frames, Next, Position};
+use super::lines::Line;
 use super::row::{Kind, Row, precision_of};
 use super::wire::Wire;
 use super::*;
@@ -161,7 +162,8 @@ fn minute(n: i64) -> String {
 /// The batches of a plan.
 fn batches(plan: &Plan) -> (Vec<Value>, Collected) {
     let mut batches = Vec::new();
-    let collected = read(plan, Some(ImportId(1)), NOW, &mut |step| {
+    let target = Target { import: Some(ImportId(1)), reader: 5, ..Target::default() };
+    let collected = read(plan, target, NOW, &mut |step| {
         if let Step::Batch(body, rows) = step {
             let batch: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(batch["rows"].as_array().unwrap().len(), rows);
@@ -193,13 +195,73 @@ fn batches_are_in_the_order_of_time_over_all_files_and_end_where_nothing_is_near
         .collect();
     assert!(times.concat().is_sorted());
     assert_eq!(times.concat().len(), 12_000);
-    assert_eq!(times.len(), 3, "{:?}", times.iter().map(Vec::len).collect::<Vec<_>>());
+    assert_eq!(times.len(), 2, "{:?}", times.iter().map(Vec::len).collect::<Vec<_>>());
     for pair in times.windows(2) {
         assert!(pair[1][0] - pair[0][pair[0].len() - 1] > 3_600_000);
     }
     assert!(batches.iter().all(|batch| batch["tracks"].as_array().unwrap().len() == 7));
     assert_eq!(collected.covered.len(), 1);
     assert_eq!(collected.covered[0].from.as_millis(), times[0][0]);
+}
+
+#[test]
+fn tracks_are_told_until_a_batch_that_told_them_was_answered() {
+    let (_folder, plan) = written(&[("endsong_0.json", history(0..60_000))]);
+    let told = |import: Option<ImportId>| {
+        let target = Target { import, ..Target::default() };
+        let answered = std::sync::Arc::clone(&target.answered);
+        let (mut told, mut batches) = (Vec::new(), 0);
+        read(&plan, target, NOW, &mut |step| {
+            if let Step::Batch(body, _) = step {
+                let batch: Value = serde_json::from_slice(&body).unwrap();
+                let numbers = |key: &str, of: &str| -> std::collections::BTreeSet<u64> {
+                    batch[key].as_array().unwrap().iter().map(|one| one[of].as_u64().unwrap()).collect()
+                };
+                assert_eq!(numbers("rows", "track").len(), 7);
+                told.push(numbers("tracks", "number").len());
+                // The third batch comes while the first is being answered.
+                batches += 1;
+                answered.store(if batches >= 3 { 1 } else { 0 }, std::sync::atomic::Ordering::Relaxed);
+            }
+            true
+        });
+        told
+    };
+    assert_eq!(told(Some(ImportId(1))), [7, 7, 7, 0, 0, 0, 0, 0][..told(None).len()]);
+    assert!(told(None).len() > 4 && told(None).iter().all(|tracks| *tracks == 7), "nothing is kept");
+}
+
+#[test]
+fn what_is_understood_at_once_is_as_what_is_cut_first() {
+    let good = minute(0);
+    let long = minute(1).replacen('{', &format!("{{\"x\":\"{}\",", "y".repeat(3_000)), 1);
+    let nested = minute(2).replacen('{', r#"{"x":{"y":["}","{",{"z":1}]},"#, 1);
+    let broken = ["{\"ts\":", "{\"ts\":1}", "{\"a\":1}", "{}", "{]}", "null", "7", "", ",", "}"];
+    let mut texts = vec![format!("[{good},{long},{nested} , {good}]"), format!("[ {good}\n{good} ]")];
+    for broken in broken {
+        texts.push(format!("[{good},{broken},{nested},{good}]"));
+        texts.push(format!("[{good},{broken}"));
+        texts.push(format!("[{broken},{good} {broken}]"));
+    }
+    for text in texts {
+        let lines = |from: &mut dyn std::io::Read| {
+            let mut lines = Vec::new();
+            super::lines::read(from, NOW, &mut |line, read| {
+                lines.push((
+                    match line {
+                        Line::Row(row, kind) => format!("{row:?} {kind:?}"),
+                        Line::Unreadable(why, position) => format!("{why} {position:?}"),
+                        Line::Broken(why, position) => format!("{why} {position:?}"),
+                    },
+                    read,
+                ));
+                true
+            })
+            .unwrap();
+            lines
+        };
+        assert_eq!(lines(&mut text.as_bytes()), lines(&mut OneByOne(text.as_bytes())), "{text}");
+    }
 }
 
 #[test]
@@ -239,7 +301,7 @@ fn rows_before_the_next_file_begins_are_handed_on_before_it_is_read() {
         ("endsong_2.json", history(12_000..13_000)),
     ]);
     let (mut steps, mut times) = (Vec::new(), Vec::new());
-    read(&plan, None, NOW, &mut |step| {
+    read(&plan, Target::default(), NOW, &mut |step| {
         steps.push(match step {
             Step::Read(_) => "file",
             Step::Sorted(rows) => {
@@ -279,7 +341,7 @@ fn rows_of_account_data_wait_for_every_file() {
         ("endsong_0.json", history(400_000..406_000)),
     ]);
     let mut held = None;
-    read(&plan, None, NOW, &mut |step| {
+    read(&plan, Target::default(), NOW, &mut |step| {
         match step {
             Step::Sorted(rows) => held = Some(rows),
             Step::Batch(..) => assert_eq!(held, Some(12_000), "they met"),

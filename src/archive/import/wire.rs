@@ -51,6 +51,9 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
+/// Rows have half as many bytes.
+const LONGEST_READ_AHEAD: usize = 2 * 1024;
+
 type Maybe<'a> = Option<Text<'a>>;
 
 /// A row of any of the files; which one shows in the field that has the time.
@@ -176,6 +179,17 @@ impl<'a> Wire<'a> {
             serde_json::error::Category::Data => "a field has another type than it should".to_owned(),
             _ => "it is no JSON object".to_owned(),
         })
+    }
+
+    /// Reads a row that begins here, and how long it is; `None`: it makes no sense, is very long, or isn't there to its end.
+    pub fn read_first(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let bytes = &bytes[..bytes.len().min(LONGEST_READ_AHEAD)];
+        let text = std::str::from_utf8(bytes)
+            .or_else(|e| std::str::from_utf8(&bytes[..e.valid_up_to()]))
+            .unwrap_or_default();
+        let mut rows = serde_json::Deserializer::from_str(text).into_iter();
+        let row = rows.next()?.ok()?;
+        Some((row, rows.byte_offset()))
     }
 
     /// Which kind of file it is of; `None`: of none that is known.

@@ -28,13 +28,16 @@ pub struct ImportBegun {
 }
 
 /// `POST /v1/users/{name}/imports/rows`: rows in the order of their times. Those of other batches lie more than 62 s off,
-/// since rows that may be one play must come together.
+/// since rows that may be one play must come together. A track of a number below 200,000 is told once: batches that are sent
+/// after that one was answered name it by its number. Where it is no longer known by then, the import is begun again.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportRows {
     /// Which import; null: nothing is kept, and it is answered what would become of the rows.
     pub import: Option<ImportId>,
-    /// What the rows are of.
+    /// A number that whoever reads the files has drawn: the tracks' numbers are theirs.
+    pub reader: i64,
+    /// What the rows are of, as far as it was not told before. Where nothing is kept, all of it.
     pub tracks: Vec<ImportedTrack>,
     /// The rows.
     pub rows: Vec<ImportRow>,

@@ -137,7 +137,7 @@ fn a_play_of_the_api_learns_how_long_it_was_and_nothing_else() {
 #[test]
 fn a_recording_is_known_by_id_isrc_or_name() {
     let recording = |uri: Option<&str>, isrc: Option<&str>, name: &str, artists: &[&str]| {
-        Recording::new(uri.map(str::to_owned), isrc.map(str::to_owned), name, artists.iter().copied())
+        Recording::new(uri, isrc, name, artists.iter().copied())
     };
     let one = recording(Some("a"), Some("X"), "Low Tide", &["Ines", "Harbour"]);
     assert!(one.is(&recording(Some("a"), None, "", &[])));

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::super::imports::{self, Seen, Took};
+use super::super::imports::{self, Batch, Keep, Seen, Took};
 use super::super::sql::met_another;
-use super::super::{ImportBatch, ImportEnd, ImportStore, Result};
+use super::super::{ImportBatch, ImportEnd, ImportStore, Result, StoreError};
 use super::SqlStore;
 use crate::domain::{ImportCounts, ImportId, Taken, Timestamp, Undone, UserId};
 
@@ -12,13 +12,55 @@ fn importing(batch: &ImportBatch) -> String {
     format!("importing plays of user {}", batch.user.0)
 }
 
+/// What an import needs that can't go on.
+fn begin_again(doing: String) -> StoreError {
+    StoreError::Unavailable {
+        doing,
+        source: "the daemon was restarted meanwhile, the database came back after a failure, or another command goes on \
+                 with this import: run the same import command again"
+            .into(),
+    }
+}
+
 impl SqlStore {
-    async fn take_rows(&self, batch: &ImportBatch, seen: &mut Seen) -> Result<Option<Taken>> {
-        let mut session = self.repeatable(importing(batch)).await?;
-        let took = imports::take(&mut session, batch, seen).await?;
-        let Some(Took { taken, found, rows }) = session.commit(took).await? else { return Ok(None) };
-        seen.keep(rows, found.into_iter().map(|(n, number)| (&batch.tracks[n], number)));
-        Ok(Some(taken))
+    /// Keeps the tracks that nobody knew, in a transaction of their own: meanwhile the rows of the batch before may be kept.
+    async fn tell<'b>(
+        &self,
+        batch: &'b ImportBatch,
+        seen: &mut Seen,
+        keep: Keep,
+    ) -> Result<Option<Batch<'b>>> {
+        let untold = seen.untold(&batch.tracks);
+        if !untold.is_empty() {
+            let mut session = match keep {
+                Keep::Not => self.reading(importing(batch)).await?,
+                Keep::Alone | Keep::WithOthers => self.repeatable(importing(batch)).await?,
+            };
+            // Tracks are never deleted: nobody leaves some who has no import.
+            if let (Some(import), true) = (batch.import, seen.is_empty())
+                && !imports::is_open(&mut session, batch.user, import).await?
+            {
+                return Ok(None);
+            }
+            let ids = imports::numbers(&mut session, &untold, keep).await?;
+            session.commit(()).await?;
+            untold.iter().zip(ids).for_each(|(track, id)| seen.keep(track, id));
+        }
+        let again = || begin_again(importing(batch));
+        let tracks = seen.all(batch.rows.iter().map(|row| row.track)).ok_or_else(again)?;
+        let told = seen.all(batch.tracks.iter().map(|track| track.number)).ok_or_else(again)?;
+        let told =
+            told.iter().zip(&batch.tracks).map(|(known, track)| (known.id, track.track.key())).collect();
+        Ok(Some(Batch { sent: batch, tracks, told, before: None }))
+    }
+
+    async fn take(&self, batch: &Batch<'_>) -> Result<Took> {
+        let mut session = self.repeatable(importing(batch.sent)).await?;
+        let took = imports::take(&mut session, batch).await?;
+        match took {
+            Took::Rows(..) => session.commit(took).await,
+            Took::NotOpen | Took::Lost => Ok(took),
+        }
     }
 }
 
@@ -27,21 +69,45 @@ impl ImportStore for SqlStore {
     async fn begin_import(&self, user: UserId, digest: &str, at: Timestamp) -> Result<(ImportId, bool)> {
         let mut session = self.writing(format!("beginning an import of user {}", user.0)).await?;
         let begun = imports::begin(&mut session, user, digest, at).await?;
+        self.importing.forget(begun.0);
         session.commit(begun).await
     }
 
     async fn import_rows(&self, batch: &ImportBatch) -> Result<Option<Taken>> {
         let Some(import) = batch.import else {
-            let mut session = self.reading(importing(batch)).await?;
-            let took = imports::take(&mut session, batch, &mut Seen::default()).await?;
-            return Ok(took.map(|took| took.taken));
+            let Some(told) = self.tell(batch, &mut Seen::default(), Keep::Not).await? else { return Ok(None) };
+            let took = imports::take(&mut self.reading(importing(batch)).await?, &told).await?;
+            return Ok(match took {
+                Took::Rows(taken, _) => Some(taken),
+                Took::NotOpen | Took::Lost => None,
+            });
         };
-        let seen = self.importing.of(import);
-        let mut seen = seen.lock().await;
-        match self.take_rows(batch, &mut seen).await {
-            // One of two had to give way, and the other is through: of two imports of the same tracks, say.
-            Err(error) if met_another(&error) => self.take_rows(batch, &mut seen).await,
-            taken => taken,
+        let all = self.importing.of(import, batch.reader);
+        let told = {
+            let mut seen = all.tracks.lock().await;
+            match self.tell(batch, &mut seen, Keep::Alone).await {
+                // One of two had to give way, and the other is through: of two imports of the same tracks, say.
+                Err(error) if met_another(&error) => self.tell(batch, &mut seen, Keep::WithOthers).await?,
+                told => told?,
+            }
+        };
+        let Some(mut told) = told else { return Ok(None) };
+        let mut rows = all.rows.lock().await;
+        told.before = *rows;
+        let took = match self.take(&told).await {
+            Err(error) if met_another(&error) => self.take(&told).await?,
+            took => took?,
+        };
+        match took {
+            Took::Rows(taken, had) => {
+                *rows = Some(had);
+                Ok(Some(taken))
+            }
+            Took::NotOpen => Ok(None),
+            Took::Lost => {
+                self.importing.forget(import);
+                Err(begin_again(importing(batch)))
+            }
         }
     }
 

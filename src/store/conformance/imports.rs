@@ -1,17 +1,21 @@
 //! What becomes of plays, gaps and artists when imports and the API know the same, and when an import is taken back.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::archive::gap;
 use super::{Bench, START};
 use crate::domain::merge::Precision;
 use crate::domain::{
-    Artist, Covered, Gap, ImportCounts, ImportId, ImportRow, ImportedTrack, Play, Source, StoredPlay, Taken,
+    Artist, Covered, Gap, ImportCounts, ImportId, ImportRow, ImportedTrack, Play, REMEMBERED_TRACKS, Source, StoredPlay, Taken,
     Timestamp, TopKind, Track, Undone, UserId,
 };
 use crate::store::{ImportBatch, ImportEnd, PageStored, PlayQuery, StoreError};
 
 const ALL: PlayQuery = PlayQuery { since: None, until: None, before: None, limit: 1000 };
+
+/// Each has numbers for tracks of its own.
+static READERS: AtomicI64 = AtomicI64::new(0);
 
 fn at(minutes: u64) -> Timestamp {
     START + Duration::from_secs(60 * minutes)
@@ -48,7 +52,7 @@ fn row(play: &Play, precision: Precision) -> (ImportedTrack, ImportRow) {
         context_uri: None,
         play: exact,
     };
-    (ImportedTrack { track, exact }, row)
+    (ImportedTrack { number: 0, track, exact }, row)
 }
 
 /// Exports name the first artist alone.
@@ -62,10 +66,11 @@ impl Bench {
         let digest = format!("{plays:?} {precision:?}");
         let (import, _) = self.store.begin_import(user, &digest, self.now()).await.unwrap();
         let (threshold, tracks, rows) = (Duration::from_secs(30), Vec::new(), Vec::new());
-        let mut batch = ImportBatch { user, import: Some(import), threshold, tracks, rows };
-        for (n, play) in plays.iter().enumerate() {
+        let reader = READERS.fetch_add(1, Ordering::Relaxed);
+        let mut batch = ImportBatch { user, import: Some(import), reader, threshold, tracks, rows };
+        for (n, play) in (0..).zip(plays) {
             let (track, row) = row(play, precision);
-            batch.tracks.push(track);
+            batch.tracks.push(ImportedTrack { number: n, ..track });
             batch.rows.push(ImportRow { track: n, ..row });
         }
         (import, batch)
@@ -334,4 +339,44 @@ pub async fn an_import_ends_with_all_its_plays_or_not_though_another_is_taken_ba
     let refused = bench.store.end_import(&end).await.unwrap_err();
     assert!(crate::domain::said(&refused).contains("--undo 2"), "{refused}");
     bench.undo(second).await;
+}
+
+pub async fn a_track_is_told_once_by_whoever_reads_the_files(bench: &Bench) {
+    let user = bench.add("alice").await.id;
+    let plays = [bench.play(1, 1), bench.play(9, 2)];
+    let (_, batch) = bench.begun(user, &plays, Precision::Second).await;
+    bench.store.import_rows(&batch).await.unwrap().unwrap();
+    // An hour later, in the other order.
+    let rows = [1, 0].map(|track| ImportRow {
+        at: batch.rows[0].at + 3_600_000 * (2 - i64::from(track)),
+        track,
+        ..batch.rows[0].clone()
+    });
+    let later = ImportBatch { tracks: Vec::new(), rows: rows.to_vec(), ..batch.clone() };
+    let refused = |batch: ImportBatch| async move {
+        let refused = bench.store.import_rows(&batch).await.unwrap_err();
+        assert!(crate::domain::said(&refused).contains("run the same import command again"), "{refused}");
+    };
+    // Another reader's numbers are others.
+    refused(ImportBatch { reader: batch.reader + 1_000_000, ..later.clone() }).await;
+    assert_eq!(bench.store.import_rows(&later).await.unwrap().unwrap().imported, 2);
+    let archived = bench.archived(user).await;
+    let names: Vec<_> = archived.iter().map(|play| play.track.as_str()).collect();
+    let [a, b] = [0, 1].map(|n| plays[n].track.name.as_str());
+    assert_eq!(names, [a, b, b, a], "newest first");
+    // Whose numbers are too high to be remembered are told each time.
+    let high = ImportedTrack { number: REMEMBERED_TRACKS, ..batch.tracks[0].clone() };
+    let row = |hour: i64| ImportRow {
+        at: batch.rows[0].at + 3_600_000 * hour,
+        track: high.number,
+        ..batch.rows[0].clone()
+    };
+    let told = ImportBatch { tracks: vec![high.clone()], rows: vec![row(5)], ..batch.clone() };
+    assert_eq!(bench.store.import_rows(&told).await.unwrap().unwrap().imported, 1);
+    refused(ImportBatch { tracks: Vec::new(), rows: vec![row(6)], ..told.clone() }).await;
+    let told = ImportBatch { rows: vec![row(7)], ..told };
+    assert_eq!(bench.store.import_rows(&told).await.unwrap().unwrap().imported, 1);
+    // Somebody else has begun with it again.
+    bench.begun(user, &plays, Precision::Second).await;
+    refused(ImportBatch { rows: vec![ImportRow { track: 0, ..row(8) }], tracks: Vec::new(), ..told }).await;
 }

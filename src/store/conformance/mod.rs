@@ -233,7 +233,8 @@ macro_rules! every_behaviour_of_a_place {
                 an_undoing_names_the_later_imports_that_found_its_plays,
                 an_artist_known_by_name_is_the_one_that_the_api_shows,
                 a_database_that_lost_rows_of_an_import_does_not_end_it,
-                an_import_ends_with_all_its_plays_or_not_though_another_is_taken_back;
+                an_import_ends_with_all_its_plays_or_not_though_another_is_taken_back,
+                a_track_is_told_once_by_whoever_reads_the_files;
         }
     };
 }

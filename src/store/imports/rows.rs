@@ -1,14 +1,13 @@
 //! What becomes of a batch of rows: matched with what is known around their times, and written with few statements.
 
-use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::super::Result;
-use super::super::sql::{Bind as _, Session, params, table};
-use super::{ImportBatch, Seen, counted, tracks};
+use super::super::sql::{Bind as _, Copied, Dialect, Session, params, table};
+use super::{ImportBatch, Known, counted, tracks};
 use crate::domain::merge::{Heard, Merged, Precision, REACH, Recording, merge};
-use crate::domain::{ImportId, ImportRow, Source, Taken, Timestamp, Track, UserId};
+use crate::domain::{ImportId, ImportRow, Source, Taken, Timestamp, UserId};
 
 /// Which rows are matched and kept together.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,107 +17,105 @@ enum Kept {
     Apart,
 }
 
-/// What became of a batch, and what was found on the way.
-pub struct Took {
-    /// What became of the rows.
-    pub taken: Taken,
-    /// The numbers of those tracks of the batch that were looked up, by their places in it.
-    pub found: Vec<(usize, i64)>,
-    /// How many rows the import has had.
-    pub rows: i64,
+/// A batch whose tracks the database has.
+pub struct Batch<'b> {
+    /// As it was sent.
+    pub sent: &'b ImportBatch,
+    /// The tracks of its rows, in their order.
+    pub tracks: Vec<Arc<Known>>,
+    /// The numbers and keys of those that it tells: the database must still have them.
+    pub told: Vec<(i64, String)>,
+    /// How many rows the import had after the last batch, if there was one.
+    pub before: Option<i64>,
 }
 
-/// Keeps the rows; `seen` is what the batches before have found. `None`: the import is not open.
-pub async fn take(session: &mut Session, batch: &ImportBatch, seen: &mut Seen) -> Result<Option<Took>> {
-    let mut rows = 0;
-    if let Some(import) = batch.import {
-        session.lock_user(batch.user).await?;
-        let Some(before) = counted(session, batch.user, import, batch.rows.len()).await? else {
-            return Ok(None);
+/// What became of a batch.
+pub enum Took {
+    /// What became of its rows, and how many the import has had.
+    Rows(Taken, i64),
+    /// The import is not open.
+    NotOpen,
+    /// The database has lost what was committed, or somebody else goes on with the import.
+    Lost,
+}
+
+/// Keeps the rows.
+pub async fn take(session: &mut Session, batch: &Batch<'_>) -> Result<Took> {
+    let sent = batch.sent;
+    let mut had = 0;
+    if let Some(import) = sent.import {
+        session.lock_user(sent.user).await?;
+        let Some(rows) = counted(session, sent.user, import, sent.rows.len()).await? else {
+            return Ok(Took::NotOpen);
         };
-        seen.must_be_after(before);
-        rows = before + i64::try_from(batch.rows.len()).unwrap_or(i64::MAX);
+        // What earlier batches have told is there if their rows are.
+        let rows_before = rows - i64::try_from(sent.rows.len()).unwrap_or(i64::MAX);
+        if batch.before.is_some_and(|before| before != rows_before)
+            || !tracks::are_there(session, &batch.told).await?
+        {
+            return Ok(Took::Lost);
+        }
+        had = rows;
     }
-    let (numbers, unseen) = tracks::numbers(session, &batch.tracks, seen, batch.import.is_some()).await?;
-    let least = i64::try_from(batch.threshold.as_millis()).unwrap_or(i64::MAX);
-    let is_short = |row: &&ImportRow| !row.play && row.ms_played.is_some_and(|ms| ms < least);
-    let (short, plays): (Vec<&ImportRow>, Vec<&ImportRow>) = batch.rows.iter().partition(is_short);
-    let mut words = Words {
-        of: HashMap::new(),
-        here: numbers.iter().copied().zip(batch.tracks.iter().map(|track| &track.track)).collect(),
-    };
-    let imported = keep(session, batch, &plays, &numbers, &mut words, Kept::Plays).await?;
-    keep(session, batch, &short, &numbers, &mut words, Kept::Apart).await?;
+    let least = i64::try_from(sent.threshold.as_millis()).unwrap_or(i64::MAX);
+    let is_short = |(row, _): &(&ImportRow, _)| !row.play && row.ms_played.is_some_and(|ms| ms < least);
+    let rows = sent.rows.iter().zip(batch.tracks.iter().map(|track| &**track));
+    let (short, plays): (Vec<_>, Vec<_>) = rows.partition(is_short);
+    let mut words = HashMap::new();
+    let imported = keep(session, sent, &plays, &mut words, Kept::Plays).await?;
+    keep(session, sent, &short, &mut words, Kept::Apart).await?;
     let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
     let taken = Taken {
         imported: count(imported),
         already_there: count(plays.len() - imported),
         below_threshold: count(short.len()),
     };
-    let found = unseen.into_iter().map(|n| (n, numbers[n])).collect();
-    Ok(Some(Took { taken, found, rows }))
-}
-
-/// By what tracks are recognised, those of the archive and those of the batch.
-struct Words<'b> {
-    of: HashMap<i64, Recording>,
-    here: HashMap<i64, &'b Track>,
-}
-
-impl Words<'_> {
-    fn get(&self, track: i64) -> Option<Cow<'_, Recording>> {
-        let here = || self.here.get(&track).map(|track| Cow::Owned(Recording::of(track)));
-        self.of.get(&track).map(Cow::Borrowed).or_else(here)
-    }
+    Ok(Took::Rows(taken, had))
 }
 
 /// Merges rows into what is there; answers how many are new.
 async fn keep(
     session: &mut Session,
     batch: &ImportBatch,
-    rows: &[&ImportRow],
-    numbers: &[i64],
-    words: &mut Words<'_>,
+    rows: &[(&ImportRow, &Known)],
+    words: &mut HashMap<i64, Recording>,
     kept: Kept,
 ) -> Result<usize> {
     let (Some(first), Some(last)) =
-        (rows.iter().map(|row| row.at).min(), rows.iter().map(|row| row.at).max())
+        (rows.iter().map(|(row, _)| row.at).min(), rows.iter().map(|(row, _)| row.at).max())
     else {
         return Ok(0);
     };
     let known = known(session, batch.user, first - REACH, last + REACH, kept).await?;
     let unread: HashSet<i64> =
-        known.iter().map(|(track, _)| *track).filter(|id| !words.of.contains_key(id)).collect();
+        known.iter().map(|(track, _)| *track).filter(|id| !words.contains_key(id)).collect();
     let unread: Vec<i64> = unread.into_iter().collect();
-    words.of.extend(tracks::recordings(session, &unread).await?);
+    words.extend(tracks::recordings(session, &unread).await?);
 
     // Tracks by number from 0: first those of the known plays, then those of the batch.
-    let mut places: HashMap<i64, usize> = HashMap::new();
-    let mut listed: Vec<i64> = Vec::new();
-    let mut place = |id: i64| {
+    let mut places: HashMap<i64, usize> = HashMap::with_capacity(rows.len());
+    let mut listed: Vec<(i64, Option<&Recording>)> = Vec::with_capacity(rows.len());
+    let mut place = |id: i64, recording| {
         *places.entry(id).or_insert_with(|| {
-            listed.push(id);
+            listed.push((id, recording));
             listed.len() - 1
         })
     };
     let known: Vec<Heard> =
-        known.into_iter().map(|(id, heard)| Heard { track: place(id), ..heard }).collect();
+        known.into_iter().map(|(id, heard)| Heard { track: place(id, words.get(&id)), ..heard }).collect();
     let heard: Vec<Heard> = rows
         .iter()
-        .map(|row| Heard {
+        .map(|(row, track)| Heard {
             at: Timestamp::from_millis(row.at),
             precision: row.precision,
-            track: place(numbers[row.track]),
+            track: place(track.id, Some(&track.recording)),
             ms_played: row.ms_played,
             part: row.part,
         })
         .collect();
-    let (merged, new) = {
-        // Few are near enough to be compared.
-        let compared: Vec<OnceCell<Option<Cow<'_, Recording>>>> = vec![OnceCell::new(); listed.len()];
-        let recording = |track: usize| compared[track].get_or_init(|| words.get(listed[track])).as_ref();
-        merge(&known, &heard, |a, b| recording(a).zip(recording(b)).is_some_and(|(a, b)| a.is(b)))
-    };
+    let recording = |track: usize| listed[track].1;
+    let (merged, new) =
+        merge(&known, &heard, |a, b| recording(a).zip(recording(b)).is_some_and(|(a, b)| a.is(b)));
     if let Some(import) = batch.import {
         let writing = Writing { user: batch.user, import, known: &known, listed: &listed, rows, kept };
         writing.all(session, &merged).await?;
@@ -163,8 +160,8 @@ struct Writing<'a> {
     import: ImportId,
     known: &'a [Heard],
     /// The tracks' numbers by place.
-    listed: &'a [i64],
-    rows: &'a [&'a ImportRow],
+    listed: &'a [(i64, Option<&'a Recording>)],
+    rows: &'a [(&'a ImportRow, &'a Known)],
     kept: Kept,
 }
 
@@ -195,7 +192,7 @@ impl Writing<'_> {
             self.delete(session, &replaced).await?;
         }
         let added: Vec<(&Heard, &ImportRow)> =
-            merged.iter().filter_map(|play| Some((&play.heard, self.rows[play.row?]))).collect();
+            merged.iter().filter_map(|play| Some((&play.heard, self.rows[play.row?].0))).collect();
         if added.is_empty() {
             return Ok(());
         }
@@ -208,7 +205,7 @@ impl Writing<'_> {
     }
 
     fn track(&self, heard: &Heard) -> i64 {
-        self.listed[heard.track]
+        self.listed[heard.track].0
     }
 
     /// Keeps what an undoing needs. What the import added itself needs nothing; what it changed twice is as it was before
@@ -303,6 +300,15 @@ impl Writing<'_> {
             Kept::Plays => INSERT_PLAYS,
             Kept::Apart => INSERT_SHORT_PLAYS,
         };
+        if session.dialect() == Dialect::Postgres {
+            let mut rows = Copied::new(added.len(), 8);
+            for (heard, row) in added {
+                rows.row().int(Some(self.user.0)).int(Some(self.import.0)).int(Some(heard.at.as_millis()));
+                rows.int(Some(self.track(heard))).int(heard.ms_played).int(coarse(heard));
+                rows.text(row.source.plain().as_deref()).text(row.context_uri.as_deref());
+            }
+            return session.copy(sql.copy, rows).await;
+        }
         let (user, import) = (self.user.bind(), self.import.bind());
         // Most batches are of one privacy export, which says little of each play.
         let alike = |(heard, row): &(&Heard, &ImportRow)| {
@@ -357,7 +363,9 @@ fn coarse(heard: &Heard) -> Option<i64> {
 
 /// Inserts plays into one of the tables.
 struct Insert {
-    /// Of one precision and source, and without a context.
+    /// For PostgreSQL.
+    copy: &'static str,
+    /// For SQLite: of one precision and source, and without a context.
     alike: &'static str,
     each: &'static str,
 }
@@ -365,6 +373,11 @@ struct Insert {
 macro_rules! insert {
     ($table:literal) => {
         Insert {
+            copy: concat!(
+                "COPY ", $table, "
+                   (user_id, import_id, played_at, track_id, ms_played, precision_ms, source, context_uri)
+                 FROM STDIN (FORMAT binary)"
+            ),
             alike: concat!(
                 "INSERT INTO ", $table, "
                    (user_id, import_id, precision_ms, source, played_at, track_id, ms_played)

@@ -1,82 +1,91 @@
-//! What the batches of an import that goes on have found: the numbers of its tracks, so that each is looked up once.
+//! What the batches of an import that goes on have told of its tracks, by the numbers that later ones name them by.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::{ImportId, ImportedTrack};
+use crate::domain::merge::Recording;
+use crate::domain::{ImportId, ImportedTrack, REMEMBERED_TRACKS};
 
-/// How many imports are remembered.
-const IMPORTS: usize = 2;
-/// How many tracks of each: 32 bytes a track.
-const TRACKS: usize = 200_000;
+/// How many imports are remembered, each with its tracks: some 60 bytes a track.
+const IMPORTS: usize = 4;
 
-/// The imports that go on in this process. One that is broken off makes room for the next.
+/// The imports that go on in this process, each with whoever reads its files. One that is broken off makes room for the
+/// next.
 #[derive(Default)]
-pub struct Importing(Mutex<Vec<(ImportId, Arc<tokio::sync::Mutex<Seen>>)>>);
+pub struct Importing(Mutex<Vec<((ImportId, i64), Arc<Told>)>>);
 
 impl Importing {
-    /// What is known of this one. Held during a transaction: its batches come one after the other.
-    pub fn of(&self, import: ImportId) -> Arc<tokio::sync::Mutex<Seen>> {
+    /// What was told of this one.
+    pub fn of(&self, import: ImportId, reader: i64) -> Arc<Told> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, seen)) = all.iter().find(|(id, _)| *id == import) {
-            return Arc::clone(seen);
+        if let Some((_, told)) = all.iter().find(|(whose, _)| *whose == (import, reader)) {
+            return Arc::clone(told);
         }
         if all.len() == IMPORTS {
             all.remove(0);
         }
-        let seen = Arc::default();
-        all.push((import, Arc::clone(&seen)));
-        seen
+        let told = Arc::default();
+        all.push(((import, reader), Arc::clone(&told)));
+        told
     }
 
-    /// It has ended, or was taken back.
+    /// It has ended, was taken back, or what was told holds no more.
     pub fn forget(&self, import: ImportId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _)| *id != import);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|((id, _), _)| *id != import);
     }
 }
 
-/// The tracks of an import, as the database has them after its first batches.
+/// What one reader has told of an import.
+#[derive(Default)]
+pub struct Told {
+    /// Held while tracks are looked up: what two batches tell is kept once.
+    pub tracks: tokio::sync::Mutex<Seen>,
+    /// How many rows the import had after the last batch, as the database counts them. Held while rows are kept.
+    pub rows: tokio::sync::Mutex<Option<i64>>,
+}
+
+/// The tracks of an import, as the database has them.
 #[derive(Default)]
 pub struct Seen {
-    /// How many rows these batches had, as the database counts them too: where it counts others, somebody else goes on
-    /// with the import, or the database lost what it had committed, and what was seen holds no more.
-    rows: i64,
-    /// By two hashes of what a row tells of the track that counts, which nobody can foresee.
-    tracks: HashMap<(u64, u64), i64>,
-    keys: (RandomState, RandomState),
+    tracks: HashMap<u32, Arc<Known>>,
+    /// Those of one batch alone.
+    passing: HashMap<u32, Arc<Known>>,
+}
+
+/// What is known of a track.
+#[derive(Debug)]
+pub struct Known {
+    /// The database's number of it.
+    pub id: i64,
+    /// By what it is recognised.
+    pub recording: Recording,
 }
 
 impl Seen {
-    /// Forgets everything unless the database counts `rows` before the next batch.
-    pub fn must_be_after(&mut self, rows: i64) {
-        if self.rows != rows {
-            self.tracks.clear();
-        }
+    /// Those of a batch's tracks that are not known.
+    pub fn untold<'t>(&mut self, tracks: &'t [ImportedTrack]) -> Vec<&'t ImportedTrack> {
+        self.passing.clear();
+        tracks.iter().filter(|track| !self.tracks.contains_key(&track.number)).collect()
     }
 
-    /// The track's number.
-    pub fn number(&self, track: &ImportedTrack) -> Option<i64> {
-        self.tracks.get(&self.key(track)).copied()
+    /// Whether nobody has told anything.
+    pub fn is_empty(&self) -> bool {
+        self.tracks.is_empty()
     }
 
-    /// What was found is committed, and the database counts so many rows.
-    pub fn keep<'t>(&mut self, rows: i64, found: impl Iterator<Item = (&'t ImportedTrack, i64)>) {
-        self.rows = rows;
-        if self.tracks.len() >= TRACKS {
-            self.tracks.clear();
-        }
-        for (track, number) in found {
-            self.tracks.insert(self.key(track), number);
-        }
-    }
-
-    fn key(&self, track: &ImportedTrack) -> (u64, u64) {
-        let hash = |by: &RandomState| match &track.track.uri {
-            // Nothing else of it is kept once the track is known.
-            Some(uri) if !track.exact => by.hash_one(uri),
-            _ => by.hash_one(track),
+    /// The database has this one by that number.
+    pub fn keep(&mut self, track: &ImportedTrack, id: i64) {
+        let known = Arc::new(Known { id, recording: Recording::of(&track.track) });
+        let all = match track.number < REMEMBERED_TRACKS {
+            true => &mut self.tracks,
+            false => &mut self.passing,
         };
-        (hash(&self.keys.0), hash(&self.keys.1))
+        all.insert(track.number, known);
+    }
+
+    /// What these are, in their order; `None`: nobody has told of one of them.
+    pub fn all(&self, numbers: impl Iterator<Item = u32>) -> Option<Vec<Arc<Known>>> {
+        let known = |number| self.tracks.get(&number).or_else(|| self.passing.get(&number)).cloned();
+        numbers.map(known).collect()
     }
 }

@@ -4,76 +4,76 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::super::catalogue::artist_key;
-use super::super::sql::{Dialect, Session, table};
+use super::super::sql::{Dialect, Session, Value, table};
 use super::super::{Result, StoreError};
-use super::Seen;
 use crate::domain::merge::Recording;
 use crate::domain::{Album, Artist, ImportedTrack, Track};
 
-/// The numbers of these tracks, and which of them were looked up. Where `keep` is false, those that are not there have
-/// negative ones.
-pub async fn numbers(
-    session: &mut Session,
-    tracks: &[ImportedTrack],
-    seen: &Seen,
-    keep: bool,
-) -> Result<(Vec<i64>, Vec<usize>)> {
-    let mut numbers: Vec<Option<i64>> = tracks.iter().map(|track| seen.number(track)).collect();
-    let unseen: Vec<usize> = (0..tracks.len()).filter(|n| numbers[*n].is_none()).collect();
-    if !unseen.is_empty() {
-        let keyed: Vec<(String, &ImportedTrack)> =
-            unseen.iter().map(|n| (tracks[*n].track.key(), &tracks[*n])).collect();
-        let found = look_up(session, &keyed, keep).await?;
-        for (n, (key, _)) in unseen.iter().zip(&keyed) {
-            numbers[*n] = found.get(key).copied();
-        }
-    }
+/// What becomes of tracks that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// They have negative numbers.
+    Not,
+    /// They are kept, and whoever meets somebody else at it fails: that costs less.
+    Alone,
+    /// They are kept.
+    WithOthers,
+}
+
+/// The database's numbers of these tracks, in their order.
+pub async fn numbers(session: &mut Session, tracks: &[&ImportedTrack], keep: Keep) -> Result<Vec<i64>> {
+    let keyed: Vec<(String, &ImportedTrack)> =
+        tracks.iter().map(|track| (track.track.key(), *track)).collect();
+    let known = look_up(session, &keyed, keep).await?;
     // A track too few would give all that follow to others.
-    let number = |(number, track): (Option<i64>, &ImportedTrack)| {
-        number.ok_or_else(|| StoreError::Broken {
+    let number = |(key, _): &(String, _)| {
+        known.get(key).copied().ok_or_else(|| StoreError::Broken {
             doing: "keeping the tracks of an import".to_owned(),
-            source: format!("the database has {:?} under another key", track.track.key()).into(),
+            source: format!("the database has {key:?} under another key").into(),
         })
     };
-    let numbers = numbers.into_iter().zip(tracks).map(number).collect::<Result<_>>()?;
-    Ok((numbers, unseen))
+    keyed.iter().map(number).collect()
+}
+
+/// Whether the database has these tracks under these numbers. On SQLite what was committed is there as long as this
+/// process is.
+pub async fn are_there(session: &mut Session, tracks: &[(i64, String)]) -> Result<bool> {
+    if tracks.is_empty() || session.dialect() == Dialect::Sqlite {
+        return Ok(true);
+    }
+    let there: i64 = session
+        .one(
+            "SELECT count(*) AS there FROM rows($1 AS listed: id BIGINT, key TEXT)
+               JOIN tracks ON tracks.id = listed.id AND tracks.key = listed.key",
+            vec![table![tracks; |(id, _)| *id, |(_, key)| key.as_str()]],
+            |row| row.get("there"),
+        )
+        .await?;
+    Ok(usize::try_from(there) == Ok(tracks.len()))
 }
 
 /// The numbers of tracks by their keys; those that are not there are kept, or told apart.
 async fn look_up(
     session: &mut Session,
     tracks: &[(String, &ImportedTrack)],
-    keep: bool,
+    keep: Keep,
 ) -> Result<HashMap<String, i64>> {
-    let mut known = found(session, tracks.iter().map(|(key, _)| key.as_str())).await?;
+    let mut known = find(session, TRACKS.find, tracks.iter().map(|(key, _)| key.as_str())).await?;
     let missing: BTreeMap<&str, &ImportedTrack> = tracks
         .iter()
         .filter(|(key, _)| !known.contains_key(key))
         .map(|(key, track)| (key.as_str(), *track))
         .collect();
-    if keep {
+    if keep != Keep::Not {
         // First: rows of new tracks are nobody else's to wait for before the lock that this takes.
         fill(session, tracks.iter().filter(|(key, _)| !missing.contains_key(key.as_str()))).await?;
         if !missing.is_empty() {
-            insert(session, &missing).await?;
-            known.extend(found(session, missing.keys().copied()).await?);
+            known.extend(insert(session, &missing, keep == Keep::WithOthers).await?);
         }
     } else {
         known.extend((1..).zip(missing.keys()).map(|(n, key)| ((*key).to_owned(), -n)));
     }
     Ok(known)
-}
-
-async fn found(session: &mut Session, keys: impl Iterator<Item = &str>) -> Result<HashMap<String, i64>> {
-    let keys: Vec<&str> = keys.collect();
-    let found = session
-        .all(
-            "SELECT tracks.key, tracks.id FROM rows($1 AS listed: key TEXT) JOIN tracks ON tracks.key = listed.key",
-            vec![table![keys; |key| *key]],
-            |row| Ok((row.get("key")?, row.get("id")?)),
-        )
-        .await?;
-    Ok(found.into_iter().collect())
 }
 
 /// By what these tracks are recognised.
@@ -91,8 +91,9 @@ pub async fn recordings(session: &mut Session, tracks: &[i64]) -> Result<HashMap
             vec![table![tracks; |id| *id]],
             |row| {
                 let (name, artists): (String, Vec<String>) = (row.get("name")?, row.list("artists")?);
+                let (uri, isrc): (Option<String>, Option<String>) = (row.maybe("uri")?, row.maybe("isrc")?);
                 let artists = artists.iter().map(String::as_str);
-                Ok((row.get("id")?, Recording::new(row.maybe("uri")?, row.maybe("isrc")?, &name, artists)))
+                Ok((row.get("id")?, Recording::new(uri.as_deref(), isrc.as_deref(), &name, artists)))
             },
         )
         .await?;
@@ -105,95 +106,156 @@ fn album_key(album: &Album, track: &Track) -> String {
     album.uri.clone().unwrap_or_else(|| format!("name:{}\u{1f}{artist}", album.name))
 }
 
-/// Keeps the artists or albums that are new.
-macro_rules! insert_named {
-    ($table:literal) => {
-        concat!(
-            "INSERT INTO ",
-            $table,
-            " (key, uri, name)
-             SELECT listed.key, listed.uri, listed.name FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT)
-             WHERE TRUE ORDER BY listed.key ON CONFLICT (key) DO NOTHING"
-        )
+/// The statements for one of the tables whose rows have keys.
+struct Keyed {
+    find: &'static str,
+    /// Whoever else inserts the same is waited for, and then first.
+    insert: &'static str,
+}
+
+macro_rules! keyed {
+    ($table:literal, ($($column:literal $type:literal),+)) => {
+        Keyed {
+            find: concat!(
+                "SELECT found.key, found.id FROM rows($1 AS listed: key TEXT) JOIN ", $table,
+                " AS found ON found.key = listed.key"
+            ),
+            insert: concat!(
+                "INSERT INTO ", $table, " (key", $(", ", $column),+, ")
+                 SELECT listed.key", $(", listed.", $column),+, "
+                 FROM rows($1 AS listed: key TEXT", $(", ", $column, " ", $type),+, ")
+                 WHERE TRUE ORDER BY listed.key ON CONFLICT (key) DO NOTHING RETURNING key, id"
+            ),
+        }
     };
 }
 
-/// In the order of their keys, so that two transactions never wait for each other in a circle.
-async fn insert(session: &mut Session, tracks: &BTreeMap<&str, &ImportedTrack>) -> Result<()> {
+const ARTISTS: Keyed = keyed!("artists", ("uri" "TEXT", "name" "TEXT"));
+const ALBUMS: Keyed = keyed!("albums", ("uri" "TEXT", "name" "TEXT"));
+const TRACKS: Keyed = keyed!(
+    "tracks",
+    ("uri" "TEXT", "name" "TEXT", "album_id" "BIGINT", "isrc" "TEXT", "duration_ms" "BIGINT")
+);
+/// Somebody else who inserts the same makes it fail.
+const INSERT_TRACKS: &str = "INSERT INTO tracks (key, uri, name, album_id, isrc, duration_ms)
+     SELECT listed.key, listed.uri, listed.name, listed.album_id, listed.isrc, listed.duration_ms
+     FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT, album_id BIGINT, isrc TEXT, duration_ms BIGINT)
+     ORDER BY listed.key RETURNING key, id";
+
+/// The numbers of what is there of these.
+async fn find(
+    session: &mut Session,
+    sql: &'static str,
+    keys: impl Iterator<Item = &str>,
+) -> Result<HashMap<String, i64>> {
+    let keys: Vec<&str> = keys.collect();
+    numbered(session, sql, table![keys; |key| *key]).await
+}
+
+async fn numbered(
+    session: &mut Session,
+    sql: &'static str,
+    rows: Value,
+) -> Result<HashMap<String, i64>> {
+    let numbered = session.all(sql, vec![rows], |row| Ok((row.get("key")?, row.get("id")?))).await?;
+    Ok(numbered.into_iter().collect())
+}
+
+/// The numbers of artists or albums by their keys, with URI and name; those that are new are kept. One that has got another
+/// key meanwhile is missing.
+async fn named(
+    session: &mut Session,
+    table: &Keyed,
+    all: &BTreeMap<&str, (Option<&str>, &str)>,
+) -> Result<HashMap<String, i64>> {
+    let mut known = find(session, table.find, all.keys().copied()).await?;
+    let new: Vec<_> = all.iter().filter(|(key, _)| !known.contains_key(**key)).collect();
+    if new.is_empty() {
+        return Ok(known);
+    }
+    let rows = table![new; |(key, _)| **key, |(_, (uri, _))| *uri, |(_, (_, name))| *name];
+    let kept = numbered(session, table.insert, rows).await?;
+    let others = new.iter().map(|(key, _)| **key).filter(|key| !kept.contains_key(*key));
+    let others: Vec<&str> = others.collect();
+    known.extend(kept);
+    if !others.is_empty() {
+        known.extend(find(session, table.find, others.into_iter()).await?);
+    }
+    Ok(known)
+}
+
+/// Keeps tracks that were not there; answers their numbers. In the order of their keys, so that two transactions never wait
+/// for each other in a circle.
+async fn insert(
+    session: &mut Session,
+    tracks: &BTreeMap<&str, &ImportedTrack>,
+    meets_others: bool,
+) -> Result<HashMap<String, i64>> {
     let mut credits = credits(session, tracks).await?;
-    if !keep_artists(session, &credits).await? {
+    let mut artists = keep_artists(session, &credits).await?;
+    if !credits.values().flatten().all(|(key, _)| artists.contains_key(key)) {
         // A page has told whose name one of them is: that is who made it.
         credits = self::credits(session, tracks).await?;
-        keep_artists(session, &credits).await?;
+        artists = keep_artists(session, &credits).await?;
     }
-    let albums: BTreeMap<String, &Album> = tracks
+    let made: Vec<Option<(String, &Album)>> = tracks
         .values()
-        .filter_map(|track| {
-            Some((album_key(track.track.album.as_ref()?, &track.track), track.track.album.as_ref()?))
+        .map(|track| {
+            let album = track.track.album.as_ref()?;
+            Some((album_key(album, &track.track), album))
         })
         .collect();
-    let albums: Vec<_> = albums.into_iter().collect();
-    let named =
-        table![albums; |(key, _)| key, |(_, album)| album.uri.as_deref(), |(_, album)| album.name.as_str()];
-    session.run(insert_named!("albums"), vec![named]).await?;
-    let rows: Vec<(&str, &Track)> = tracks.iter().map(|(key, track)| (*key, &track.track)).collect();
-    session
-        .run(
-            "INSERT INTO tracks (key, uri, name, album_id, isrc, duration_ms)
-             SELECT listed.key, listed.uri, listed.name, albums.id, listed.isrc, listed.duration_ms
-             FROM rows($1 AS listed: key TEXT, uri TEXT, name TEXT, album TEXT, isrc TEXT, duration_ms BIGINT)
-               LEFT JOIN albums ON albums.key = listed.album
-             WHERE TRUE ORDER BY listed.key ON CONFLICT (key) DO NOTHING",
-            vec![table![
-                rows;
-                |(key, _)| *key,
-                |(_, track)| track.uri.as_deref(),
-                |(_, track)| track.name.as_str(),
-                |(_, track)| track.album.as_ref().map(|album| album_key(album, track)),
-                |(_, track)| track.isrc.as_deref(),
-                |(_, track)| track.duration_ms,
-            ]],
-        )
-        .await?;
-    let listed: Vec<(&str, i64, &str)> = credits
+    let albums = made.iter().flatten();
+    let albums = albums.map(|(key, album)| (key.as_str(), (album.uri.as_deref(), album.name.as_str())));
+    let albums = named(session, &ALBUMS, &albums.collect()).await?;
+    let rows: Vec<(&str, &Track, Option<i64>)> = tracks
         .iter()
-        .flat_map(|(track, artists)| (0..).zip(artists).map(|(n, (artist, _))| (*track, n, artist.as_str())))
+        .zip(&made)
+        .map(|((key, track), made)| {
+            let album = made.as_ref().and_then(|(key, _)| albums.get(key));
+            (*key, &track.track, album.copied())
+        })
         .collect();
+    let rows = table![
+        rows;
+        |(key, ..)| *key,
+        |(_, track, _)| track.uri.as_deref(),
+        |(_, track, _)| track.name.as_str(),
+        |(_, _, album)| *album,
+        |(_, track, _)| track.isrc.as_deref(),
+        |(_, track, _)| track.duration_ms,
+    ];
+    let sql = if meets_others { TRACKS.insert } else { INSERT_TRACKS };
+    let mut numbers = numbered(session, sql, rows).await?;
+    let mut listed: Vec<(i64, i64, i64)> = Vec::new();
+    for (key, made) in &credits {
+        let Some(track) = numbers.get(*key) else { continue };
+        let ids = made.iter().filter_map(|(key, _)| artists.get(key));
+        listed.extend((0..).zip(ids).map(|(position, artist)| (*track, position, *artist)));
+    }
     session
         .run(
             "INSERT INTO track_artists (track_id, position, artist_id)
-             SELECT tracks.id, listed.position, artists.id
-             FROM rows($1 AS listed: track TEXT, position BIGINT, artist TEXT)
-               JOIN tracks ON tracks.key = listed.track JOIN artists ON artists.key = listed.artist
-             WHERE TRUE ORDER BY listed.track, listed.position ON CONFLICT (track_id, position) DO NOTHING",
+             SELECT listed.track, listed.position, listed.artist
+             FROM rows($1 AS listed: track BIGINT, position BIGINT, artist BIGINT)",
             vec![table![listed; |(track, _, _)| *track, |(_, position, _)| *position, |(_, _, artist)| *artist]],
         )
         .await?;
-    Ok(())
+    let others: Vec<&str> = tracks.keys().copied().filter(|key| !numbers.contains_key(*key)).collect();
+    if !others.is_empty() {
+        // Somebody else has kept them meanwhile.
+        numbers.extend(find(session, TRACKS.find, others.into_iter()).await?);
+    }
+    Ok(numbers)
 }
 
-/// Keeps the artists that are new; false where one of them has another key by now. From here on none gets another.
 async fn keep_artists(
     session: &mut Session,
     credits: &BTreeMap<&str, Vec<(String, &Artist)>>,
-) -> Result<bool> {
-    let artists: BTreeMap<&str, &Artist> =
-        credits.values().flatten().map(|(key, artist)| (key.as_str(), *artist)).collect();
-    let artists: Vec<_> = artists.into_iter().collect();
-    let named = table![artists; |(key, _)| *key, |(_, artist)| artist.uri.as_deref(), |(_, artist)| artist.name.as_str()];
-    session.run(insert_named!("artists"), vec![named]).await?;
-    if session.dialect() == Dialect::Sqlite {
-        return Ok(true);
-    }
-    let held: Vec<i64> = session
-        .all(
-            "SELECT artists.id FROM rows($1 AS listed: key TEXT) JOIN artists ON artists.key = listed.key
-             ORDER BY artists.key FOR KEY SHARE OF artists",
-            vec![table![artists; |(key, _)| *key]],
-            |row| row.get("id"),
-        )
-        .await?;
-    Ok(held.len() == artists.len())
+) -> Result<HashMap<String, i64>> {
+    let artists = credits.values().flatten();
+    let artists = artists.map(|(key, artist)| (key.as_str(), (artist.uri.as_deref(), artist.name.as_str())));
+    named(session, &ARTISTS, &artists.collect()).await
 }
 
 /// Who made which track, by the artists' keys. An artist whom a privacy export names alone is the one of that name, if

@@ -113,6 +113,18 @@ impl Connection {
         }
     }
 
+    pub async fn copy(&mut self, sql: &'static str, rows: Vec<u8>) -> Result<(), Error> {
+        let Self::Postgres(connection) = self else {
+            return Err(Error::Protocol("SQLite has no COPY".to_owned()));
+        };
+        let copying = async {
+            let mut copy = connection.copy_in_raw(sql).await?;
+            copy.send(rows).await?;
+            copy.finish().await.map(drop)
+        };
+        in_time(copying).await
+    }
+
     /// Row by row: a row is many times as large as what is read off it.
     pub async fn fetch_all<T>(
         &mut self,

@@ -2,6 +2,7 @@
 //! says in each error what was being done, and reads "now" from the store's clock once, after it may write.
 
 mod connection;
+mod copy;
 mod fault;
 mod text;
 mod value;
@@ -9,6 +10,7 @@ mod value;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use connection::{Pool, Row, in_time};
+pub(super) use copy::Copied;
 pub(super) use fault::{met_another, primary_code, sqlstate, store_error};
 pub(super) use text::Dialect;
 pub(super) use value::{Bind, Column, Value};
@@ -251,6 +253,13 @@ impl Session {
         self.statements += 1;
         let outcome = self.connection.execute(sql, params).await;
         outcome.map_err(|e| self.error(e))
+    }
+
+    /// Runs a COPY, which PostgreSQL alone knows.
+    pub async fn copy(&mut self, sql: &'static str, rows: Copied) -> Result<()> {
+        self.statements += 1;
+        let copied = self.connection.copy(sql, rows.end()).await;
+        copied.map_err(|e| self.error(e))
     }
 
     /// Every row of an answer, read by `read`.

@@ -15,23 +15,29 @@ use crate::store::{ImportBatch, StoreError};
 fn track(uri: &str, duration_ms: Option<i64>) -> ImportedTrack {
     let (uri, name) = (Some(uri.to_owned()), uri.to_owned());
     let track = Track { uri, name, artists: Vec::new(), album: None, isrc: None, duration_ms };
-    ImportedTrack { track, exact: true }
+    ImportedTrack { number: 0, track, exact: true }
 }
 
 /// A batch of one play a track, an hour apart, from that hour on.
 fn batch(user: UserId, import: ImportId, hour: i64, tracks: Vec<ImportedTrack>) -> ImportBatch {
-    let row = |track| ImportRow {
-        at: 1_600_000_000_000 + 3_600_000 * (hour + i64::try_from(track).unwrap()),
+    let number = |(n, track): (u32, ImportedTrack)| {
+        // Every batch has other tracks than those before.
+        let number = u32::try_from(hour).unwrap() * 100 + n;
+        ImportedTrack { number, ..track }
+    };
+    let tracks: Vec<ImportedTrack> = (0..).zip(tracks).map(number).collect();
+    let row = |track: &ImportedTrack| ImportRow {
+        at: 1_600_000_000_000 + 3_600_000 * (hour + i64::from(track.number % 100)),
         precision: Precision::Second,
-        track,
+        track: track.number,
         ms_played: Some(200_000),
         part: 0,
         source: Source::Import,
         context_uri: None,
         play: true,
     };
-    let rows = (0..tracks.len()).map(row).collect();
-    ImportBatch { user, import: Some(import), threshold: Duration::from_secs(30), tracks, rows }
+    let rows = tracks.iter().map(row).collect();
+    ImportBatch { user, import: Some(import), reader: 1, threshold: Duration::from_secs(30), tracks, rows }
 }
 
 /// A user with an open import.
@@ -84,8 +90,8 @@ async fn what_an_import_tells_of_known_tracks_is_told_in_the_order_of_their_keys
     let bench = bench_on(url.clone());
     let (alice, import) = importing(&bench, "alice").await;
     // In the table they stand in another order.
-    for uri in ["b", "a"] {
-        let batch = batch(alice, import, 0, vec![track(uri, None)]);
+    for (hour, uri) in [(0, "b"), (1, "a")] {
+        let batch = batch(alice, import, hour, vec![track(uri, None)]);
         bench.store.import_rows(&batch).await.unwrap().unwrap();
     }
     let (bob, import) = importing(&bench, "bob").await;
@@ -112,29 +118,34 @@ async fn an_artist_whose_name_a_page_told_meanwhile_is_credited_all_the_same() {
     let url = server::shared().database();
     let bench = bench_on(url.clone());
     let (alice, import) = importing(&bench, "alice").await;
-    let by_name = |uri: &str| {
+    let by_name = |uri: &str, names: &[&str]| {
         let mut made = track(uri, None);
-        made.track.artists = vec![Artist { uri: None, name: "Z".to_owned() }];
+        let artist = |name: &&str| Artist { uri: None, name: (*name).to_owned() };
+        made.track.artists = names.iter().map(artist).collect();
         made.exact = false;
         made
     };
-    bench.store.import_rows(&batch(alice, import, 0, vec![by_name("a")])).await.unwrap().unwrap();
+    bench.store.import_rows(&batch(alice, import, 0, vec![by_name("a", &["Z"])])).await.unwrap().unwrap();
     let mut other = PgConnection::connect(&url).await.unwrap();
-    // As a page that is committed between two statements.
+    // As pages that are committed between two statements: one tells whose name Z is, and before X is kept, another whose
+    // that is.
     other
         .execute(
             "CREATE FUNCTION tells() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-               UPDATE artists SET key = 'uz', uri = 'uz' WHERE key = 'name:Z'; RETURN NULL;
+               UPDATE artists SET key = 'uz', uri = 'uz' WHERE key = 'name:Z';
+               INSERT INTO artists (key, uri, name) VALUES ('ux', 'ux', 'X'); RETURN NULL;
              END $$;
-             CREATE TRIGGER tells AFTER INSERT ON artists FOR EACH STATEMENT EXECUTE FUNCTION tells()",
+             CREATE TRIGGER tells BEFORE INSERT ON artists FOR EACH ROW WHEN (NEW.key = 'name:X')
+               EXECUTE FUNCTION tells()",
         )
         .await
         .unwrap();
-    bench.store.import_rows(&batch(alice, import, 9, vec![by_name("b")])).await.unwrap().unwrap();
+    let tracks = vec![by_name("b", &["Z", "Y", "X"])];
+    bench.store.import_rows(&batch(alice, import, 9, tracks)).await.unwrap().unwrap();
     let credited = "SELECT tracks.key || ' ' || artists.key FROM track_artists
-         JOIN tracks ON tracks.id = track_id JOIN artists ON artists.id = artist_id ORDER BY tracks.key";
+         JOIN tracks ON tracks.id = track_id JOIN artists ON artists.id = artist_id ORDER BY tracks.key, position";
     let credited: Vec<String> = sqlx::query_scalar(credited).fetch_all(&mut other).await.unwrap();
-    assert_eq!(credited, ["a uz", "b uz"]);
+    assert_eq!(credited, ["a uz", "b uz", "b name:Y", "b ux"]);
 }
 
 #[tokio::test]
@@ -148,7 +159,9 @@ async fn what_an_import_has_found_holds_only_in_the_database_that_it_was_found_i
     let mut other = PgConnection::connect(&url).await.unwrap();
     other.execute("DELETE FROM plays; DELETE FROM tracks; UPDATE imports SET rows_read = 0").await.unwrap();
     let next = batch(alice, import, 9, vec![track("a", None), track("b", None)]);
-    assert_eq!(bench.store.import_rows(&next).await.unwrap().unwrap().imported, 2);
+    let refused = bench.store.import_rows(&next).await.unwrap_err();
+    assert!(crate::domain::said(&refused).contains("run the same import command again"), "{refused}");
+    assert_eq!(bench.store.import_rows(&next).await.unwrap().unwrap().imported, 2, "as if begun anew");
     let named = "SELECT count(*) FROM plays JOIN tracks ON tracks.id = plays.track_id";
     let named: i64 = sqlx::query_scalar(named).fetch_one(&mut other).await.unwrap();
     assert_eq!(named, 2);
@@ -168,4 +181,24 @@ async fn the_batches_of_one_import_may_come_at_the_same_time() {
     for task in tasks {
         assert_eq!(task.await.unwrap().unwrap().unwrap().imported, 2);
     }
+}
+
+#[tokio::test]
+async fn what_is_sent_for_no_open_import_leaves_no_tracks() {
+    let url = server::shared().database();
+    let bench = bench_on(url.clone());
+    let (alice, import) = importing(&bench, "alice").await;
+    let bob = bench.add("bob").await.id;
+    let batch = batch(alice, import, 0, vec![track("a", None)]);
+    let closed = ImportBatch { import: Some(ImportId(import.0 + 7)), ..batch.clone() };
+    for other in [closed, ImportBatch { user: bob, ..batch.clone() }] {
+        assert_eq!(bench.store.import_rows(&other).await.unwrap(), None);
+    }
+    let dry = ImportBatch { import: None, ..batch.clone() };
+    assert_eq!(bench.store.import_rows(&dry).await.unwrap().unwrap().imported, 1);
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let tracks = "SELECT count(*) FROM tracks";
+    assert_eq!(sqlx::query_scalar::<_, i64>(tracks).fetch_one(&mut other).await.unwrap(), 0);
+    bench.store.import_rows(&batch).await.unwrap().unwrap();
+    assert_eq!(sqlx::query_scalar::<_, i64>(tracks).fetch_one(&mut other).await.unwrap(), 1);
 }
