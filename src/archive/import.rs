@@ -4,6 +4,7 @@
 mod collect;
 mod coverage;
 mod csv;
+mod extended;
 mod frame;
 mod lines;
 mod row;

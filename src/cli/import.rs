@@ -27,9 +27,8 @@ use receipt::Receipt;
 
 /// How many batches are read ahead of what is being stored.
 const AHEAD: usize = 1;
-/// How many batches are on their way: while the rows of one are stored, the tracks of the next are, and another is taken
-/// apart.
-const AT_ONCE: usize = 3;
+/// How many batches are on their way: while the rows of one are stored, the next is taken apart and its tracks are stored.
+const AT_ONCE: usize = 2;
 
 /// Import a listening history that Spotify has sent
 ///

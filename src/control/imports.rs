@@ -128,8 +128,7 @@ mod tests {
     use super::*;
 
     fn sent(track: &serde_json::Value) -> ImportRows {
-        let all =
-            json!({"import":1,"reader":1,"tracks":[{"number":0,"track":track}],"rows":[{"at":1_600_000_000_000_i64,"track":0}]});
+        let all = json!({"import":1,"reader":1,"tracks":[{"number":0,"track":track}],"rows":[{"at":1_600_000_000_000_i64,"track":0}]});
         serde_json::from_value(all).unwrap()
     }
 

@@ -16,7 +16,7 @@ pub const LONGEST_NAMES: usize = 2_500;
 pub const LONGEST_ISRC: usize = 64;
 
 /// Of an import's tracks so many are remembered from batch to batch: those with lower numbers.
-pub const REMEMBERED_TRACKS: u32 = 200_000;
+pub const REMEMBERED_TRACKS: u32 = 100_000;
 
 /// The number of an import, over all users.
 #[derive(

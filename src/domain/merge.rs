@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroU64;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
@@ -256,10 +257,10 @@ fn from(heard: &Heard) -> i64 {
 /// texts, which nobody can foresee: an import keeps one for each of its tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recording {
-    uri: Option<u64>,
-    isrc: Option<u64>,
-    name: Option<u64>,
-    artists: Box<[u64]>,
+    uri: Option<NonZeroU64>,
+    isrc: Option<NonZeroU64>,
+    name: Option<NonZeroU64>,
+    artists: Box<[NonZeroU64]>,
 }
 
 impl Recording {
@@ -286,7 +287,7 @@ impl Recording {
 
     /// Whether both are one: the same id, ISRC, or name by the same artist.
     pub fn is(&self, other: &Self) -> bool {
-        let equal = |a: Option<u64>, b: Option<u64>| a.is_some() && a == b;
+        let equal = |a: Option<NonZeroU64>, b: Option<NonZeroU64>| a.is_some() && a == b;
         equal(self.uri, other.uri)
             || equal(self.isrc, other.isrc)
             || (equal(self.name, other.name)
@@ -294,13 +295,13 @@ impl Recording {
     }
 }
 
-fn folded(name: &str) -> u64 {
+fn folded(name: &str) -> NonZeroU64 {
     hashed(&name.trim().to_lowercase())
 }
 
-fn hashed(text: &str) -> u64 {
+fn hashed(text: &str) -> NonZeroU64 {
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    KEYS.hash_one(text)
+    NonZeroU64::new(KEYS.hash_one(text)).unwrap_or(NonZeroU64::MIN)
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ pub use grant::{
 };
 pub use habits::Habits;
 pub use import::{
-    Covered, ImportCounts, ImportId, ImportRow, ImportedTrack, LONGEST_ISRC, LONGEST_NAMES, OLDEST_PLAY, REMEMBERED_TRACKS,
-    Taken, Undone, findable, leave_out_nul,
+    Covered, ImportCounts, ImportId, ImportRow, ImportedTrack, LONGEST_ISRC, LONGEST_NAMES, OLDEST_PLAY,
+    REMEMBERED_TRACKS, Taken, Undone, findable, leave_out_nul,
 };
 pub use moment::{Moment, Range};
 pub use name::{AppName, NameError, UserName};

@@ -391,7 +391,7 @@ fn what_is_no_export_is_refused_by_name_before_anything_is_imported() {
 
 /// Kills an import once `begun`, and runs it again.
 fn killed(host: &Host, begun: impl Fn() -> bool) {
-    let history = History::new(11, 40_000);
+    let history = History::new(11, 80_000);
     let zip = written(host, "export.zip", &export::zip([(LONG, file(&history.extended(false)))]));
     let mut command = host.command(&["import", "alice", zip.to_str().expect("a name")]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
@@ -427,7 +427,7 @@ fn when_the_daemon_goes_away_what_is_there_is_kept_and_the_way_on_is_said() {
     let host = Host::new();
     let daemon = host.serve();
     host.run(&["users", "add", "alice"]).ok();
-    let history = History::new(13, 40_000);
+    let history = History::new(13, 80_000);
     let zip = written(&host, "export.zip", &export::zip([(LONG, file(&history.extended(false)))]));
     let zip = zip.to_str().expect("a name");
     let importing = host.talk(&["import", "alice", zip, "--json"]);
@@ -440,7 +440,7 @@ fn when_the_daemon_goes_away_what_is_there_is_kept_and_the_way_on_is_said() {
 
 #[test]
 fn the_daemon_goes_on_archiving_during_an_import() {
-    let history = History::new(12, 40_000);
+    let history = History::new(12, 120_000);
     for host in [Host::new(), Host::new().on(&postgres::shared().database())] {
         host.configure("calls_per_day = 1000000");
         let _daemon = host.serve();

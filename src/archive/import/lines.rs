@@ -3,6 +3,7 @@
 use std::io::{self, BufReader, Cursor, Read};
 
 use super::csv::{self, Table};
+use super::extended::Extended;
 use super::frame::{Frames, Next, Position};
 use super::row::{Kind, Row};
 use super::wire::Wire;
@@ -77,8 +78,8 @@ fn read_json(from: impl Read, present: Timestamp, hear: &mut dyn FnMut(Line<'_>,
         let read = frames.consumed();
         // What makes sense needs nobody to look for its end.
         let understood = frames.ahead().and_then(|(bytes, position)| {
-            let (wire, length) = Wire::read_first(bytes)?;
-            Some((hear(line(wire, position, present), read), position, length))
+            let (row, length) = Extended::begins(bytes)?;
+            Some((hear(extended(row, position, present), read), position, length))
         });
         if let Some((goes_on, position, length)) = understood {
             frames.pass(position, length);
@@ -93,9 +94,9 @@ fn read_json(from: impl Read, present: Timestamp, hear: &mut dyn FnMut(Line<'_>,
                 hear(Line::Broken(why, position), read);
                 return;
             }
-            Next::Row(bytes, position) => match Wire::read(bytes) {
-                Ok(wire) => line(wire, position, present),
-                Err(why) => Line::Unreadable(why, position),
+            Next::Row(bytes, position) => match Extended::is(bytes) {
+                Some(row) => extended(row, position, present),
+                None => other(bytes, position, present),
             },
         };
         if !hear(line, read) {
@@ -104,7 +105,18 @@ fn read_json(from: impl Read, present: Timestamp, hear: &mut dyn FnMut(Line<'_>,
     }
 }
 
-fn line(wire: Wire<'_>, position: Position, present: Timestamp) -> Line<'_> {
+fn extended(row: Extended<'_>, position: Position, present: Timestamp) -> Line<'_> {
+    match row.row(present) {
+        Ok(row) => Line::Row(row, Kind::Extended),
+        Err(why) => Line::Unreadable(why.to_owned(), position),
+    }
+}
+
+fn other(bytes: &[u8], position: Position, present: Timestamp) -> Line<'_> {
+    let wire = match Wire::read(bytes) {
+        Ok(wire) => wire,
+        Err(why) => return Line::Unreadable(why, position),
+    };
     let kind = wire.kind();
     match (wire.row(present), kind) {
         (Ok(row), Some(kind)) => Line::Row(row, kind),

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use super::extended::{Extended, ended};
 use super::row::{Heading, Kind, Played, Row, length, possible, precision_of};
 use crate::domain::merge::Precision;
 use crate::domain::{Source, Timestamp};
@@ -51,10 +52,7 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// Rows have half as many bytes.
-const LONGEST_READ_AHEAD: usize = 2 * 1024;
-
-type Maybe<'a> = Option<Text<'a>>;
+pub(super) type Maybe<'a> = Option<Text<'a>>;
 
 /// A row of any of the files; which one shows in the field that has the time.
 #[derive(Debug, Default, Deserialize)]
@@ -160,7 +158,7 @@ struct Info<'a> {
     submission_client: Maybe<'a>,
 }
 
-fn text<'a>(text: Maybe<'a>) -> Option<Cow<'a, str>> {
+pub(super) fn text<'a>(text: Maybe<'a>) -> Option<Cow<'a, str>> {
     text.map(|Text(text)| text).filter(|text| !text.is_empty())
 }
 
@@ -181,17 +179,6 @@ impl<'a> Wire<'a> {
         })
     }
 
-    /// Reads a row that begins here, and how long it is; `None`: it makes no sense, is very long, or isn't there to its end.
-    pub fn read_first(bytes: &'a [u8]) -> Option<(Self, usize)> {
-        let bytes = &bytes[..bytes.len().min(LONGEST_READ_AHEAD)];
-        let text = std::str::from_utf8(bytes)
-            .or_else(|e| std::str::from_utf8(&bytes[..e.valid_up_to()]))
-            .unwrap_or_default();
-        let mut rows = serde_json::Deserializer::from_str(text).into_iter();
-        let row = rows.next()?.ok()?;
-        Some((row, rows.byte_offset()))
-    }
-
     /// Which kind of file it is of; `None`: of none that is known.
     pub fn kind(&self) -> Option<Kind> {
         if self.played_at.is_some() && self.track.is_some() {
@@ -209,7 +196,7 @@ impl<'a> Wire<'a> {
 
     /// When a row of the extended history ended.
     pub fn ended(&self) -> Option<Timestamp> {
-        self.ts.as_ref().and_then(|Text(ts)| Timestamp::parse(ts))
+        ended(&self.ts)
     }
 
     /// What the row says. `present`: nothing is played after that.
@@ -228,38 +215,22 @@ impl<'a> Wire<'a> {
     }
 
     fn extended(self, present: Timestamp) -> Result<Row<'a>, &'static str> {
-        let at = possible(self.ended(), present)?;
-        let ms_played = length(self.ms_played)?;
-        let (uri, name) = (text(self.spotify_track_uri), text(self.master_metadata_track_name));
-        if uri.is_none() && name.is_none() {
-            let is = |fields: [&Maybe<'_>; 3]| fields.into_iter().any(|field| field.is_some());
-            return Ok(match () {
-                () if is([&self.audiobook_title, &self.audiobook_uri, &self.audiobook_chapter_uri]) => {
-                    Row::Audiobook(at)
-                }
-                () if is([&self.spotify_episode_uri, &self.episode_name, &self.episode_show_name]) => {
-                    Row::Podcast(at)
-                }
-                () => Row::WithoutTrack(at),
-            });
-        }
-        let artist = text(self.master_metadata_album_artist_name);
-        Ok(Row::Played(Played {
-            at,
-            precision: Precision::Second,
-            ms_played,
-            source: Source::Import,
-            context_uri: None,
-            play: false,
-            exact: false,
-            track: Heading {
-                uri,
-                name: name.unwrap_or_default(),
-                artists: artist.into_iter().map(|name| (None, name)).collect(),
-                album: text(self.master_metadata_album_album_name).map(|name| (None, name)),
-                ..Heading::default()
-            },
-        }))
+        let extended = Extended {
+            ts: self.ts,
+            ms_played: self.ms_played,
+            master_metadata_track_name: self.master_metadata_track_name,
+            master_metadata_album_artist_name: self.master_metadata_album_artist_name,
+            master_metadata_album_album_name: self.master_metadata_album_album_name,
+            spotify_track_uri: self.spotify_track_uri,
+            episode_name: self.episode_name,
+            episode_show_name: self.episode_show_name,
+            spotify_episode_uri: self.spotify_episode_uri,
+            audiobook_title: self.audiobook_title,
+            audiobook_uri: self.audiobook_uri,
+            audiobook_chapter_uri: self.audiobook_chapter_uri,
+            ..Extended::default()
+        };
+        extended.told(present)
     }
 
     fn account(self, present: Timestamp) -> Result<Row<'a>, &'static str> {

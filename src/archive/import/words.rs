@@ -9,6 +9,8 @@ pub struct Words<T> {
     /// By two hashes of what they are made of, which nobody can foresee.
     numbers: HashMap<(u64, u64), u32, BuildHasherDefault<Hashed>>,
     keys: (RandomState, RandomState),
+    /// What is hashed, in one piece.
+    parts: Parts,
     /// In the order of their numbers.
     pub texts: Vec<T>,
     /// How many bytes they take, and what finds them.
@@ -33,11 +35,27 @@ impl Hasher for Hashed {
     }
 }
 
+/// What is to be hashed, bytes after bytes.
+#[derive(Default)]
+struct Parts(Vec<u8>);
+
+impl Hasher for Parts {
+    fn finish(&self) -> u64 {
+        0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
 impl<T> Words<T> {
     /// The number of what `write` makes of it and these parts: the text, and how many bytes it has.
     pub fn number(&mut self, parts: impl Hash, write: impl FnOnce(u32) -> (T, usize)) -> u32 {
         let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        let key = (self.keys.0.hash_one(&parts), self.keys.1.hash_one(&parts));
+        self.parts.0.clear();
+        parts.hash(&mut self.parts);
+        let key = (self.keys.0.hash_one(&self.parts.0), self.keys.1.hash_one(&self.parts.0));
         *self.numbers.entry(key).or_insert_with(|| {
             let (text, bytes) = write(next);
             // The text, and its places in the table and the list.

@@ -28,7 +28,7 @@ pub struct ImportBegun {
 }
 
 /// `POST /v1/users/{name}/imports/rows`: rows in the order of their times. Those of other batches lie more than 62 s off,
-/// since rows that may be one play must come together. A track of a number below 200,000 is told once: batches that are sent
+/// since rows that may be one play must come together. A track of a number below 100,000 is told once: batches that are sent
 /// after that one was answered name it by its number. Where it is no longer known by then, the import is begun again.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,7 @@
 //! Imports, on an SQL database.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 
 use super::super::imports::{self, Batch, Keep, Seen, Took};
@@ -49,8 +51,6 @@ impl SqlStore {
         let again = || begin_again(importing(batch));
         let tracks = seen.all(batch.rows.iter().map(|row| row.track)).ok_or_else(again)?;
         let told = seen.all(batch.tracks.iter().map(|track| track.number)).ok_or_else(again)?;
-        let told =
-            told.iter().zip(&batch.tracks).map(|(known, track)| (known.id, track.track.key())).collect();
         Ok(Some(Batch { sent: batch, tracks, told, before: None }))
     }
 
@@ -75,7 +75,9 @@ impl ImportStore for SqlStore {
 
     async fn import_rows(&self, batch: &ImportBatch) -> Result<Option<Taken>> {
         let Some(import) = batch.import else {
-            let Some(told) = self.tell(batch, &mut Seen::default(), Keep::Not).await? else { return Ok(None) };
+            let Some(told) = self.tell(batch, &mut Seen::default(), Keep::Not).await? else {
+                return Ok(None);
+            };
             let took = imports::take(&mut self.reading(importing(batch)).await?, &told).await?;
             return Ok(match took {
                 Took::Rows(taken, _) => Some(taken),
@@ -101,6 +103,7 @@ impl ImportStore for SqlStore {
         match took {
             Took::Rows(taken, had) => {
                 *rows = Some(had);
+                told.told.iter().for_each(|known| known.is_sure.store(true, Ordering::Relaxed));
                 Ok(Some(taken))
             }
             Took::NotOpen => Ok(None),

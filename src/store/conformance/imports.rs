@@ -7,8 +7,8 @@ use super::archive::gap;
 use super::{Bench, START};
 use crate::domain::merge::Precision;
 use crate::domain::{
-    Artist, Covered, Gap, ImportCounts, ImportId, ImportRow, ImportedTrack, Play, REMEMBERED_TRACKS, Source, StoredPlay, Taken,
-    Timestamp, TopKind, Track, Undone, UserId,
+    Artist, Covered, Gap, ImportCounts, ImportId, ImportRow, ImportedTrack, Play, REMEMBERED_TRACKS, Source,
+    StoredPlay, Taken, Timestamp, TopKind, Track, Undone, UserId,
 };
 use crate::store::{ImportBatch, ImportEnd, PageStored, PlayQuery, StoreError};
 

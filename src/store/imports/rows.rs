@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::super::Result;
 use super::super::sql::{Bind as _, Copied, Dialect, Session, params, table};
@@ -23,8 +24,8 @@ pub struct Batch<'b> {
     pub sent: &'b ImportBatch,
     /// The tracks of its rows, in their order.
     pub tracks: Vec<Arc<Known>>,
-    /// The numbers and keys of those that it tells: the database must still have them.
-    pub told: Vec<(i64, String)>,
+    /// Those that it tells, in their order.
+    pub told: Vec<Arc<Known>>,
     /// How many rows the import had after the last batch, if there was one.
     pub before: Option<i64>,
 }
@@ -50,8 +51,11 @@ pub async fn take(session: &mut Session, batch: &Batch<'_>) -> Result<Took> {
         };
         // What earlier batches have told is there if their rows are.
         let rows_before = rows - i64::try_from(sent.rows.len()).unwrap_or(i64::MAX);
+        let unsure = batch.told.iter().zip(&sent.tracks);
+        let unsure = unsure.filter(|(known, _)| !known.is_sure.load(Ordering::Relaxed));
+        let unsure = unsure.map(|(known, track)| (known.id, track.track.key())).collect();
         if batch.before.is_some_and(|before| before != rows_before)
-            || !tracks::are_there(session, &batch.told).await?
+            || !tracks::are_there(session, unsure).await?
         {
             return Ok(Took::Lost);
         }

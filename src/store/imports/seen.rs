@@ -1,12 +1,13 @@
 //! What the batches of an import that goes on have told of its tracks, by the numbers that later ones name them by.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::merge::Recording;
 use crate::domain::{ImportId, ImportedTrack, REMEMBERED_TRACKS};
 
-/// How many imports are remembered, each with its tracks: some 60 bytes a track.
+/// How many imports are remembered, each with its tracks: some 110 bytes a track.
 const IMPORTS: usize = 4;
 
 /// The imports that go on in this process, each with whoever reads its files. One that is broken off makes room for the
@@ -55,6 +56,8 @@ pub struct Seen {
 /// What is known of a track.
 #[derive(Debug)]
 pub struct Known {
+    /// Whether rows that were counted came after it: as long as they are there, it is.
+    pub is_sure: AtomicBool,
     /// The database's number of it.
     pub id: i64,
     /// By what it is recognised.
@@ -75,7 +78,8 @@ impl Seen {
 
     /// The database has this one by that number.
     pub fn keep(&mut self, track: &ImportedTrack, id: i64) {
-        let known = Arc::new(Known { id, recording: Recording::of(&track.track) });
+        let recording = Recording::of(&track.track);
+        let known = Arc::new(Known { is_sure: AtomicBool::new(false), id, recording });
         let all = match track.number < REMEMBERED_TRACKS {
             true => &mut self.tracks,
             false => &mut self.passing,

@@ -37,7 +37,7 @@ pub async fn numbers(session: &mut Session, tracks: &[&ImportedTrack], keep: Kee
 
 /// Whether the database has these tracks under these numbers. On SQLite what was committed is there as long as this
 /// process is.
-pub async fn are_there(session: &mut Session, tracks: &[(i64, String)]) -> Result<bool> {
+pub async fn are_there(session: &mut Session, tracks: Vec<(i64, String)>) -> Result<bool> {
     if tracks.is_empty() || session.dialect() == Dialect::Sqlite {
         return Ok(true);
     }
@@ -152,11 +152,7 @@ async fn find(
     numbered(session, sql, table![keys; |key| *key]).await
 }
 
-async fn numbered(
-    session: &mut Session,
-    sql: &'static str,
-    rows: Value,
-) -> Result<HashMap<String, i64>> {
+async fn numbered(session: &mut Session, sql: &'static str, rows: Value) -> Result<HashMap<String, i64>> {
     let numbered = session.all(sql, vec![rows], |row| Ok((row.get("key")?, row.get("id")?))).await?;
     Ok(numbered.into_iter().collect())
 }
