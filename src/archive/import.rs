@@ -8,6 +8,7 @@ mod extended;
 mod frame;
 mod lines;
 mod row;
+mod sent;
 mod source;
 mod unzip;
 mod wire;

@@ -1,5 +1,7 @@
 //! Imports: what a command has read of a user's own data is kept, so many rows at a time.
 
+use std::collections::HashSet;
+
 use crate::domain::{
     ImportId, ImportRow, ImportedTrack, LONGEST_NAMES, OLDEST_PLAY, Taken, Timestamp, Undone, UserName,
     leave_out_nul,
@@ -104,6 +106,13 @@ fn check(sent: &mut ImportRows, latest: Timestamp) -> Result<(), Problem> {
         (OLDEST_PLAY.as_millis()..=latest.as_millis()).contains(&row.at)
             && row.ms_played.is_none_or(|ms| ms >= 0)
     };
+    // What nothing is kept of is not remembered either.
+    if sent.import.is_none() {
+        let told: HashSet<u32> = sent.tracks.iter().map(|track| track.number).collect();
+        if let Some(n) = sent.rows.iter().position(|row| !told.contains(&row.track)) {
+            return Err(Problem::bad_request(format!("rows[{n}]: no track that is listed has this number")));
+        }
+    }
     match sent.rows.iter().position(|row| !fits(row)) {
         None => Ok(()),
         Some(n) => Err(Problem::bad_request(format!(
@@ -145,6 +154,19 @@ mod tests {
             (sent.tracks[0].track.name.as_str(), sent.rows[0].context_uri.as_deref()),
             ("ab", Some("xy"))
         );
+    }
+
+    #[test]
+    fn what_is_only_asked_names_no_track_that_it_does_not_list() {
+        let told = json!({"uri":"t","name":"n","artists":[],"album":null,"isrc":null,"duration_ms":null});
+        let mut sent = sent(&told);
+        let latest = Timestamp::from_millis(1_700_000_000_000);
+        sent.rows[0].track = 7;
+        check(&mut sent, latest).unwrap();
+        sent.import = None;
+        assert_eq!(check(&mut sent, latest).unwrap_err().status, 400);
+        sent.rows[0].track = 0;
+        check(&mut sent, latest).unwrap();
     }
 
     #[test]

@@ -253,6 +253,9 @@ fn from(heard: &Heard) -> i64 {
     unit(heard) * heard.precision.millis()
 }
 
+/// By so many of its artists a track is recognised, the first ones.
+const MOST_ARTISTS: usize = 50;
+
 /// By what a track is recognised: Spotify gives one recording several ids, and account data has none. It has hashes of the
 /// texts, which nobody can foresee: an import keeps one for each of its tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,7 +284,7 @@ impl Recording {
             uri: uri.map(hashed),
             isrc: isrc.map(hashed),
             name: Some(name).filter(|name| !name.trim().is_empty()).map(folded),
-            artists: artists.map(folded).collect(),
+            artists: artists.take(MOST_ARTISTS).map(folded).collect(),
         }
     }
 

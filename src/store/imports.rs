@@ -63,8 +63,9 @@ pub struct ImportEnd {
 pub trait ImportStore: Send + Sync + 'static {
     /// Puts an import on record, or finds the one of these files that was broken off (true).
     async fn begin_import(&self, user: UserId, digest: &str, at: Timestamp) -> Result<(ImportId, bool)>;
-    /// Keeps the rows whose plays are not there yet, in one transaction; the same batch again changes nothing. `None`:
-    /// the import is not open. Where a row is of a track that nobody has told, or the database has lost it, the import has
+    /// Keeps the tracks that are new, and the rows whose plays are not there yet, each in one transaction; the same batch
+    /// again changes nothing. `None`: the import is not open.
+    /// Where a row is of a track that nobody has told, or the database has lost it, the import has
     /// to be begun again.
     async fn import_rows(&self, batch: &ImportBatch) -> Result<Option<Taken>>;
     /// Counts what came of it, and closes or narrows the gaps that it covers. Repeated, it answers the same. `None`: there is no such

@@ -12,7 +12,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::coverage::Coverage;
 use super::frame::Position;
 use super::lines::{Line, read as read_lines};
-use super::row::{Heading, Kind, Played, Row};
+use super::row::{Kind, Played, Row};
+use super::sent::{SentBatch, SentTrack};
 use super::source::{Input, LeftOut, Plan};
 use super::words::Words;
 use crate::domain::merge::{Precision, REACH};
@@ -26,8 +27,10 @@ const MOST_TRACKS: usize = 32 * 1024 * 1024;
 const BATCH: usize = 8_000;
 /// And with so many wherever it is.
 const LONGEST_BATCH: usize = 10_000;
-/// So many bytes of tracks end a batch too.
+/// So many bytes end a batch too, if the next row is far off; half as many again in any case.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// A row has so many at most, but for its track and its context.
+const ROW_BYTES: usize = 120;
 /// How many rows that can't be read are told of, and how many files.
 const TOLD: usize = 20;
 /// After so many bytes is told how far the reading is.
@@ -186,57 +189,6 @@ struct Told {
     last: Option<u32>,
 }
 
-/// What is sent of a track.
-#[derive(Serialize)]
-struct SentTrack<'a> {
-    number: u32,
-    track: SentHeading<'a>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    exact: bool,
-}
-
-#[derive(Serialize)]
-struct SentHeading<'a> {
-    uri: Option<&'a str>,
-    name: &'a str,
-    artists: Vec<SentName<'a>>,
-    album: Option<SentName<'a>>,
-    isrc: Option<&'a str>,
-    duration_ms: Option<i64>,
-}
-
-#[derive(Serialize)]
-struct SentName<'a> {
-    uri: Option<&'a str>,
-    name: &'a str,
-}
-
-impl<'a> SentTrack<'a> {
-    fn of(number: u32, heading: &'a Heading<'_>, exact: bool) -> Self {
-        let track = SentHeading {
-            uri: heading.uri.as_deref(),
-            name: &heading.name,
-            artists: heading
-                .artists
-                .iter()
-                .map(|(uri, name)| SentName { uri: uri.as_deref(), name })
-                .collect(),
-            album: heading.album.as_ref().map(|(uri, name)| SentName { uri: uri.as_deref(), name }),
-            isrc: heading.isrc.as_deref(),
-            duration_ms: heading.duration_ms,
-        };
-        Self { number, track, exact }
-    }
-}
-
-#[derive(Serialize)]
-struct SentBatch<'a> {
-    import: Option<ImportId>,
-    reader: i64,
-    tracks: Vec<&'a RawValue>,
-    rows: Vec<ImportRow>,
-}
-
 impl Collector {
     fn open(&mut self, input: &Input) {
         self.folder = input.folder.as_str().into();
@@ -365,10 +317,12 @@ impl Collector {
     fn end_of_batch(&self, from: usize, end: usize) -> Option<usize> {
         let mut bytes = 0;
         (from + 1..end).find(|to| {
-            bytes += self.tracks.texts[self.rows[*to].track as usize].json.get().len();
-            let enough = to - from >= BATCH || bytes >= BATCH_BYTES / 2;
-            let far = self.rows[*to].at - self.rows[to - 1].at > 2 * REACH;
-            (enough && far) || to - from >= LONGEST_BATCH || bytes >= BATCH_BYTES
+            let row = &self.rows[*to];
+            let context = self.contexts.texts.get(row.context as usize).map_or(0, |context| context.len());
+            bytes += ROW_BYTES + context + self.tracks.texts[row.track as usize].json.get().len();
+            let enough = to - from >= BATCH || bytes >= BATCH_BYTES;
+            let far = row.at - self.rows[to - 1].at > 2 * REACH;
+            (enough && far) || to - from >= LONGEST_BATCH || bytes >= BATCH_BYTES / 2 * 3
         })
     }
 

@@ -74,10 +74,12 @@ pub fn read(
 
 fn read_json(from: impl Read, present: Timestamp, hear: &mut dyn FnMut(Line<'_>, u64) -> bool) {
     let mut frames = Frames::new(from);
+    // Rows are mostly of the kind of the one before.
+    let mut is_extended = true;
     loop {
         let read = frames.consumed();
         // What makes sense needs nobody to look for its end.
-        let understood = frames.ahead().and_then(|(bytes, position)| {
+        let understood = frames.ahead().filter(|_| is_extended).and_then(|(bytes, position)| {
             let (row, length) = Extended::begins(bytes)?;
             Some((hear(extended(row, position, present), read), position, length))
         });
@@ -94,11 +96,12 @@ fn read_json(from: impl Read, present: Timestamp, hear: &mut dyn FnMut(Line<'_>,
                 hear(Line::Broken(why, position), read);
                 return;
             }
-            Next::Row(bytes, position) => match Extended::is(bytes) {
+            Next::Row(bytes, position) => match is_extended.then(|| Extended::is(bytes)).flatten() {
                 Some(row) => extended(row, position, present),
                 None => other(bytes, position, present),
             },
         };
+        is_extended = matches!(line, Line::Row(_, Kind::Extended));
         if !hear(line, read) {
             return;
         }

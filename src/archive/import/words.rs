@@ -59,7 +59,7 @@ impl<T> Words<T> {
         *self.numbers.entry(key).or_insert_with(|| {
             let (text, bytes) = write(next);
             // The text, and its places in the table and the list.
-            self.bytes += bytes + 60;
+            self.bytes += bytes + 76;
             self.texts.push(text);
             next
         })

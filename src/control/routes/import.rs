@@ -36,7 +36,7 @@ async fn begin(
     Ok(Json(to_its_end(async move { context.service.begin_import(&name, &body.0).await }).await?))
 }
 
-/// Keeps rows, in one transaction; the same ones again change nothing.
+/// Keeps rows, all or none; the same ones again change nothing.
 #[utoipa::path(post, path = "/v1/users/{name}/imports/rows", params(("name" = String, Path)),
     request_body = ImportRows, responses((status = 200, body = Taken), (status = 404, body = Problem)))]
 async fn rows(State(context): State<Context>, Named(name): Named, body: Batch<ImportRows>) -> Answer<Taken> {

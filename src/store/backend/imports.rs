@@ -1,6 +1,6 @@
 //! Imports, on an SQL database.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
@@ -39,7 +39,7 @@ impl SqlStore {
                 Keep::Alone | Keep::WithOthers => self.repeatable(importing(batch)).await?,
             };
             // Tracks are never deleted: nobody leaves some who has no import.
-            if let (Some(import), true) = (batch.import, seen.is_empty())
+            if let Some(import) = batch.import
                 && !imports::is_open(&mut session, batch.user, import).await?
             {
                 return Ok(None);
@@ -54,9 +54,9 @@ impl SqlStore {
         Ok(Some(Batch { sent: batch, tracks, told, before: None }))
     }
 
-    async fn take(&self, batch: &Batch<'_>) -> Result<Took> {
+    async fn take(&self, batch: &Batch<'_>, is_over: &AtomicBool) -> Result<Took> {
         let mut session = self.repeatable(importing(batch.sent)).await?;
-        let took = imports::take(&mut session, batch).await?;
+        let took = imports::take(&mut session, batch, is_over).await?;
         match took {
             Took::Rows(..) => session.commit(took).await,
             Took::NotOpen | Took::Lost => Ok(took),
@@ -69,6 +69,7 @@ impl ImportStore for SqlStore {
     async fn begin_import(&self, user: UserId, digest: &str, at: Timestamp) -> Result<(ImportId, bool)> {
         let mut session = self.writing(format!("beginning an import of user {}", user.0)).await?;
         let begun = imports::begin(&mut session, user, digest, at).await?;
+        // Batches of whoever had begun with it wait for the user's row, and come too late.
         self.importing.forget(begun.0);
         session.commit(begun).await
     }
@@ -78,7 +79,8 @@ impl ImportStore for SqlStore {
             let Some(told) = self.tell(batch, &mut Seen::default(), Keep::Not).await? else {
                 return Ok(None);
             };
-            let took = imports::take(&mut self.reading(importing(batch)).await?, &told).await?;
+            let mut session = self.reading(importing(batch)).await?;
+            let took = imports::take(&mut session, &told, &AtomicBool::new(false)).await?;
             return Ok(match took {
                 Took::Rows(taken, _) => Some(taken),
                 Took::NotOpen | Took::Lost => None,
@@ -87,28 +89,39 @@ impl ImportStore for SqlStore {
         let all = self.importing.of(import, batch.reader);
         let told = {
             let mut seen = all.tracks.lock().await;
-            match self.tell(batch, &mut seen, Keep::Alone).await {
+            let told = match self.tell(batch, &mut seen, Keep::Alone).await {
                 // One of two had to give way, and the other is through: of two imports of the same tracks, say.
                 Err(error) if met_another(&error) => self.tell(batch, &mut seen, Keep::WithOthers).await?,
                 told => told?,
-            }
+            };
+            all.remembered.store(seen.remembered(), Ordering::Relaxed);
+            told
         };
-        let Some(mut told) = told else { return Ok(None) };
+        let Some(mut told) = told else {
+            self.importing.forget_reader(import, batch.reader);
+            return Ok(None);
+        };
         let mut rows = all.rows.lock().await;
         told.before = *rows;
-        let took = match self.take(&told).await {
-            Err(error) if met_another(&error) => self.take(&told).await?,
+        let took = match self.take(&told, &all.is_over).await {
+            Err(error) if met_another(&error) => self.take(&told, &all.is_over).await?,
             took => took?,
         };
         match took {
             Took::Rows(taken, had) => {
                 *rows = Some(had);
-                told.told.iter().for_each(|known| known.is_sure.store(true, Ordering::Relaxed));
+                // Without rows nothing would show that they were lost.
+                if !batch.rows.is_empty() {
+                    told.told.iter().for_each(|known| known.is_sure.store(true, Ordering::Relaxed));
+                }
                 Ok(Some(taken))
             }
-            Took::NotOpen => Ok(None),
+            Took::NotOpen => {
+                self.importing.forget_reader(import, batch.reader);
+                Ok(None)
+            }
             Took::Lost => {
-                self.importing.forget(import);
+                self.importing.forget_reader(import, batch.reader);
                 Err(begin_again(importing(batch)))
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::Result;
 use super::super::sql::{Bind as _, Copied, Dialect, Session, params, table};
@@ -40,8 +40,8 @@ pub enum Took {
     Lost,
 }
 
-/// Keeps the rows.
-pub async fn take(session: &mut Session, batch: &Batch<'_>) -> Result<Took> {
+/// Keeps the rows, unless `is_over` by then.
+pub async fn take(session: &mut Session, batch: &Batch<'_>, is_over: &AtomicBool) -> Result<Took> {
     let sent = batch.sent;
     let mut had = 0;
     if let Some(import) = sent.import {
@@ -51,12 +51,10 @@ pub async fn take(session: &mut Session, batch: &Batch<'_>) -> Result<Took> {
         };
         // What earlier batches have told is there if their rows are.
         let rows_before = rows - i64::try_from(sent.rows.len()).unwrap_or(i64::MAX);
-        let unsure = batch.told.iter().zip(&sent.tracks);
-        let unsure = unsure.filter(|(known, _)| !known.is_sure.load(Ordering::Relaxed));
-        let unsure = unsure.map(|(known, track)| (known.id, track.track.key())).collect();
-        if batch.before.is_some_and(|before| before != rows_before)
-            || !tracks::are_there(session, unsure).await?
-        {
+        let is_lost = is_over.load(Ordering::Relaxed)
+            || batch.before.is_some_and(|before| before != rows_before)
+            || !tracks::are_there(session, batch).await?;
+        if is_lost {
             return Ok(Took::Lost);
         }
         had = rows;

@@ -1,38 +1,62 @@
 //! What the batches of an import that goes on have told of its tracks, by the numbers that later ones name them by.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::merge::Recording;
 use crate::domain::{ImportId, ImportedTrack, REMEMBERED_TRACKS};
 
-/// How many imports are remembered, each with its tracks: some 110 bytes a track.
-const IMPORTS: usize = 4;
+/// How many imports are remembered.
+const IMPORTS: usize = 32;
+/// And how many tracks of all of them: some 130 bytes each.
+const TRACKS: usize = 300_000;
 
-/// The imports that go on in this process, each with whoever reads its files. One that is broken off makes room for the
-/// next.
+/// The imports that go on in this process, each with whoever reads its files, the last used last. One that is broken off
+/// makes room for others.
 #[derive(Default)]
-pub struct Importing(Mutex<Vec<((ImportId, i64), Arc<Told>)>>);
+pub struct Importing(Mutex<Vec<Reader>>);
+
+/// Which import, who reads its files, and what they have told.
+type Reader = (ImportId, i64, Arc<Told>);
 
 impl Importing {
     /// What was told of this one.
     pub fn of(&self, import: ImportId, reader: i64) -> Arc<Told> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, told)) = all.iter().find(|(whose, _)| *whose == (import, reader)) {
-            return Arc::clone(told);
-        }
-        if all.len() == IMPORTS {
+        let told = match all.iter().position(|(id, other, _)| (*id, *other) == (import, reader)) {
+            Some(place) => all.remove(place).2,
+            None => Arc::default(),
+        };
+        let tracks = |all: &[Reader]| -> usize {
+            all.iter().map(|(.., told)| told.remembered.load(Ordering::Relaxed)).sum()
+        };
+        while all.len() >= IMPORTS || (!all.is_empty() && tracks(&all) > TRACKS) {
             all.remove(0);
         }
-        let told = Arc::default();
-        all.push(((import, reader), Arc::clone(&told)));
+        all.push((import, reader, Arc::clone(&told)));
         told
     }
 
-    /// It has ended, was taken back, or what was told holds no more.
+    /// It is begun anew, has ended, or was taken back: what is still on its way for it comes too late.
     pub fn forget(&self, import: ImportId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|((id, _), _)| *id != import);
+        self.forget_if(|id, _| id == import);
+    }
+
+    /// What this reader has told holds no more.
+    pub fn forget_reader(&self, import: ImportId, reader: i64) {
+        self.forget_if(|id, other| id == import && other == reader);
+    }
+
+    fn forget_if(&self, is: impl Fn(ImportId, i64) -> bool) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(import, reader, told)| {
+            let goes = is(*import, *reader);
+            if goes {
+                told.is_over.store(true, Ordering::Relaxed);
+            }
+            !goes
+        });
     }
 }
 
@@ -43,6 +67,10 @@ pub struct Told {
     pub tracks: tokio::sync::Mutex<Seen>,
     /// How many rows the import had after the last batch, as the database counts them. Held while rows are kept.
     pub rows: tokio::sync::Mutex<Option<i64>>,
+    /// Whether nothing more of it is to be kept.
+    pub is_over: AtomicBool,
+    /// How many tracks there are.
+    pub remembered: AtomicUsize,
 }
 
 /// The tracks of an import, as the database has them.
@@ -71,9 +99,9 @@ impl Seen {
         tracks.iter().filter(|track| !self.tracks.contains_key(&track.number)).collect()
     }
 
-    /// Whether nobody has told anything.
-    pub fn is_empty(&self) -> bool {
-        self.tracks.is_empty()
+    /// How many are remembered.
+    pub fn remembered(&self) -> usize {
+        self.tracks.len()
     }
 
     /// The database has this one by that number.
@@ -91,5 +119,45 @@ impl Seen {
     pub fn all(&self, numbers: impl Iterator<Item = u32>) -> Option<Vec<Arc<Known>>> {
         let known = |number| self.tracks.get(&number).or_else(|| self.passing.get(&number)).cloned();
         numbers.map(known).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_imports_go_on_beside_each_other_and_those_broken_off_make_room() {
+        let all = Importing::default();
+        let remember = |import: i64, tracks: usize| {
+            let told = all.of(ImportId(import), 1);
+            told.remembered.store(tracks, Ordering::Relaxed);
+            told
+        };
+        let first: Vec<_> = (0..6).map(|import| remember(import, 40_000)).collect();
+        for (import, told) in (0..).zip(&first) {
+            assert!(Arc::ptr_eq(told, &all.of(ImportId(import), 1)), "they are all remembered");
+        }
+        // The least lately used goes first.
+        all.of(ImportId(0), 1);
+        remember(7, 90_000);
+        all.of(ImportId(8), 1);
+        assert!(Arc::ptr_eq(&first[0], &all.of(ImportId(0), 1)));
+        assert!(!Arc::ptr_eq(&first[1], &all.of(ImportId(1), 1)));
+        let broken_off: Vec<_> = (100..200).map(|import| all.of(ImportId(import), 1)).collect();
+        assert!(!Arc::ptr_eq(&broken_off[0], &all.of(ImportId(100), 1)));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_over() {
+        let all = Importing::default();
+        let [one, two, other] =
+            [(1, 1), (1, 2), (2, 1)].map(|(import, reader)| all.of(ImportId(import), reader));
+        let over = || [&one, &two, &other].map(|told| told.is_over.load(Ordering::Relaxed));
+        all.forget_reader(ImportId(1), 2);
+        assert_eq!(over(), [false, true, false]);
+        all.forget(ImportId(1));
+        assert_eq!(over(), [true, true, false]);
+        assert!(!Arc::ptr_eq(&one, &all.of(ImportId(1), 1)) && Arc::ptr_eq(&other, &all.of(ImportId(2), 1)));
     }
 }

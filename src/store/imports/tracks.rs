@@ -2,10 +2,12 @@
 //! stays: an export knows less.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering;
 
 use super::super::catalogue::artist_key;
 use super::super::sql::{Dialect, Session, Value, table};
 use super::super::{Result, StoreError};
+use super::{Batch, Known};
 use crate::domain::merge::Recording;
 use crate::domain::{Album, Artist, ImportedTrack, Track};
 
@@ -35,10 +37,20 @@ pub async fn numbers(session: &mut Session, tracks: &[&ImportedTrack], keep: Kee
     keyed.iter().map(number).collect()
 }
 
-/// Whether the database has these tracks under these numbers. On SQLite what was committed is there as long as this
-/// process is.
-pub async fn are_there(session: &mut Session, tracks: Vec<(i64, String)>) -> Result<bool> {
-    if tracks.is_empty() || session.dialect() == Dialect::Sqlite {
+/// Whether the database still has the tracks of a batch. On SQLite what was committed is there as long as this process is.
+pub async fn are_there(session: &mut Session, batch: &Batch<'_>) -> Result<bool> {
+    if session.dialect() == Dialect::Sqlite {
+        return Ok(true);
+    }
+    let unsure = |known: &Known| !known.is_sure.load(Ordering::Relaxed);
+    let told = batch.told.iter().zip(&batch.sent.tracks);
+    let tracks: HashMap<i64, String> =
+        told.filter(|(known, _)| unsure(known)).map(|(known, track)| (known.id, track.track.key())).collect();
+    // Whose batch was not kept, and which this one only names.
+    if batch.tracks.iter().any(|known| unsure(known) && !tracks.contains_key(&known.id)) {
+        return Ok(false);
+    }
+    if tracks.is_empty() {
         return Ok(true);
     }
     let there: i64 = session

@@ -10,7 +10,7 @@ pub struct Copied {
 impl Copied {
     /// For so many rows; each has so many cells.
     pub fn new(rows: usize, columns: i16) -> Self {
-        let mut bytes = Vec::with_capacity(rows * 80 + 32);
+        let mut bytes = Vec::with_capacity(rows * 96 + 32);
         bytes.extend(b"PGCOPY\n\xff\r\n\0");
         // Neither flags nor an extension of the header.
         bytes.extend([0; 8]);

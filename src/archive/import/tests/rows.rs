@@ -144,12 +144,52 @@ fn what_is_understood_at_once_is_as_what_is_cut_first() {
     let good = minute(0);
     let long = minute(1).replacen('{', &format!("{{\"x\":\"{}\",", "y".repeat(3_000)), 1);
     let nested = minute(2).replacen('{', r#"{"x":{"y":["}","{",{"z":1}]},"#, 1);
-    let broken = ["{\"ts\":", "{\"ts\":1}", "{\"a\":1}", "{}", "{]}", "null", "7", "", ",", "}"];
-    let mut texts = vec![format!("[{good},{long},{nested} , {good}]"), format!("[ {good}\n{good} ]")];
+    let account = r#"{"endTime":"2024-05-06 18:43","artistName":"A","trackName":"T","msPlayed":50000}"#;
+    let twice = minute(3).replacen('{', r#"{"ts":"2020-05-06T18:43:21Z","#, 1);
+    let others = minute(4).replacen('{', r#"{"album":{},"track":"X","#, 1);
+    let both = minute(5).replacen('{', r#"{"endTime":"2024-05-06 18:43","#, 1);
+    let broken: [&[u8]; 17] = [
+        b"{\"ts\":",
+        b"{\"ts\":1}",
+        b"{\"a\":1}",
+        b"{}",
+        b"{]}",
+        b"null",
+        b"7",
+        b"",
+        b",",
+        b"}",
+        b"{\"ts\":\"\xff\"}",
+        b"{\"ts\":\"2020-05-06T18:43:21Z\",\"ms_played\":1,\"spotify_track_uri\":\"\xe2\x82\",\"x\":\"\xff\"}",
+        account.as_bytes(),
+        twice.as_bytes(),
+        others.as_bytes(),
+        both.as_bytes(),
+        b"{\"ts\":\"2020-05-06T18:43:21Z\",\"spotify_track_uri\":\"x\"}",
+    ];
+    let with = |format: &str, broken: &[u8]| -> Vec<u8> {
+        let mut parts = format.split('!');
+        let mut text = parts.next().unwrap_or_default().as_bytes().to_vec();
+        for part in parts {
+            text.extend([broken, part.as_bytes()].concat());
+        }
+        text
+    };
+    let mut texts = vec![
+        format!("[{good},{long},{nested} , {good}]").into_bytes(),
+        format!("[ {good}\n{good} ]").into_bytes(),
+    ];
+    for length in 2_040..2_056 {
+        let padded =
+            minute(6).replacen('{', &format!("{{\"x\":\"{}\",", "y".repeat(length - minute(6).len() - 7)), 1);
+        assert_eq!(padded.len(), length);
+        texts.push(format!("[{padded},{good}]").into_bytes());
+    }
     for broken in broken {
-        texts.push(format!("[{good},{broken},{nested},{good}]"));
-        texts.push(format!("[{good},{broken}"));
-        texts.push(format!("[{broken},{good} {broken}]"));
+        texts.push(with(&format!("[{good},!,{nested},{good}]"), broken));
+        texts.push(with(&format!("[{good},!"), broken));
+        texts.push(with(&format!("[!,{good} !]"), broken));
+        texts.push(with(&format!("{good}\n!\n{good}"), broken));
     }
     for text in texts {
         let lines = |from: &mut dyn std::io::Read| {
@@ -168,6 +208,7 @@ fn what_is_understood_at_once_is_as_what_is_cut_first() {
             .unwrap();
             lines
         };
-        assert_eq!(lines(&mut text.as_bytes()), lines(&mut OneByOne(text.as_bytes())), "{text}");
+        let shown = String::from_utf8_lossy(&text);
+        assert_eq!(lines(&mut text.as_slice()), lines(&mut OneByOne(&text)), "{shown}");
     }
 }

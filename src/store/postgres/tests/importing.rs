@@ -168,6 +168,31 @@ async fn what_an_import_has_found_holds_only_in_the_database_that_it_was_found_i
 }
 
 #[tokio::test]
+async fn rows_of_tracks_that_the_server_lost_meanwhile_are_refused() {
+    let url = server::shared().database();
+    let bench = bench_on(url.clone());
+    let (alice, import) = importing(&bench, "alice").await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    // As a server that came back without the last commit, which was that of the tracks.
+    other
+        .execute(
+            "CREATE FUNCTION loses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               UPDATE tracks SET key = 'others'; RETURN NULL;
+             END $$;
+             CREATE TRIGGER loses AFTER UPDATE ON imports FOR EACH STATEMENT EXECUTE FUNCTION loses()",
+        )
+        .await
+        .unwrap();
+    let batch = batch(alice, import, 0, vec![track("a", None)]);
+    let refused = bench.store.import_rows(&batch).await.unwrap_err();
+    assert!(crate::domain::said(&refused).contains("run the same import command again"), "{refused}");
+    other.execute("DROP TRIGGER loses ON imports").await.unwrap();
+    let plays = "SELECT count(*) FROM plays";
+    assert_eq!(sqlx::query_scalar::<_, i64>(plays).fetch_one(&mut other).await.unwrap(), 0);
+    assert_eq!(bench.store.import_rows(&batch).await.unwrap().unwrap().imported, 1);
+}
+
+#[tokio::test]
 async fn the_batches_of_one_import_may_come_at_the_same_time() {
     let bench = bench_on(server::shared().database());
     let (alice, import) = importing(&bench, "alice").await;
@@ -201,4 +226,47 @@ async fn what_is_sent_for_no_open_import_leaves_no_tracks() {
     assert_eq!(sqlx::query_scalar::<_, i64>(tracks).fetch_one(&mut other).await.unwrap(), 0);
     bench.store.import_rows(&batch).await.unwrap().unwrap();
     assert_eq!(sqlx::query_scalar::<_, i64>(tracks).fetch_one(&mut other).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn others_may_keep_the_same_tracks_more_than_once() {
+    let url = server::shared().database();
+    let bench = bench_on(url.clone());
+    let (alice, import) = importing(&bench, "alice").await;
+    let mut others = Vec::new();
+    for key in ["a", "b"] {
+        let mut other = PgConnection::connect(&url).await.unwrap();
+        other.execute("BEGIN").await.unwrap();
+        let sql = "INSERT INTO tracks (key, name) VALUES ($1, $1)";
+        sqlx::query(sql).bind(key).execute(&mut other).await.unwrap();
+        others.push(other);
+    }
+    let store = bench.store.clone();
+    let batch = batch(alice, import, 0, vec![track("a", None), track("b", None)]);
+    let importing = tokio::spawn(async move { store.import_rows(&batch).await });
+    for mut other in others {
+        waits_for_a_lock(&url).await;
+        other.execute("COMMIT").await.unwrap();
+    }
+    assert_eq!(importing.await.unwrap().unwrap().unwrap().imported, 2);
+}
+
+#[tokio::test]
+async fn imports_of_the_same_tracks_may_come_at_the_same_time() {
+    let bench = bench_on(server::shared().database());
+    let mut tasks = Vec::new();
+    for name in ["alice", "bob", "carol", "dora"] {
+        let (user, import) = importing(&bench, name).await;
+        let store = bench.store.clone();
+        tasks.push(tokio::spawn(async move {
+            for n in 0..6 {
+                let tracks = (0..40).map(|track| self::track(&format!("{}", 20 * n + track), None)).collect();
+                let batch = batch(user, import, 100 * n, tracks);
+                assert_eq!(store.import_rows(&batch).await.unwrap().unwrap().imported, 40);
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
 }
