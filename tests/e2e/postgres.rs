@@ -60,9 +60,14 @@ fn a_server_that_is_not_there_is_69_for_a_command_and_a_degraded_daemon_that_goe
 #[test]
 fn a_restart_of_the_server_costs_no_token_and_no_play() {
     let mut cluster = Cluster::start("");
-    let host = Host::rotating(Rotation::Rotate).on(&cluster.database());
+    let url = cluster.database();
+    let host = Host::rotating(Rotation::Rotate).on(&url);
     let daemon = host.serve();
     host.settled_user("alice");
+    let name = url.split(['/', '?']).nth(3).expect("a database's name");
+    host.until("whose account it is is kept", || {
+        !cluster.sql(name, "SELECT 1 FROM grants WHERE account_id IS NOT NULL").is_empty()
+    });
     for immediate in [false, true] {
         let held = host.token("alice", "").ok();
         let asked = host.spotify.refreshes("alice").asked;
